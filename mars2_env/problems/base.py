@@ -1,0 +1,61 @@
+"""A problem set: an ordered, named collection of problems of one split, and the registry of loaders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
+
+from mars2_env.errors import ConfigError, ProblemError, unknown_name
+from mars2_env.types import Problem
+
+Use: TypeAlias = Literal["training", "evaluation"]
+
+
+@dataclass(frozen=True)
+class ProblemSet:
+    """Problems of one split of one source, in the source's own order and under its own ids.
+
+    `use` says what the tests are for: an `evaluation` set holds all official tests as hidden ones and has no scoring
+    tests, a `training` set has all three groups. `left_out` counts records that were not taken, by reason.
+    """
+
+    name: str
+    problems: tuple[Problem, ...]
+    split: str = "test"
+    use: Use = "training"
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        index: dict[str, Problem] = {}
+        for problem in self.problems:
+            if problem.id in index:
+                raise ProblemError(f"problem set {self.name!r}: the id {problem.id!r} occurs twice.")
+            index[problem.id] = problem
+        object.__setattr__(self, "_index", index)
+
+    def __len__(self) -> int:
+        return len(self.problems)
+
+    def __iter__(self) -> Iterator[Problem]:
+        return iter(self.problems)
+
+    def __getitem__(self, id: str) -> Problem:
+        """Return the problem with this id.
+
+        Raises:
+            ConfigError: there is none; the message names the nearest.
+        """
+        index: dict[str, Problem] = self.__dict__["_index"]
+        try:
+            return index[id]
+        except KeyError:
+            raise ConfigError(unknown_name(f"problem of {self.name!r}", id, index)) from None
+
+
+class Loader(Protocol):
+    """Loads one problem set; `split` is None where the caller left it to the set's default."""
+
+    def __call__(self, *, path: str | None = None, split: str | None = None, **options: Any) -> ProblemSet:
+        """Return the problem set."""
+        ...

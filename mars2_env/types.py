@@ -1,0 +1,364 @@
+"""The words of the library as types: problems, runs, verdicts, turns, replies, policies.
+
+Everything here is a frozen value or a protocol. Nothing here does I/O and nothing imports from the rest of the package
+but the errors, so that a policy, a selector or a sandbox can be written against this one file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Protocol, TypeAlias, TypedDict, runtime_checkable
+
+from mars2_env.errors import ProblemError
+
+Outcome: TypeAlias = Literal[
+    "passed",
+    "wrong_answer",
+    "runtime_error",
+    "compile_error",
+    "time_limit",
+    "memory_limit",
+    "output_limit",
+    "no_program",
+    "illegal",
+    "not_run",
+]
+"""What became of one test, or of a whole expansion."""
+
+Status: TypeAlias = Literal[
+    "ok", "runtime_error", "compile_error", "time_limit", "memory_limit", "output_limit"
+]
+"""How one execution in the sandbox ended. `ok` says only that it ended by itself: the judge compares the output."""
+
+TestGroup: TypeAlias = Literal["public", "scoring", "hidden"]
+GROUPS: Final[tuple[TestGroup, ...]] = ("public", "scoring", "hidden")
+
+
+@dataclass(frozen=True, slots=True)
+class Stdin:
+    """The program reads standard input and writes standard output; inputs and outputs are texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The program defines a function `name`; an input is a list of positional arguments, an output its return value."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.isidentifier():
+            raise ProblemError(f"Call(name={self.name!r}): the name must be a Python identifier.")
+
+
+Interface: TypeAlias = Stdin | Call
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one run may use.
+
+    `cpu_seconds` (summed over all processes of the run) decides verdicts; `wall_seconds` is the backstop, several times
+    larger, so that a busy machine does not change a verdict. `memory_bytes` bounds the run's memory, `output_bytes`
+    what it may write to standard output (or return, encoded), `processes` how many processes and threads it may hold.
+    """
+
+    cpu_seconds: float = 3.0
+    wall_seconds: float = 9.0
+    memory_bytes: int = 512 * 2**20
+    output_bytes: int = 2**20
+    processes: int = 64
+
+    def __post_init__(self) -> None:
+        for name in ("cpu_seconds", "wall_seconds", "memory_bytes", "output_bytes", "processes"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+                raise ProblemError(f"Limits({name}={value!r}): must be a finite number above 0.")
+        if self.wall_seconds < self.cpu_seconds:
+            raise ProblemError(
+                f"Limits(cpu_seconds={self.cpu_seconds}, wall_seconds={self.wall_seconds}): "
+                "the wall limit is the backstop and must not be below the CPU limit; 3 times it is usual."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class TestCase:
+    """One input and the output expected for it.
+
+    For `Stdin` both are texts. For `Call` the input is a list of positional arguments and the output the return value,
+    both plain data (None, bool, int, float, str, bytes, list, tuple, set, frozenset, dict, complex).
+    """
+
+    __test__ = False  # pytest: not a test class
+
+    input: Any
+    output: Any
+
+
+@dataclass(frozen=True, slots=True)
+class PublicView:
+    """All of a problem that search, selectors, prompts and policies ever see."""
+
+    id: str
+    statement: str
+    interface: Interface
+    public: tuple[TestCase, ...]
+    starter_code: str
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A programming problem with its three groups of tests.
+
+    `public` tests may be quoted in prompts and feedback, `scoring` tests drive training rewards and are never quoted,
+    `hidden` tests are for evaluation alone. `checker` names a registered checker for problems with several right
+    answers (`mars2_env.judge.register_checker`). `reference` is a program known to be right, if any.
+    """
+
+    id: str
+    statement: str
+    interface: Interface = field(default_factory=Stdin)
+    public: tuple[TestCase, ...] = ()
+    scoring: tuple[TestCase, ...] = ()
+    hidden: tuple[TestCase, ...] = ()
+    checker: str | None = None
+    starter_code: str = ""
+    limits: Limits = field(default_factory=Limits)
+    reference: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.id, str) or not self.id:
+            raise ProblemError(f"Problem(id={self.id!r}): the id must be a non-empty text.")
+        if not isinstance(self.interface, Stdin | Call):
+            raise ProblemError(
+                f"Problem {self.id!r}: interface must be Stdin() or Call(name), not {self.interface!r}."
+            )
+        for group in GROUPS:
+            tests = tuple(getattr(self, group))
+            object.__setattr__(self, group, tests)
+            for index, test in enumerate(tests):
+                self._check_test(group, index, test)
+
+    def _check_test(self, group: str, index: int, test: TestCase) -> None:
+        where = f"Problem {self.id!r}: {group}[{index}]"
+        if not isinstance(test, TestCase):
+            raise ProblemError(f"{where} is {type(test).__name__}, not a TestCase(input, output).")
+        if isinstance(self.interface, Stdin):
+            if not isinstance(test.input, str) or not isinstance(test.output, str):
+                raise ProblemError(f"{where}: input and output of a Stdin problem are texts.")
+        elif not isinstance(test.input, list):
+            raise ProblemError(f"{where}: the input of a Call problem is a list of positional arguments.")
+
+    def tests(self, group: TestGroup) -> tuple[TestCase, ...]:
+        """Return the tests of one group, in listed order."""
+        found: tuple[TestCase, ...] = getattr(self, group)
+        return found
+
+    def public_view(self) -> PublicView:
+        """Return the part that search, selectors, prompts and policies may see."""
+        return PublicView(
+            id=self.id,
+            statement=self.statement,
+            interface=self.interface,
+            public=self.public,
+            starter_code=self.starter_code,
+            limits=self.limits,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of a program on one input.
+
+    `output` is what the program wrote to file descriptor 1 (a text; undecodable bytes become U+FFFD) for `Stdin`, the
+    returned value as plain data for `Call` (an `Opaque` for a value of any other type), None where there is none.
+    `error_type`, `error_message` and `traceback` describe a Python exception in the candidate's own line numbers, with
+    object addresses and scratch paths masked. Times are in seconds, memory in bytes; neither takes part in equality.
+    """
+
+    status: Status
+    output: Any = None
+    error_type: str = ""
+    error_message: str = ""
+    traceback: str = ""
+    stderr: str = ""
+    exit_code: int | None = None
+    cpu_seconds: float = field(default=0.0, compare=False)
+    wall_seconds: float = field(default=0.0, compare=False)
+    memory_bytes: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """Facts about the first failing test, in listed order; all of it may be quoted.
+
+    `unshown` says that every public test passed and only tests that are never quoted failed: then nothing else is set
+    but `outcome`, which is `wrong_answer` whatever happened (one bit). Texts are bounded; call-mode values are `repr`s.
+    `limit` is the limit that was hit, as readable text such as "3 s of CPU time".
+    """
+
+    outcome: Outcome
+    unshown: bool = False
+    test: int | None = None
+    input: str = ""
+    expected: str = ""
+    actual: str = ""
+    error_type: str = ""
+    error_message: str = ""
+    traceback: str = ""
+    limit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the judge found for one program.
+
+    `groups` maps each selected test group to the outcomes of its tests in listed order. `settled` is the outcome of an
+    expansion that had no program to run (`no_program`, `illegal`); then `groups` is empty.
+    """
+
+    groups: Mapping[str, tuple[Outcome, ...]] = field(default_factory=dict)
+    settled: Outcome | None = None
+    feedback: Feedback | None = None
+    cpu_seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """The outcomes of all selected tests: public, scoring, hidden, each in listed order."""
+        return tuple(o for group in GROUPS for o in self.groups.get(group, ()))
+
+    @property
+    def passed(self) -> bool:
+        """Whether every selected test passed."""
+        outcomes = self.outcomes
+        return bool(outcomes) and all(o == "passed" for o in outcomes)
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome in one word: `passed`, else that of the first failing test in listed order."""
+        if self.settled is not None:
+            return self.settled
+        return next((o for o in self.outcomes if o not in ("passed", "not_run")), "passed" if self.passed else "not_run")
+
+    @property
+    def fraction(self) -> float | None:
+        """The share of selected tests that passed; None where judging stopped early."""
+        if self.settled is not None:
+            return 0.0
+        outcomes = self.outcomes
+        if not outcomes or "not_run" in outcomes:
+            return None
+        return sum(o == "passed" for o in outcomes) / len(outcomes)
+
+    def group(self, name: TestGroup) -> Verdict:
+        """Return the verdict on one of the selected groups alone."""
+        if self.settled is not None:
+            return Verdict(settled=self.settled)
+        return Verdict(groups={name: self.groups[name]})
+
+
+class Message(TypedDict):
+    """One chat message, in the form that chat templates and servers take."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One request to one agent to expand the tree by one node.
+
+    `id` is the ask number within the episode (from 0). Where a selector picked the place, `parent` is the node to
+    expand (0 = the root: write afresh) and `messages` the prompt for it. Where the agent picks (`parent` is None), the
+    reply names one of `parents`, and `at(parent)` is the same turn with the place filled in: its prompt, the parent's
+    program and the seed of that choice. `seed` is keyed by (seed, problem, agent, path to the parent, which child), so
+    that the same choice meets the same luck in two algorithms.
+    """
+
+    id: int
+    agent: str
+    problem: PublicView
+    seed: int
+    messages: tuple[Message, ...]
+    parent: int | None
+    parents: tuple[int, ...]
+    program: str | None = None
+    feedback: Feedback | None = None
+    places: Places | None = field(default=None, repr=False, compare=False)
+
+    def at(self, parent: int) -> Turn:
+        """Return this turn with `parent` chosen; only for turns that leave the choice to the agent."""
+        if self.places is None:
+            if parent != self.parent:
+                raise ValueError(f"turn {self.id} expands node {self.parent}; node {parent} is not on offer.")
+            return self
+        return self.places(self, parent)
+
+
+class Places(Protocol):
+    """Fills in the place of a turn that leaves the choice to the agent."""
+
+    def __call__(self, turn: Turn, parent: int) -> Turn:
+        """Return `turn` at `parent`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """The tokens behind a reply.
+
+    `prompt_ids` and `completion_ids` are token ids, `logprobs` the sampler's log-probability (natural log, of the
+    distribution actually sampled from) of each completion token. `finish_reason` is "stop" or "length".
+    """
+
+    prompt_ids: tuple[int, ...]
+    completion_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    finish_reason: str = "stop"
+    weights_version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What an agent returned: a text that holds a program, and the parent where the agent chooses it."""
+
+    text: str
+    parent: int | None = None
+    generation: Generation | None = field(default=None, compare=False)
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """What acts. Several agents may share one policy; a batch of turns comes in, one reply each goes out in order."""
+
+    def act(self, turns: list[Turn]) -> list[Reply]:
+        """Return one reply for each turn, in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node of a finished or growing tree; node 0 is the root and has none.
+
+    `duplicate_of` is the earlier node with an equal program (after normalisation), if any.
+    """
+
+    id: int
+    parent: int
+    depth: int
+    agent: str
+    reply: str
+    program: str | None
+    verdict: Verdict
+    score: float
+    duplicate_of: int | None = None
+    generation: Generation | None = field(default=None, compare=False)
+
+
+Team: TypeAlias = Mapping[str, Policy]
+"""Agent name -> the policy that acts for it."""
+
+Tests: TypeAlias = TestGroup | Literal["all"] | Sequence[TestGroup]
+"""A selection of test groups."""
