@@ -1,0 +1,34 @@
+# `make demo` and `make test` work from nothing: each makes .venv and sees to a Docker engine first.
+.PHONY: help demo test test-all lint engine venv clean
+
+BIN := .venv/bin
+
+help:
+	@echo "make demo      a tree search by a small language model, its programs run in Docker"
+	@echo "make test      lint, then every test that needs neither minutes nor a language model"
+	@echo "make test-all  lint, then every test"
+	@echo "make lint      ruff and mypy"
+	@echo "make clean     remove .venv, caches and the demo's run"
+
+venv:
+	@scripts/venv.sh
+
+engine: venv
+	@scripts/docker_engine.sh
+
+demo: engine
+	@scripts/demo.sh
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# With MARS2_REQUIRE_DOCKER the tests that need an engine fail where it is missing; a bare `pytest` skips them.
+test: lint engine
+	MARS2_REQUIRE_DOCKER=1 $(BIN)/python -m pytest -q </dev/null
+
+test-all: lint engine
+	MARS2_REQUIRE_DOCKER=1 $(BIN)/python -m pytest -q -m "" </dev/null
+
+clean:
+	rm -rf .venv .venv.lock .pytest_cache .ruff_cache .mypy_cache .hypothesis runs/demo
