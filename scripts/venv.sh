@@ -54,6 +54,6 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1 || [ ! -f "$venv/bin/ac
         || fail "$python cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv"
 fi
 echo "venv: installing mars2-env[$extras] at the versions of constraints.txt"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[$extras]" \
+"$venv/bin/python" -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable ".[$extras]" \
     || fail "the installation failed; the lines above say why. Once mended, run the same command again."
 echo "$wanted" >"$done_mark"
