@@ -1,0 +1,511 @@
+"""An episode: several agents grow one search tree for one problem. A pure state machine without I/O.
+
+Drivers (environments, the rollout engine, replay) ask for a turn, get a reply from a policy and a verdict from the judge,
+and tell both. Every change of state is an event; events are handed to `on_event` BEFORE they take effect, so that a log
+that writes them loses nothing. Folding the events of an episode into a fresh one gives the same state.
+
+    turn = episode.ask()
+    reply = policy.act([turn])[0]
+    submission = episode.submit(turn, reply)
+    verdict = submission.verdict or judge.grade(problem, submission.program, tests=rules.tests, stop=rules.stop)
+    episode.tell(turn, reply, verdict)
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias, get_args
+
+from mars2_env import keys
+from mars2_env.errors import ConfigError, EpisodeError, LogError
+from mars2_env.programs import extract_program, normal_form
+from mars2_env.prompt import fresh_messages, play_messages, refinement_messages
+from mars2_env.search.budget import Budget
+from mars2_env.search.selectors import Choice, Selector
+from mars2_env.search.tree import ROOT, SearchTree
+from mars2_env.types import Node, PublicView, Reply, TestGroup, Turn, Verdict
+
+Game: TypeAlias = Literal["write", "play"]
+ScoreKind: TypeAlias = Literal["pass", "fraction"]
+Observe: TypeAlias = Literal["all", "own"]
+EndReason: TypeAlias = Literal["solved", "budget", "faults"]
+
+ILLEGAL = Verdict(settled="illegal")
+NO_PROGRAM = Verdict(settled="no_program")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a game is played by.
+
+    Attributes:
+        game: `write`: the selector picks agent and parent; `play`: agents take turns and pick the parent.
+        score: a node's value: `pass` (1 if all tests of the group pass, else 0) or `fraction` (the share that passes).
+        score_on: the group of tests that is scored, `public` or `scoring`.
+        observe: `all`, or `own`: of other agents' nodes only place, author and score are shown.
+        stop_on_solved: whether the episode ends at the first node that passes all scored tests.
+        max_faults: how many faults in a row end the episode.
+    """
+
+    game: Game = "write"
+    score: ScoreKind = "pass"
+    score_on: TestGroup = "public"
+    observe: Observe = "all"
+    stop_on_solved: bool = False
+    max_faults: int = 3
+
+    def __post_init__(self) -> None:
+        for name, known in (
+            ("game", get_args(Game)),
+            ("score", get_args(ScoreKind)),
+            ("score_on", ("public", "scoring")),
+            ("observe", get_args(Observe)),
+        ):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name}={getattr(self, name)!r} is not one of {', '.join(known)}.")
+        if not isinstance(self.max_faults, int) or self.max_faults < 1:
+            raise ConfigError(f"max_faults={self.max_faults!r} must be a whole number of at least 1.")
+
+    @property
+    def tests(self) -> tuple[TestGroup, ...]:
+        """The groups to grade each program on: the scored one, and always the public one."""
+        return ("public",) if self.score_on == "public" else ("public", self.score_on)
+
+    @property
+    def stop(self) -> Literal["first_failure", "never"]:
+        """When judging may stop: a fraction needs every test."""
+        return "first_failure" if self.score == "pass" else "never"
+
+    def score_of(self, verdict: Verdict, group: TestGroup | None = None) -> float:
+        """Return the score in [0, 1] of a verdict on the scored group, or on another one that was graded."""
+        part = verdict.group(group or self.score_on)
+        if self.score == "fraction" and part.fraction is not None:
+            return part.fraction
+        return float(part.passed)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A turn was handed out. `parent` is None where the agent chooses it."""
+
+    turn: int
+    agent: str
+    parent: int | None
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A turn came back with a reply and a verdict. `node` is None where no node was added (an illegal parent)."""
+
+    turn: int
+    node: int | None
+    parent: int | None
+    score: float
+    verdict: Verdict
+    reply: str
+    program: str | None = None
+    duplicate_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A turn was void through a fault that says nothing about the program: no node, no budget; it is asked again."""
+
+    turn: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """A turn was taken back: no node, no budget, and it is not asked again."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The episode is over."""
+
+    reason: EndReason
+
+
+Event: TypeAlias = Asked | Told | Failed | Cancelled | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What a reply amounts to: a program to be graded, or a verdict that needs no grading."""
+
+    program: str | None
+    verdict: Verdict | None
+    duplicate_of: int | None = None
+
+
+@dataclass(slots=True)
+class _Ordinals:
+    """Numbers the children that one agent wrote under one parent; a number given back is given out again first."""
+
+    next: int = 0
+    free: list[int] = field(default_factory=list)
+
+    def peek(self) -> int:
+        return self.free[0] if self.free else self.next
+
+    def take(self) -> int:
+        if self.free:
+            return heapq.heappop(self.free)
+        self.next += 1
+        return self.next - 1
+
+    def give_back(self, ordinal: int) -> None:
+        heapq.heappush(self.free, ordinal)
+
+
+class Episode:
+    """One problem, one tree, its agents, and what is left of the budget."""
+
+    def __init__(
+        self,
+        problem: PublicView,
+        agents: Sequence[str] | Mapping[str, str],
+        selector: Selector | None,
+        budget: Budget | int,
+        seed: int,
+        *,
+        rules: Rules | None = None,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> None:
+        """Start with an empty tree.
+
+        Args:
+            problem: the public view of a problem.
+            agents: agent names, or a mapping from each name to what its prompts say of its role.
+            selector: picks agent and parent in the `write` game; None in `play`.
+            budget: how many expansions the tree may have.
+            seed: with the problem's id, the source of all randomness.
+            rules: the game; `Rules()` by default.
+            on_event: called with each event before it takes effect; an exception from it leaves the state unchanged.
+
+        Raises:
+            ConfigError: the arguments do not make a game.
+        """
+        self.problem = problem
+        self.roles: dict[str, str] = dict(agents) if isinstance(agents, Mapping) else dict.fromkeys(agents, "")
+        self.agents = tuple(self.roles)
+        self.rules = rules or Rules()
+        self.budget = budget if isinstance(budget, Budget) else Budget(budget)
+        self.seed = seed
+        self.selector = selector
+        if not self.agents:
+            raise ConfigError("an episode needs at least one agent.")
+        if not isinstance(agents, Mapping) and len(self.agents) != len(agents):
+            raise ConfigError(f"agents={list(agents)!r}: names must differ.")
+        if (selector is None) != (self.rules.game == "play"):
+            raise ConfigError(
+                f"game={self.rules.game!r} with selector={selector!r}: a selector picks the place in 'write', "
+                "and only there; in 'play' the agents pick it."
+            )
+        self.tree = SearchTree(len(self.agents), capacity=self.budget.nodes + 1)
+        self.nodes: list[Node] = []
+        self.pending: dict[int, Turn] = {}
+        self.ended: EndReason | None = None
+        self._on_event = on_event
+        self._index = {agent: index for index, agent in enumerate(self.agents)}
+        self._keys: list[int] = [keys.key("tree", seed, problem.id)]
+        self._ordinals: defaultdict[tuple[int, str], _Ordinals] = defaultdict(_Ordinals)
+        self._taken: dict[int, int] = {}
+        self._retry: deque[tuple[str, int | None]] = deque()
+        self._programs: dict[bytes, int] = {}
+        self._asked = 0
+        self._draws = 0
+        self._illegal = 0
+        self._faults = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether the episode is over; `ended` then says why."""
+        return self.ended is not None
+
+    @property
+    def spent(self) -> int:
+        """How many expansions are spent."""
+        return len(self.nodes) + self._illegal
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether a turn can be asked for now: not over, and some budget is neither spent nor in flight."""
+        return not self.done and self.spent + len(self.pending) < self.budget.nodes
+
+    @property
+    def best_score(self) -> float:
+        """The highest score in the tree; 0 for an empty one."""
+        return float(self.tree.score.max())
+
+    def node(self, id: int) -> Node:
+        """Return a node of the tree; the root has none."""
+        if not 1 <= id <= len(self.nodes):
+            raise EpisodeError(f"node {id} is not in this tree of {len(self.nodes)} nodes (the root has no program).")
+        return self.nodes[id - 1]
+
+    def answer(self) -> Node | None:
+        """Return the answer of the tree: highest score on public tests, ties to the latest; None if none has a program."""
+        return max(
+            (node for node in self.nodes if node.program is not None),
+            key=lambda node: (self.rules.score_of(node.verdict, "public"), node.id),
+            default=None,
+        )
+
+    def ask(self) -> Turn:
+        """Hand out the next turn.
+
+        Raises:
+            EpisodeError: the episode is over, or all that is left of the budget is in flight (see `can_ask`).
+        """
+        if not self.can_ask:
+            state = f"over ({self.ended})" if self.done else f"waiting for {len(self.pending)} turns in flight"
+            raise EpisodeError(f"no turn can be asked for: the episode is {state}.")
+        agent, parent = self._retry[0] if self._retry else self._choose()
+        event = Asked(self._asked, agent, parent, self._turn_seed(agent, parent))
+        self._emit(event)
+        return self.pending[event.turn]
+
+    def submit(self, turn: Turn, reply: Reply) -> Submission:
+        """Return what a reply to a pending turn amounts to, without changing anything.
+
+        An illegal parent, a reply without a program, and a program equal to an earlier one (after normalisation) come
+        with their verdict; everything else is to be graded.
+        """
+        self._check_pending(turn)
+        if self._parent_of(turn, reply) is None:
+            return Submission(None, ILLEGAL)
+        program = extract_program(_clean(reply.text))
+        if program is None:
+            return Submission(None, NO_PROGRAM)
+        earlier = self._programs.get(normal_form(program))
+        if earlier is not None:
+            return Submission(program, self.node(earlier).verdict, earlier)
+        return Submission(program, None)
+
+    def tell(self, turn: Turn, reply: Reply, verdict: Verdict) -> Node | None:
+        """Record the outcome of a turn and return the node it added; None for an illegal parent.
+
+        Args:
+            turn: a pending turn.
+            reply: what the agent returned.
+            verdict: what the judge found, or what `submit` said. A duplicate always gets the earlier node's verdict.
+
+        Raises:
+            EpisodeError: the turn is not pending.
+            ConfigError: the verdict lacks the scored tests; nothing has changed.
+        """
+        submission = self.submit(turn, reply)
+        verdict = submission.verdict or verdict
+        if verdict.settled is None and not all(verdict.groups.get(group) for group in self.rules.tests):
+            raise ConfigError(
+                f"turn {turn.id}: the verdict is on {sorted(verdict.groups)}, and this game needs {self.rules.tests}; "
+                "does the problem have such tests?"
+            )
+        parent = self._parent_of(turn, reply)
+        event = Told(
+            turn=turn.id,
+            node=None if parent is None else len(self.nodes) + 1,
+            parent=reply.parent if parent is None else parent,
+            score=self.rules.score_of(verdict),
+            verdict=verdict,
+            reply=_clean(reply.text),
+            program=submission.program,
+            duplicate_of=submission.duplicate_of,
+        )
+        self._emit(event)
+        if event.node is not None and reply.generation is not None:
+            self.nodes[-1] = replace(self.nodes[-1], generation=reply.generation)
+        self.settle()
+        return None if event.node is None else self.node(event.node)
+
+    def fail(self, turn: Turn, reason: str) -> None:
+        """Void a turn after a fault: no node, no budget, and the same agent is asked again for the same place."""
+        self._check_pending(turn)
+        self._emit(Failed(turn.id, reason))
+        self.settle()
+
+    def cancel(self, turn: Turn) -> None:
+        """Take a turn back: no node, no budget, and it is not asked again."""
+        self._check_pending(turn)
+        self._emit(Cancelled(turn.id))
+
+    def apply(self, event: Event) -> None:
+        """Change the state by one event, without drawing anything: how a log is folded.
+
+        Raises:
+            LogError: the event does not follow from the state.
+        """
+        match event:
+            case Asked():
+                self._apply_asked(event)
+            case Told():
+                self._apply_told(event)
+            case Failed():
+                turn = self._pop_pending(event.turn)
+                self._faults += 1
+                self._retry.append((turn.agent, turn.parent))
+            case Cancelled():
+                self._pop_pending(event.turn)
+            case Ended():
+                self.ended = event.reason
+
+    def _emit(self, event: Event) -> None:
+        if self._on_event is not None:
+            self._on_event(event)
+        self.apply(event)
+
+    def _choose(self) -> tuple[str, int | None]:
+        if self.selector is None:
+            return self.agents[(self.spent + len(self.pending)) % len(self.agents)], None
+        pending = tuple(
+            Choice(turn.parent, self._index[turn.agent]) for turn in self.pending.values() if turn.parent is not None
+        )
+        rng = keys.generator("select", self.seed, self.problem.id, self._draws)
+        choice = self.selector.select(self.tree, rng, pending)
+        if not 0 <= choice.parent < len(self.tree) or not 0 <= choice.agent < len(self.agents):
+            raise ConfigError(
+                f"selector {self.selector!r} chose {choice!r}; the tree has nodes 0 to {len(self.tree) - 1} "
+                f"and agents 0 to {len(self.agents) - 1}."
+            )
+        return self.agents[choice.agent], int(choice.parent)
+
+    def _turn_seed(self, agent: str, parent: int | None) -> int:
+        if parent is None:
+            own = sum(node.agent == agent for node in self.nodes)
+            return keys.seed("turn", self.seed, self.problem.id, agent, own, self.spent)
+        return self._child_key(agent, parent) >> 65
+
+    def _child_key(self, agent: str, parent: int, ordinal: int | None = None) -> int:
+        """Key of a child: it depends on the path to it, agent and which child at each step, and on nothing else."""
+        if ordinal is None:
+            ordinal = self._ordinals[parent, agent].peek()
+        return keys.key("child", self._keys[parent], agent, ordinal)
+
+    def _place(self, turn: Turn, parent: int) -> Turn:
+        """Return a turn with its place filled in: prompt, seed, and the parent's program and feedback."""
+        role = self.roles[turn.agent]
+        seed = self._child_key(turn.agent, parent) >> 65
+        if parent == ROOT:
+            messages = fresh_messages(self.problem, role)
+            return replace(turn, parent=parent, seed=seed, messages=messages, program=None, feedback=None)
+        node = self.node(parent)
+        return replace(
+            turn,
+            parent=parent,
+            seed=seed,
+            messages=refinement_messages(self.problem, node.program, node.verdict.feedback, role),
+            program=node.program,
+            feedback=node.verdict.feedback,
+        )
+
+    def _apply_asked(self, event: Asked) -> None:
+        if event.turn != self._asked or event.agent not in self._index:
+            raise LogError(f"turn {event.turn} for {event.agent!r} does not follow turn {self._asked - 1}.")
+        if event.parent is not None and not 0 <= event.parent < len(self.tree):
+            raise LogError(f"turn {event.turn} expands node {event.parent}, which is not in the tree.")
+        if self._retry and self._retry[0] == (event.agent, event.parent):
+            self._retry.popleft()
+        else:
+            self._draws += 1
+        self._asked += 1
+        blank = Turn(
+            id=event.turn,
+            agent=event.agent,
+            problem=self.problem,
+            seed=event.seed,
+            messages=(),
+            parent=event.parent,
+            parents=tuple(range(len(self.tree))) if event.parent is None else (event.parent,),
+        )
+        if event.parent is None:
+            own = event.agent if self.rules.observe == "own" else None
+            messages = play_messages(self.problem, self.nodes, blank.parents, self.roles[event.agent], own)
+            self.pending[event.turn] = replace(blank, messages=messages, places=self._place)
+        else:
+            self.pending[event.turn] = self._place(blank, event.parent)
+            self._taken[event.turn] = self._ordinals[event.parent, event.agent].take()
+
+    def _apply_told(self, event: Told) -> None:
+        turn = self.pending.get(event.turn)
+        if turn is None:
+            raise LogError(f"turn {event.turn} was told but is not pending.")
+        del self.pending[event.turn]
+        self._faults = 0
+        if event.node is None:
+            self._illegal += 1
+            return
+        parent = event.parent
+        if parent is None or event.node != len(self.tree):
+            raise LogError(f"node {event.node} under {parent} does not follow node {len(self.tree) - 1}.")
+        ordinal = self._taken.pop(event.turn, None)
+        if ordinal is None:
+            ordinal = self._ordinals[parent, turn.agent].take()
+        key = self._child_key(turn.agent, parent, ordinal)
+        self.tree.add(parent, self._index[turn.agent], event.score)
+        self._keys.append(key)
+        self.nodes.append(
+            Node(
+                id=event.node,
+                parent=parent,
+                depth=int(self.tree.depth[event.node]),
+                agent=turn.agent,
+                reply=event.reply,
+                program=event.program,
+                verdict=event.verdict,
+                score=event.score,
+                duplicate_of=event.duplicate_of,
+            )
+        )
+        if event.program is not None:
+            self._programs.setdefault(normal_form(event.program), event.node)
+
+    def _pop_pending(self, id: int) -> Turn:
+        turn = self.pending.pop(id, None)
+        if turn is None:
+            raise LogError(f"turn {id} is not pending.")
+        ordinal = self._taken.pop(id, None)
+        if ordinal is not None and turn.parent is not None:
+            self._ordinals[turn.parent, turn.agent].give_back(ordinal)
+        return turn
+
+    def _check_pending(self, turn: Turn) -> None:
+        if self.pending.get(turn.id) != turn:
+            raise EpisodeError(f"turn {turn.id} of {turn.agent} is not pending; it was told, failed or cancelled before.")
+
+    def _parent_of(self, turn: Turn, reply: Reply) -> int | None:
+        """Return the node that a reply expands, or None if the agent chose one that is not on offer."""
+        if turn.parent is not None:
+            return turn.parent
+        return reply.parent if reply.parent in turn.parents else None
+
+    def settle(self) -> None:
+        """End the episode if its state says so; a folded log that was cut off may lack the end."""
+        reason: EndReason | None = None
+        if self._faults >= self.rules.max_faults:
+            reason = "faults"
+        elif self.rules.stop_on_solved and self.best_score >= 1.0:
+            reason = "solved"
+        elif self.spent >= self.budget.nodes:
+            reason = "budget"
+        if reason is None or self.done:
+            return
+        for turn in list(self.pending.values()):
+            self._emit(Cancelled(turn.id))
+        self._emit(Ended(reason))
+
+
+def _clean(text: str) -> str:
+    """Replace lone surrogates, which no file can hold, by U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

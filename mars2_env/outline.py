@@ -1,0 +1,40 @@
+"""A tree as a short readable table: what observations and prompts show of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mars2_env.types import Node
+
+MAX_ROWS = 64
+
+
+def best_node(nodes: Sequence[Node]) -> Node | None:
+    """Return the node with the highest score, ties to the latest; None if there is no node."""
+    return max(nodes, key=lambda node: (node.score, node.id), default=None)
+
+
+def outline(nodes: Sequence[Node], *, max_rows: int = MAX_ROWS, own: str | None = None) -> str:
+    """Return a table of the nodes: id, parent, depth, agent, outcome, score.
+
+    At most `max_rows` nodes are shown: the newest, and the best one; a line says how many are left out. With `own`, the
+    outcomes of other agents' nodes are not shown (the partially observed game): only place, author and score.
+    """
+    if not nodes:
+        return "The tree is empty: only the root, node 0, is there."
+    shown = list(nodes[-max_rows:])
+    best = best_node(nodes)
+    if best is not None and len(nodes) > max_rows and best.id < shown[0].id:
+        shown = [best, *shown[1:]]
+    rows = [("node", "parent", "depth", "agent", "outcome", "score")]
+    for node in shown:
+        outcome = node.verdict.outcome if own is None or node.agent == own else "-"
+        mark = f" = {node.duplicate_of}" if node.duplicate_of is not None and outcome != "-" else ""
+        rows.append(
+            (str(node.id), str(node.parent), str(node.depth), node.agent, outcome + mark, f"{node.score:.2f}")
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    if len(nodes) > len(shown):
+        lines.append(f"({len(nodes) - len(shown)} older nodes are not shown)")
+    return "\n".join(lines)

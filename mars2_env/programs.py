@@ -1,0 +1,118 @@
+"""Programs as texts: what of a reply is the program, and when two programs are the same.
+
+Replies are hostile: they are parsed, never executed, and a text that Python's parser cannot take is simply not parsed.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from hashlib import blake2b
+
+MAX_PARSED = 100_000
+"""Texts longer than this many characters are not parsed: they are compared, and taken for programs, as they stand."""
+
+PYTHON_TAGS = frozenset({"", "python", "py", "python3", "python2", "py3", "pycon", "ipython"})
+
+_FENCE = re.compile(r"^([ \t]*)(`{3,}|~{3,})[ \t]*([^`\n]*)$")
+_OPENS_LIKE_CODE = re.compile(r"(from\s+[\w.]+\s+import\b|import\s+\w|(async\s+)?def\s+\w+\s*\(|class\s+\w+\s*[:(]|@\w|#!)")
+
+
+def extract_program(reply: str) -> str | None:
+    """Return the program in a reply, or None where there is none.
+
+    1. `<think>` parts are dropped: up to the last `</think>`, and from a `<think>` that is never closed.
+    2. The last fenced block is the program. Blocks that never close (a reply cut short), that are empty, or that are
+       labelled as another language than Python count only where there is no other.
+    3. Without a fence, the whole reply is the program if it reads as Python: it opens like code, or it parses and does
+       more than name something.
+    """
+    text = drop_thinking(reply)
+    blocks = fenced_blocks(text)
+    if blocks:
+        filled = [block for block in blocks if block[1].strip()]
+        if not filled:
+            return None
+        rank = max((closed, tag in PYTHON_TAGS) for tag, _, closed in filled)
+        return next(body for tag, body, closed in reversed(filled) if (closed, tag in PYTHON_TAGS) == rank)
+    return text.strip("\n") + "\n" if reads_as_python(text) else None
+
+
+def drop_thinking(text: str) -> str:
+    """Drop `<think>` parts: all up to the last `</think>`, and all from a `<think>` that never closes."""
+    _, closed, rest = text.rpartition("</think>")
+    return (rest if closed else text).partition("<think>")[0]
+
+
+def fenced_blocks(text: str) -> list[tuple[str, str, bool]]:
+    """Return the Markdown fenced blocks of a text as (language tag in lower case, body, whether it closes).
+
+    A fence is three or more backticks or tildes alone on a line; it closes with at least as many of the same kind. The
+    indentation of the opening fence is taken off the body's lines.
+    """
+    blocks: list[tuple[str, str, bool]] = []
+    opening: tuple[str, str, str] | None = None
+    body: list[str] = []
+    for line in text.split("\n"):
+        match = _FENCE.match(line.rstrip("\r"))
+        if opening is None:
+            if match:
+                opening, body = (match[1], match[2], match[3]), []
+            continue
+        indent, fence, info = opening
+        if match and not match[3].strip() and match[2][0] == fence[0] and len(match[2]) >= len(fence):
+            blocks.append((_tag(info), "".join(body), True))
+            opening = None
+        else:
+            body.append((line.removeprefix(indent) if indent else line) + "\n")
+    if opening is not None:
+        blocks.append((_tag(opening[2]), "".join(body), False))
+    return blocks
+
+
+def _tag(info: str) -> str:
+    words = info.strip().strip("{}").lstrip(".").split()
+    return words[0].lower() if words else ""
+
+
+def reads_as_python(text: str) -> bool:
+    """Whether a text without fences is a program: it opens like code, or parses and does more than name something."""
+    if _OPENS_LIKE_CODE.match(text.lstrip()):
+        return True
+    tree = parse(text)
+    return tree is not None and any(
+        not isinstance(statement, ast.Expr) or isinstance(statement.value, ast.Call) for statement in tree.body
+    )
+
+
+def parse(program: str) -> ast.Module | None:
+    """Return the syntax tree of a program, or None if Python cannot parse it or it is longer than `MAX_PARSED`."""
+    if len(program) > MAX_PARSED:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(program)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return None
+
+
+def normal_form(program: str) -> bytes:
+    """Return a key that is equal for programs with equal syntax trees: layout and comments do not count.
+
+    A program that does not parse is its own normal form.
+    """
+    tree = parse(program)
+    try:
+        text = ast.dump(tree) if tree is not None else "text:" + program
+    except RecursionError:
+        text = "text:" + program
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def fenced(text: str, tag: str = "") -> str:
+    """Return a Markdown block whose fence is longer than any run of backticks inside, so that nothing in it closes it."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{tag}\n{text}{'' if text.endswith(chr(10)) else chr(10)}{fence}"

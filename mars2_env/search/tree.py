@@ -1,0 +1,134 @@
+"""A search tree of scored nodes in flat arrays: numbers only, no texts.
+
+Node 0 is the root and holds no program. For each node p three triples (count, sum, sum of squares) of scores are kept up
+to date, each add costing one walk to the root:
+
+    CHILDREN  own scores of p's direct children                      (data of the GEN posterior)
+    BELOW     scores of p's grandchildren and everything below them  (data of the CONT posterior)
+    SUBTREE   own score of p, CHILDREN and BELOW                     (data of p's own posterior, as a child)
+
+and one triple per agent over all nodes it wrote. Triples are only ever added to, so that sums of 0/1 scores stay exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mars2_env.errors import ConfigError
+
+ROOT: Final = 0
+CHILDREN: Final = 0
+BELOW: Final = 1
+SUBTREE: Final = 2
+
+Triples = NDArray[np.float64]
+"""Rows of (n, S, Q): how many scores, their sum, and the sum of their squares."""
+
+
+class SearchTree:
+    """The shape of a tree, who wrote each node, its score, and the statistics that selectors read."""
+
+    def __init__(self, n_agents: int, *, capacity: int = 64) -> None:
+        """Start with the root alone.
+
+        Args:
+            n_agents: how many agents may write nodes; agents are indices 0 ... n_agents - 1.
+            capacity: nodes to make room for at first; the arrays double as they fill.
+        """
+        if n_agents < 1:
+            raise ConfigError(f"SearchTree(n_agents={n_agents}): at least one agent is needed.")
+        capacity = max(capacity, 1)
+        self.n_agents = n_agents
+        self._size = 1
+        self._parent = np.full(capacity, -1, np.int32)
+        self._agent = np.full(capacity, -1, np.int32)
+        self._depth = np.zeros(capacity, np.int32)
+        self._score = np.zeros(capacity, np.float64)
+        self._stats = np.zeros((capacity, 3, 3), np.float64)
+        self._children: list[list[int]] = [[]]
+        self.agent_stats: Triples = np.zeros((n_agents, 3), np.float64)
+
+    def __len__(self) -> int:
+        """Number of nodes, the root included."""
+        return self._size
+
+    @property
+    def parent(self) -> NDArray[np.int32]:
+        """Parent of each node, shape (len,); -1 for the root."""
+        return self._parent[: self._size]
+
+    @property
+    def agent(self) -> NDArray[np.int32]:
+        """Index of the agent that wrote each node, shape (len,); -1 for the root."""
+        return self._agent[: self._size]
+
+    @property
+    def depth(self) -> NDArray[np.int32]:
+        """Depth of each node, shape (len,); 0 for the root."""
+        return self._depth[: self._size]
+
+    @property
+    def score(self) -> NDArray[np.float64]:
+        """Score of each node in [0, 1], shape (len,); 0 for the root, which has none."""
+        return self._score[: self._size]
+
+    @property
+    def stats(self) -> Triples:
+        """The triples, shape (len, 3, 3): node, which (CHILDREN, BELOW, SUBTREE), (n, S, Q)."""
+        return self._stats[: self._size]
+
+    def children(self, node: int) -> Sequence[int]:
+        """Return the children of a node in the order they were added."""
+        return self._children[node]
+
+    def add(self, parent: int, agent: int, score: float) -> int:
+        """Add a node and return its id: the number of nodes before it.
+
+        Args:
+            parent: an existing node.
+            agent: the index of the agent that wrote it.
+            score: in [0, 1].
+
+        Raises:
+            ConfigError: an argument is out of range; the tree is unchanged.
+        """
+        if not 0 <= parent < self._size:
+            raise ConfigError(f"parent {parent} is not a node of this tree of {self._size} nodes.")
+        if not 0 <= agent < self.n_agents:
+            raise ConfigError(f"agent {agent} is not one of the {self.n_agents} agents of this tree.")
+        if not 0.0 <= score <= 1.0:
+            raise ConfigError(f"score {score!r} is not a number in [0, 1].")
+        node = self._size
+        if node == len(self._parent):
+            self._grow()
+        self._size += 1
+        self._parent[node] = parent
+        self._agent[node] = agent
+        self._depth[node] = self._depth[parent] + 1
+        self._score[node] = score
+        self._children.append([])
+        self._children[parent].append(node)
+
+        triple = np.array((1.0, score, score * score))
+        self.agent_stats[agent] += triple
+        self._stats[node, SUBTREE] += triple
+        self._stats[parent, CHILDREN] += triple
+        self._stats[parent, SUBTREE] += triple
+        ancestor = int(self._parent[parent])
+        while ancestor >= 0:
+            self._stats[ancestor, BELOW] += triple
+            self._stats[ancestor, SUBTREE] += triple
+            ancestor = int(self._parent[ancestor])
+        return node
+
+    def _grow(self) -> None:
+        room = len(self._parent)
+        self._parent = np.concatenate([self._parent, np.full(room, -1, np.int32)])
+        self._agent = np.concatenate([self._agent, np.full(room, -1, np.int32)])
+        self._depth = np.concatenate([self._depth, np.zeros(room, np.int32)])
+        self._score = np.concatenate([self._score, np.zeros(room, np.float64)])
+        self._stats = np.concatenate([self._stats, np.zeros((room, 3, 3), np.float64)])
