@@ -1,0 +1,93 @@
+"""Registered checkers: how problems with several right answers are judged.
+
+A checker is a function of OURS (or of the library's user): it runs on the host, on plain data, and is named by a
+problem. Code from a data file never becomes a checker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from mars2_env.errors import ConfigError, JudgeError, unknown_name
+from mars2_env.judge.compare import equal
+
+Checker: TypeAlias = Callable[[Any, Any, Any], bool]
+"""`(input, output, expected) -> whether the output is right`. For `Stdin` problems all three are texts; for `Call`
+problems the list of arguments, the returned value and the expected one. `output` is whatever a hostile program cared to
+produce, up to the output limit: a checker must take it apart carefully, in time near linear in its size."""
+
+_WEIRD: Final = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError)
+
+_CHECKERS: Final[dict[str, Checker]] = {}
+
+
+def register_checker(name: str) -> Callable[[Checker], Checker]:
+    """Return a decorator that registers a checker as `name`.
+
+    Raises:
+        ConfigError: another checker has this name.
+    """
+
+    def register(check: Checker) -> Checker:
+        if _CHECKERS.setdefault(name, check) is not check:
+            raise ConfigError(f"a checker named {name!r} is registered already; choose another name.")
+        return check
+
+    return register
+
+
+def checker(name: str) -> Checker:
+    """Return the checker registered as `name`.
+
+    Raises:
+        JudgeError: there is none.
+    """
+    try:
+        return _CHECKERS[name]
+    except KeyError:
+        raise JudgeError(
+            unknown_name("checker", name, _CHECKERS) + " Register it with mars2_env.judge.register_checker."
+        ) from None
+
+
+def checks(name: str, check: Checker, input: Any, output: Any, expected: Any) -> bool:
+    """Return whether `check`, registered as `name`, accepts the output.
+
+    An output so unlike an answer that the checker trips over it (a `TypeError`, `ValueError`, `KeyError`, `IndexError`,
+    `AttributeError`, `ZeroDivisionError`, `OverflowError`, `RecursionError`) is a wrong answer.
+
+    Raises:
+        JudgeError: the checker failed in any other way, or returned something else than a bool: it is broken, and
+            nothing can be said about the program.
+    """
+    try:
+        right = check(input, output, expected)
+    except _WEIRD:
+        return False
+    except Exception as error:
+        raise JudgeError(f"checker {name!r} failed with {type(error).__name__}: {error}; mend the checker.") from error
+    if not isinstance(right, bool):
+        raise JudgeError(f"checker {name!r} returned {type(right).__name__}, not a bool; mend the checker.")
+    return right
+
+
+@register_checker("absolute_error_1e-6")
+def absolute_error(input: Any, output: Any, expected: Any) -> bool:
+    """Accept a number less than 1e-6 away from an expected number; compare anything else as values are compared."""
+    if type(expected) in (int, float) and type(output) in (int, float):
+        return bool(abs(output - expected) < 1e-6)
+    return equal(output, expected)
+
+
+@register_checker("polynomial_root")
+def polynomial_root(input: Any, output: Any, expected: Any) -> bool:
+    """Accept a number at which the polynomial with coefficients `input[0]`, constant first, is less than 1e-4.
+
+    The sum is that of HumanEval/32: `sum(c * x ** i)`, in floats.
+    """
+    if type(output) not in (int, float):
+        return False
+    (coefficients,) = input
+    x = float(output)
+    return bool(abs(sum(c * x**i for i, c in enumerate(coefficients))) < 1e-4)

@@ -1,0 +1,237 @@
+"""The judge: runs a program on the inputs of a problem's tests and compares on the host.
+
+Only inputs go to the sandbox. Tests run in an order drawn from (problem id, program), so that process ids, counters or
+timing tell a program nothing about which test it is facing; verdicts list them in the order of the problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final, Literal, TypeAlias
+
+from mars2_env.errors import JudgeError, SandboxError, unknown_name
+from mars2_env.judge.checkers import checker, checks
+from mars2_env.judge.compare import equal, same_output
+from mars2_env.judge.facts import failing_test
+from mars2_env.sandbox.base import Sandbox
+from mars2_env.types import GROUPS, Feedback, Outcome, Problem, Run, Stdin, TestCase, TestGroup, Tests, Verdict
+
+Stop: TypeAlias = Literal["first_failure", "never"]
+
+_STOPS: Final[tuple[Stop, ...]] = ("first_failure", "never")
+
+
+class Judge:
+    """Grades programs with a sandbox.
+
+    Args:
+        sandbox: Where programs run.
+        strict_types: Ask returned values for the exact types and floats of the expected ones (`compare.equal`).
+    """
+
+    def __init__(self, sandbox: Sandbox, *, strict_types: bool = False) -> None:
+        self.sandbox = sandbox
+        self.strict_types = strict_types
+
+    def grade(self, problem: Problem, program: str, tests: Tests = "public", stop: Stop = "first_failure") -> Verdict:
+        """Grade `program` on the selected tests of `problem`.
+
+        Args:
+            problem: The problem.
+            program: Python source.
+            tests: A group ("public", "scoring", "hidden"), "all", or a sequence of groups; their union is run.
+            stop: "first_failure" ends each selected group at its first failing test, in the order of running, so that
+                a failing public test does not hide the result of the scoring group; then the public tests listed
+                before a failing one are run too, so that feedback names the first in listed order. "never" runs all.
+
+        Returns:
+            The outcomes of the selected groups ("not_run" for tests that an early stop left out) and, where a public
+            or scoring test failed, feedback. A program that does not compile fails every selected test as
+            "compile_error" after a single run. Hidden results never cause feedback. Equal for equal arguments.
+
+        Raises:
+            JudgeError: there is no such group, stop or checker, or the selection is empty.
+            SandboxError: the sandbox could not decide; nothing is known about the program.
+        """
+        grading = _Grading(problem, program, tests, stop, self.strict_types)
+        while batch := grading.batch():
+            runs = self.sandbox.stream(
+                program, [test.case.input for test in batch], interface=problem.interface, limits=problem.limits
+            )
+            try:
+                for test in batch:
+                    if not grading.needs(test):
+                        break
+                    grading.record(test, next(runs, None))
+            finally:
+                _close(runs)
+        return grading.verdict()
+
+    async def agrade(
+        self, problem: Problem, program: str, tests: Tests = "public", stop: Stop = "first_failure"
+    ) -> Verdict:
+        """Async twin of `grade`."""
+        grading = _Grading(problem, program, tests, stop, self.strict_types)
+        while batch := grading.batch():
+            runs = self.sandbox.astream(
+                program, [test.case.input for test in batch], interface=problem.interface, limits=problem.limits
+            )
+            try:
+                for test in batch:
+                    if not grading.needs(test):
+                        break
+                    grading.record(test, await anext(runs, None))
+            finally:
+                await _aclose(runs)
+        return grading.verdict()
+
+
+def _close(runs: Iterator[Run]) -> None:
+    """Close an iterator where it can be closed: a generator can, a plain iterator need not."""
+    close: Callable[[], None] | None = getattr(runs, "close", None)
+    if close is not None:
+        close()
+
+
+async def _aclose(runs: AsyncIterator[Run]) -> None:
+    aclose: Callable[[], Awaitable[None]] | None = getattr(runs, "aclose", None)
+    if aclose is not None:
+        await aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class _Test:
+    group: TestGroup
+    index: int
+    case: TestCase
+
+
+class _Grading:
+    """One grading in progress: which tests are still needed, and what became of the others."""
+
+    def __init__(self, problem: Problem, program: str, tests: Tests, stop: Stop, strict: bool) -> None:
+        if stop not in _STOPS:
+            raise JudgeError(unknown_name("stop rule", str(stop), _STOPS))
+        self.problem = problem
+        self.groups = selected_groups(tests)
+        listed = [_Test(g, i, case) for g in self.groups for i, case in enumerate(problem.tests(g))]
+        if not listed:
+            raise JudgeError(
+                f"problem {problem.id!r} has no tests in {', '.join(self.groups)}; select a group that has some: "
+                + (", ".join(g for g in GROUPS if problem.tests(g)) or "it has none at all")
+                + "."
+            )
+        self.order = run_order(problem.id, program, listed)
+        self.early = stop == "first_failure"
+        self.accepts = _acceptance(problem, strict)
+        self.outcomes: dict[tuple[TestGroup, int], Outcome] = {}
+        self.first_failing: dict[TestGroup, int] = {}
+        self.failing_run: Run | None = None
+        self.cpu_seconds = 0.0
+
+    def needs(self, test: _Test) -> bool:
+        """Whether this test has yet to be run."""
+        if (test.group, test.index) in self.outcomes:
+            return False
+        if not self.early or test.group not in self.first_failing:
+            return True
+        return test.group == "public" and test.index < self.first_failing["public"]
+
+    def batch(self) -> list[_Test]:
+        """Return the tests that are needed as far as is known now, in the order of running."""
+        return [test for test in self.order if self.needs(test)]
+
+    def record(self, test: _Test, run: Run | None) -> None:
+        """Take in what the sandbox said about a test."""
+        if run is None:
+            raise SandboxError(
+                f"the sandbox returned fewer runs than it was given inputs (problem {self.problem.id!r}); "
+                "this is a fault of the sandbox, not of the program."
+            )
+        self.cpu_seconds += run.cpu_seconds
+        if run.status == "compile_error":
+            # It is the program that does not compile, whatever the input: one run settles every test.
+            for each in self.order:
+                self.outcomes[each.group, each.index] = "compile_error"
+                self.first_failing[each.group] = 0
+            self.failing_run = run
+            return
+        outcome: Outcome = run.status if run.status != "ok" else self._compared(test.case, run.output)
+        self.outcomes[test.group, test.index] = outcome
+        if outcome == "passed" or test.index > self.first_failing.get(test.group, test.index):
+            return
+        self.first_failing[test.group] = test.index
+        if test.group == "public":
+            self.failing_run = run
+
+    def _compared(self, case: TestCase, output: Any) -> Outcome:
+        return "passed" if self.accepts(case, output) else "wrong_answer"
+
+    def verdict(self) -> Verdict:
+        """Return the verdict on all that was recorded."""
+        return Verdict(
+            groups={
+                group: tuple(self.outcomes.get((group, i), "not_run") for i in range(len(self.problem.tests(group))))
+                for group in self.groups
+            },
+            feedback=self._feedback(),
+            cpu_seconds=self.cpu_seconds,
+        )
+
+    def _feedback(self) -> Feedback | None:
+        if "public" in self.first_failing:
+            index = self.first_failing["public"]
+            assert self.failing_run is not None
+            return failing_test(
+                index,
+                self.problem.public[index],
+                self.failing_run,
+                self.outcomes["public", index],
+                self.problem.interface,
+                self.problem.limits,
+            )
+        if "scoring" in self.first_failing:
+            return Feedback(outcome="wrong_answer", unshown=True)
+        return None
+
+
+def selected_groups(tests: Tests) -> tuple[TestGroup, ...]:
+    """Return the test groups that `tests` selects, in the order public, scoring, hidden.
+
+    Raises:
+        JudgeError: one of them does not exist, or there is none.
+    """
+    if tests == "all":
+        return GROUPS
+    named = (tests,) if isinstance(tests, str) else tuple(tests)
+    for name in named:
+        if name not in GROUPS:
+            raise JudgeError(unknown_name("test group", str(name), (*GROUPS, "all")))
+    if not named:
+        raise JudgeError(f"no test group is selected; choose of {', '.join(GROUPS)}, or all.")
+    return tuple(group for group in GROUPS if group in named)
+
+
+def run_order(problem_id: str, program: str, tests: list[_Test]) -> list[_Test]:
+    """Return the tests in their order of running: a permutation keyed by (problem id, program).
+
+    A test's place relative to another does not depend on which other groups are selected.
+    """
+    key = blake2b(digest_size=32)
+    for text in (problem_id, program):
+        data = text.encode("utf-8", "surrogatepass")
+        key.update(len(data).to_bytes(8, "big") + data)
+    seed = key.digest()
+    return sorted(tests, key=lambda test: blake2b(f"{test.group} {test.index}".encode(), key=seed).digest())
+
+
+def _acceptance(problem: Problem, strict: bool) -> Callable[[TestCase, Any], bool]:
+    """Return what decides whether an output is right for a test of this problem."""
+    if problem.checker is not None:
+        name, check = problem.checker, checker(problem.checker)
+        return lambda case, output: checks(name, check, case.input, output, case.output)
+    if isinstance(problem.interface, Stdin):
+        return lambda case, output: isinstance(output, str) and same_output(output, case.output)
+    return lambda case, output: equal(output, case.output, strict=strict)

@@ -1,0 +1,288 @@
+"""The two comparison rules, as tables of what counts as the same and what does not."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from math import inf, nan
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mars2_env.judge import equal, same_output
+from mars2_env.judge.compare import digest
+from mars2_env.sandbox.worker.values import Opaque
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected"),
+    [
+        ("3\n", "3"),
+        ("", ""),
+        ("  \n", ""),
+        ("1 2\n3", "1\n2 3\n"),
+        ("1\t2\r\n3\x0b\x0c", "1 2 3"),
+        ("YES", "YES"),
+        ("0.5", "0.5"),
+        ("0.50000000001", "0.5"),
+        (".5", "0.5"),
+        ("5e-1", "0.5"),
+        ("2", "2.0"),
+        ("+2", "2.0"),
+        ("1000000.5", "1000000.0"),
+        ("-0", "0.0"),
+        ("1E3", "1e3"),
+        ("nan", "nan"),
+        ("inf", "inf"),
+        ("9" * 5000, "9" * 5000),
+    ],
+)
+def test_outputs_that_say_the_same(actual: str, expected: str) -> None:
+    assert same_output(actual, expected)
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected"),
+    [
+        ("", "3"),
+        ("3", ""),
+        ("3 3", "3"),
+        ("3", "3 3"),
+        ("2 1", "1 2"),
+        ("1 1 2", "1 2 2"),
+        ("12", "1 2"),
+        ("yes", "YES"),
+        ("3.0", "3"),
+        ("03", "3"),
+        ("+3", "3"),
+        ("3.0000001", "3"),
+        ("1_0", "10"),
+        ("1_0.0", "10.0"),
+        ("0x3", "3.0"),
+        ("nan", "3.0"),
+        ("nan", "3"),
+        ("-nan", "nan"),
+        ("inf", "1e308"),
+        ("1e999", "inf"),
+        ("1e999", "1e308"),
+        ("1e999", "2e999"),
+        ("0.5001", "0.5"),
+        ("0.5f", "0.5"),
+        ("0.5,", "0.5"),
+        ("0.5\x00", "0.5"),
+        ("0.5\u00a0", "0.5"),
+        ("1\u20032", "1 2"),
+        ("\uff13.0", "3.0"),
+        ("\u0663.0", "3.0"),
+        ("0.5\ufffd", "0.5"),
+        (".", "0.0"),
+        ("", "0.0"),
+        ("9" * 5000 + "8", "9" * 5000 + "7"),
+        ("0." + "3" * 2000, "0.3333333333"),
+    ],
+)
+def test_outputs_that_differ(actual: str, expected: str) -> None:
+    assert not same_output(actual, expected)
+
+
+def test_lone_surrogates_are_just_text() -> None:
+    assert same_output("\ud800", "\ud800")
+    assert not same_output("\ud800", "\ud801")
+
+
+SAME: list[tuple[Any, Any]] = [
+    (None, None),
+    (True, True),
+    (3, 3),
+    (3, 3.0),
+    (3.0, 3),
+    (0.1 + 0.2, 0.3),
+    (1e15 + 1.0, 1e15),
+    (nan, nan),
+    (inf, inf),
+    (0.0, -0.0),
+    (10**400, 10**400),
+    (1 + 2j, 1.0000000001 + 2j),
+    ("a", "a"),
+    (b"a", b"a"),
+    ([1, (2, [3])], (1, [2, (3,)])),
+    ({1, 2}, frozenset({2, 1})),
+    ({1.0}, {1}),
+    ({(1, 2)}, {(1.0, 2.0)}),
+    ({nan}, {nan}),
+    ({"a": 0.1 + 0.2}, {"a": 0.3}),
+    ({1: "x"}, {1.0: "x"}),
+    ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+    (OrderedDict(a=1), {"a": 1}),
+    (defaultdict(int, a=1), {"a": 1}),
+    ({frozenset({1, 2}): [1]}, {frozenset({2, 1}): (1,)}),
+]
+
+
+@pytest.mark.parametrize(("actual", "expected"), SAME)
+def test_values_that_are_equal(actual: Any, expected: Any) -> None:
+    assert equal(actual, expected)
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected"),
+    [
+        (True, 1),
+        (1, True),
+        (False, 0),
+        (None, 0),
+        (None, False),
+        ([True], [1]),
+        ({True}, {1}),
+        ({True: 1}, {1: 1}),
+        (3, "3"),
+        ("3", 3),
+        (b"a", "a"),
+        (3, 4),
+        (0, 1e-7),
+        (0.3001, 0.3),
+        (nan, 3.0),
+        (3.0, nan),
+        (inf, -inf),
+        (1e308, inf),
+        (inf, 1e308),
+        (10**400, 1e308),
+        (10**400, inf),
+        (10**400, 10**400 + 1),
+        (3 + 0j, 3),
+        (complex(nan, 0), 0j),
+        ([1, 2], [2, 1]),
+        ([1, 2], [1]),
+        ([1, 2], {1, 2}),
+        ([], {}),
+        ([], ""),
+        ([], None),
+        ({1, 2}, {1, 3}),
+        ({0.1 + 0.2}, {0.3}),
+        ({0.1 + 0.2: 1}, {0.3: 1}),
+        ({"a": 1}, {"a": 2}),
+        ({"a": 1}, {"b": 1}),
+        ({"a": 1}, {"a": 1, "b": 2}),
+        (Opaque("T"), Opaque("T")),
+        (Opaque("T"), 3),
+        (3, Opaque("T")),
+        ({Opaque("T")}, {Opaque("T")}),
+        ({Opaque("T"): 1}, {Opaque("T"): 1}),
+        ([Opaque("T")], [3]),
+    ],
+)
+def test_values_that_differ(actual: Any, expected: Any) -> None:
+    assert not equal(actual, expected)
+
+
+class AlwaysEqual:
+    """What a candidate would like to return; it never reaches the host, and would not help if it did."""
+
+    __hash__ = None
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+
+class AlwaysEqualList(list):
+    __hash__ = None
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __len__(self) -> int:
+        return 2
+
+
+@pytest.mark.parametrize("trick", [AlwaysEqual(), AlwaysEqualList()])
+def test_objects_with_their_own_idea_of_equality_differ(trick: Any) -> None:
+    assert not equal(trick, 3)
+    assert not equal([trick], [3])
+    assert not equal(trick, [1, 2])
+    assert not equal({"a": trick}, {"a": 3})
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected"),
+    [
+        (3, 3.0),
+        ([1], (1,)),
+        ({1}, frozenset({1})),
+        ({1.0}, {1}),
+        ({1.0: 0}, {1: 0}),
+        (0.1 + 0.2, 0.3),
+        ([[1.0]], [[1]]),
+    ],
+)
+def test_strict_equality_asks_for_types_and_exact_floats(actual: Any, expected: Any) -> None:
+    assert equal(actual, expected)
+    assert not equal(actual, expected, strict=True)
+    assert equal(expected, expected, strict=True)
+
+
+leaves = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.complex_numbers(max_magnitude=1e6)
+    | st.text(max_size=5)
+    | st.binary(max_size=5)
+)
+keys = st.recursive(
+    leaves, lambda inner: st.lists(inner, max_size=3).map(tuple) | st.frozensets(inner, max_size=3), max_leaves=5
+)
+plain = st.recursive(
+    leaves,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=4).map(tuple)
+        | st.sets(keys, max_size=4)
+        | st.frozensets(keys, max_size=4)
+        | st.dictionaries(keys, inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+def rebuilt(value: Any) -> Any:
+    """Return an equal value of other objects, other container types and another order."""
+    if isinstance(value, list | tuple):
+        items = [rebuilt(item) for item in value]
+        return tuple(items) if isinstance(value, list) else items
+    if isinstance(value, set | frozenset):
+        return frozenset(reversed(list(value))) if isinstance(value, set) else set(value)
+    if isinstance(value, dict):
+        return {key: rebuilt(value[key]) for key in reversed(value)}
+    return value
+
+
+@given(plain)
+def test_every_plain_value_equals_itself_however_it_is_built(value: Any) -> None:
+    assert equal(value, value)
+    assert equal(value, value, strict=True)
+    assert equal(rebuilt(value), value)
+
+
+@given(keys, keys)
+def test_digests_agree_exactly_where_values_do_without_tolerance(one: Any, other: Any) -> None:
+    assert (digest(one, strict=True) == digest(other, strict=True)) == equal(one, other, strict=True)
+
+
+@given(plain, st.sampled_from([None, True, 0, 0.25, "z", b"z"]))
+def test_replacing_an_item_by_one_that_differs_is_noticed(value: Any, other: Any) -> None:
+    if not equal(value, other):
+        assert not equal([value], [other])
+        assert not equal({"k": (1, value)}, {"k": (1, other)})
+
+
+def test_deep_nesting_needs_no_deep_stack() -> None:
+    one: list[Any] = []
+    other: list[Any] = []
+    for _ in range(100_000):
+        one, other = [one], [other]
+    assert equal(one, other)
+    assert not equal([one], other)
+    while one:  # take them apart by hand: the interpreter would, too, but not every one without a deep stack
+        one, other = one[0], other[0]
