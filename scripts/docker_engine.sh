@@ -4,10 +4,10 @@
 #
 # Exit status 0: an engine answers at the address that the Docker SDK for Python takes from the environment.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
 
 python=.venv/bin/python
-log=/var/log/mars2-dockerd.log
+log=/var/log/mars2-docker.log
 start_seconds=60
 
 say() { echo "docker: $*" >&2; }
@@ -60,11 +60,12 @@ wait_until_it_answers() {
 }
 
 install_engine() {
-    say "no Docker engine is installed: installing docker.io with apt-get"
+    say "no Docker engine is installed: installing docker.io with apt-get (log: $log)"
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq >&2 </dev/null || fail "apt-get update failed; the lines above say why."
-    apt-get install -y -qq --no-install-recommends docker.io >&2 </dev/null \
-        || fail "apt-get install docker.io failed; the lines above say why."
+    if ! { apt-get update && apt-get install -y --no-install-recommends docker.io; } >"$log" 2>&1 </dev/null; then
+        tail -n 15 "$log" >&2
+        fail "apt-get could not install docker.io; the lines above say why."
+    fi
 }
 
 start_engine() {
@@ -76,9 +77,9 @@ start_engine() {
     fi
     say "starting dockerd (log: $log)"
     # A session and descriptors of its own: it outlives this script, and holds neither its lock nor its output open.
-    setsid dockerd >"$log" 2>&1 </dev/null 9>&- &
+    setsid dockerd >>"$log" 2>&1 </dev/null 9>&- &
     if ! wait_until_it_answers "$start_seconds" $!; then
-        say "dockerd does not answer after $start_seconds s, or has ended. The end of $log:"
+        say "dockerd has ended, or does not answer after $start_seconds s. The end of $log:"
         tail -n 15 "$log" >&2
         fail "start an engine that answers at DOCKER_HOST or /var/run/docker.sock, then run the same command again."
     fi

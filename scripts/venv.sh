@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Makes or refreshes the virtual environment .venv: this project, editable, with what its tests and its demo need, at the
-# versions of constraints.txt. Does nothing where that is done already; `make clean` and a second run start over.
+# versions of constraints.txt. Does nothing where that is done already; after a change of pyproject.toml or
+# constraints.txt it installs again.
 #
 #   PYTHON=python3.12 scripts/venv.sh      another interpreter than the first fitting one on PATH
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
 
 extras="dev,humaneval,smollm2"
 venv=.venv
