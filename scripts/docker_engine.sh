@@ -77,7 +77,7 @@ start_engine() {
     fi
     say "starting dockerd (log: $log)"
     # A session and descriptors of its own: it outlives this script, and holds neither its lock nor its output open.
-    setsid dockerd >>"$log" 2>&1 </dev/null 9>&- &
+    setsid dockerd >"$log" 2>&1 </dev/null 9>&- &
     if ! wait_until_it_answers "$start_seconds" $!; then
         say "dockerd has ended, or does not answer after $start_seconds s. The end of $log:"
         tail -n 15 "$log" >&2
