@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-import mars2_env
 from mars2_env.sandbox.base import Sandbox
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -45,7 +45,8 @@ def docker_engine() -> None:
     import docker
 
     try:
-        docker.from_env(timeout=10).ping()
+        with closing(docker.from_env(timeout=10)) as client:
+            client.ping()
     except docker.errors.DockerException as error:
         if os.environ.get("MARS2_REQUIRE_DOCKER") == "1":
             raise
@@ -55,5 +56,7 @@ def docker_engine() -> None:
 @pytest.fixture(scope="session")
 def docker_sandbox(docker_engine: None) -> Iterator[Sandbox]:
     """One warm Docker sandbox for the whole session; the tests that take it may leave nothing behind in it."""
-    with mars2_env.make_sandbox("docker") as sandbox:
+    from mars2_env.sandbox import make_sandbox
+
+    with make_sandbox("docker") as sandbox:
         yield sandbox
