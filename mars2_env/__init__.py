@@ -1,3 +1,95 @@
-"""Several agents grow one search tree of candidate programs for a coding problem."""
+"""Multi-agent tree search over programs as an environment.
+
+import mars2_env
+
+env = mars2_env.make()            # a PettingZoo environment
+task = mars2_env.task("humaneval")
+for tree in mars2_env.rollout(task, "noise:default", out="runs/x"):
+    print(tree.problem, tree.best_score)
+print(mars2_env.evaluate("runs/x").pass_at_1_mcts)
+"""
 
 __version__ = "0.1.0"
+
+from mars2_env.engine import rollout
+from mars2_env.episode import Episode, Rules
+from mars2_env.errors import (
+    ConfigError,
+    EpisodeError,
+    JudgeError,
+    LogError,
+    Mars2Error,
+    PolicyError,
+    ProblemError,
+    SandboxError,
+    SandboxUnavailableError,
+)
+from mars2_env.evaluation import Results, evaluate
+from mars2_env.games import Task
+from mars2_env.judge import Judge
+from mars2_env.log import Tree, read_log, replay
+from mars2_env.problems import ProblemSet, load_problems, register_problems
+from mars2_env.sandbox import Sandbox, make_sandbox
+from mars2_env.search.budget import Budget
+from mars2_env.tasks import make, register_task, task
+from mars2_env.types import (
+    Call,
+    Feedback,
+    Generation,
+    Limits,
+    Node,
+    Policy,
+    Problem,
+    PublicView,
+    Reply,
+    Run,
+    Stdin,
+    TestCase,
+    Turn,
+    Verdict,
+)
+
+__all__ = [
+    "Budget",
+    "Call",
+    "ConfigError",
+    "Episode",
+    "EpisodeError",
+    "Feedback",
+    "Generation",
+    "Judge",
+    "JudgeError",
+    "Limits",
+    "LogError",
+    "Mars2Error",
+    "Node",
+    "Policy",
+    "PolicyError",
+    "Problem",
+    "ProblemError",
+    "ProblemSet",
+    "PublicView",
+    "Reply",
+    "Results",
+    "Rules",
+    "Run",
+    "Sandbox",
+    "SandboxError",
+    "SandboxUnavailableError",
+    "Stdin",
+    "Task",
+    "TestCase",
+    "Tree",
+    "Turn",
+    "Verdict",
+    "evaluate",
+    "load_problems",
+    "make",
+    "make_sandbox",
+    "read_log",
+    "register_problems",
+    "register_task",
+    "replay",
+    "rollout",
+    "task",
+]

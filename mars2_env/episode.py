@@ -1,8 +1,8 @@
 """An episode: several agents grow one search tree for one problem. A pure state machine without I/O.
 
-Drivers (environments, the rollout engine, replay) ask for a turn, get a reply from a policy and a verdict from the judge,
-and tell both. Every change of state is an event; events are handed to `on_event` BEFORE they take effect, so that a log
-that writes them loses nothing. Folding the events of an episode into a fresh one gives the same state.
+Drivers (environments, the rollout engine, replay) ask for a turn, get a reply from a policy and a verdict from the
+judge, and tell both. Every change of state is an event; events are handed to `on_event` BEFORE they take effect, so
+that a log that writes them loses nothing. Folding the events of an episode into a fresh one gives the same state.
 
     turn = episode.ask()
     reply = policy.act([turn])[0]
@@ -47,7 +47,7 @@ class Rules:
         score_on: the group of tests that is scored, `public` or `scoring`.
         observe: `all`, or `own`: of other agents' nodes only place, author and score are shown.
         stop_on_solved: whether the episode ends at the first node that passes all scored tests.
-        max_faults: how many faults in a row end the episode.
+        max_faults: how many faults of one agent in a row end the episode.
     """
 
     game: Game = "write"
@@ -223,7 +223,7 @@ class Episode:
         self._asked = 0
         self._draws = 0
         self._illegal = 0
-        self._faults = 0
+        self._faults = dict.fromkeys(self.agents, 0)
 
     @property
     def done(self) -> bool:
@@ -252,7 +252,7 @@ class Episode:
         return self.nodes[id - 1]
 
     def answer(self) -> Node | None:
-        """Return the answer of the tree: highest score on public tests, ties to the latest; None if none has a program."""
+        """Return the answer: highest score on public tests, ties to the latest; None if no node has a program."""
         return max(
             (node for node in self.nodes if node.program is not None),
             key=lambda node: (self.rules.score_of(node.verdict, "public"), node.id),
@@ -350,7 +350,7 @@ class Episode:
                 self._apply_told(event)
             case Failed():
                 turn = self._pop_pending(event.turn)
-                self._faults += 1
+                self._faults[turn.agent] += 1
                 self._retry.append((turn.agent, turn.parent))
             case Cancelled():
                 self._pop_pending(event.turn)
@@ -438,7 +438,7 @@ class Episode:
         if turn is None:
             raise LogError(f"turn {event.turn} was told but is not pending.")
         del self.pending[event.turn]
-        self._faults = 0
+        self._faults[turn.agent] = 0
         if event.node is None:
             self._illegal += 1
             return
@@ -478,7 +478,9 @@ class Episode:
 
     def _check_pending(self, turn: Turn) -> None:
         if self.pending.get(turn.id) != turn:
-            raise EpisodeError(f"turn {turn.id} of {turn.agent} is not pending; it was told, failed or cancelled before.")
+            raise EpisodeError(
+                f"turn {turn.id} of {turn.agent} is not pending; it was told, failed or cancelled before."
+            )
 
     def _parent_of(self, turn: Turn, reply: Reply) -> int | None:
         """Return the node that a reply expands, or None if the agent chose one that is not on offer."""
@@ -489,7 +491,7 @@ class Episode:
     def settle(self) -> None:
         """End the episode if its state says so; a folded log that was cut off may lack the end."""
         reason: EndReason | None = None
-        if self._faults >= self.rules.max_faults:
+        if max(self._faults.values()) >= self.rules.max_faults:
             reason = "faults"
         elif self.rules.stop_on_solved and self.best_score >= 1.0:
             reason = "solved"

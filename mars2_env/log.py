@@ -25,7 +25,7 @@ from mars2_env.episode import Asked, Cancelled, Ended, Episode, Event, Failed, R
 from mars2_env.errors import LogError, unknown_name
 from mars2_env.search.budget import Budget
 from mars2_env.search.selectors import Selector, make_selector
-from mars2_env.types import Generation, Node, PublicView, Reply, Stdin, Limits
+from mars2_env.types import Generation, Limits, Node, PublicView, Reply, Stdin
 
 SCHEMA = 1
 
@@ -228,7 +228,7 @@ def make_episode(
         selector = make_selector(**task["selector"])
     return Episode(
         problem,
-        task["agents"],
+        dict(task["agents"]),
         selector,
         Budget(**task["budget"]),
         header.seed,
@@ -318,7 +318,9 @@ def replay(log: str | Path | Tree, *, selector: Selector | None = None) -> Tree:
         if len(again) <= number:
             _repeat(episode, event)
         if again[number : number + 1] != [event]:
-            raise LogError(f"replay of {tree.problem}: event {number} was {event!r} and came out as {again[number:]!r}.")
+            raise LogError(
+                f"replay of {tree.problem}: event {number} was {event!r} and came out as {again[number:]!r}."
+            )
     return tree_of(tree.header, tuple(again), episode, tree.path)
 
 
@@ -385,5 +387,3 @@ def task_hash(task: Mapping[str, Any]) -> str:
     from hashlib import sha256
 
     return sha256(msgspec.json.encode(task, order="deterministic")).hexdigest()
-
-

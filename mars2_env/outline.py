@@ -30,9 +30,7 @@ def outline(nodes: Sequence[Node], *, max_rows: int = MAX_ROWS, own: str | None 
     for node in shown:
         outcome = node.verdict.outcome if own is None or node.agent == own else "-"
         mark = f" = {node.duplicate_of}" if node.duplicate_of is not None and outcome != "-" else ""
-        rows.append(
-            (str(node.id), str(node.parent), str(node.depth), node.agent, outcome + mark, f"{node.score:.2f}")
-        )
+        rows.append((str(node.id), str(node.parent), str(node.depth), node.agent, outcome + mark, f"{node.score:.2f}"))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     if len(nodes) > len(shown):

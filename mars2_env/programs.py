@@ -16,7 +16,9 @@ MAX_PARSED = 100_000
 PYTHON_TAGS = frozenset({"", "python", "py", "python3", "python2", "py3", "pycon", "ipython"})
 
 _FENCE = re.compile(r"^([ \t]*)(`{3,}|~{3,})[ \t]*([^`\n]*)$")
-_OPENS_LIKE_CODE = re.compile(r"(from\s+[\w.]+\s+import\b|import\s+\w|(async\s+)?def\s+\w+\s*\(|class\s+\w+\s*[:(]|@\w|#!)")
+_OPENS_LIKE_CODE = re.compile(
+    r"(from\s+[\w.]+\s+import\b|import\s+\w|(async\s+)?def\s+\w+\s*\(|class\s+\w+\s*[:(]|@\w|#!)"
+)
 
 
 def extract_program(reply: str) -> str | None:
@@ -112,7 +114,7 @@ def normal_form(program: str) -> bytes:
 
 
 def fenced(text: str, tag: str = "") -> str:
-    """Return a Markdown block whose fence is longer than any run of backticks inside, so that nothing in it closes it."""
+    """Return a Markdown block whose fence is longer than any run of backticks inside: nothing in it closes it."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{tag}\n{text}{'' if text.endswith(chr(10)) else chr(10)}{fence}"

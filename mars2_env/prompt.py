@@ -1,8 +1,8 @@
 """From a place in a tree to chat messages.
 
-Everything that came from a candidate or a problem is quoted by concatenation inside a fence longer than any it holds; it
-is never formatted as a template. Fresh prompts carry no feedback; refinement prompts carry the parent's program and the
-facts about its first failing public test.
+Everything that came from a candidate or a problem is quoted by concatenation inside a fence longer than any it holds;
+it is never formatted as a template. Fresh prompts carry no feedback; refinement prompts carry the parent's program and
+the facts about its first failing public test.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def play_messages(
 ) -> tuple[Message, ...]:
     """Return the prompt of a turn that leaves the choice of the parent to the agent.
 
-    It shows the tree and quotes the best programs, newest first among equals, up to `PLAY_BUDGET` characters; with `own`,
-    only that agent's programs.
+    It shows the tree and quotes the best programs, newest first among equals, up to `PLAY_BUDGET` characters; with
+    `own`, only that agent's programs.
     """
     parts = [
         task_text(problem),
@@ -64,9 +64,8 @@ def play_messages(
     for node in sorted(nodes, key=lambda node: (-node.score, -node.id)):
         if node.program is None or (own is not None and node.agent != own):
             continue
-        quoted = (
-            f"Node {node.id}:\n\n{fenced(node.program, 'python')}\n\n"
-            + feedback_text(node.program, node.verdict.feedback)
+        quoted = f"Node {node.id}:\n\n{fenced(node.program, 'python')}\n\n" + feedback_text(
+            node.program, node.verdict.feedback
         )
         if len(quoted) > room:
             break

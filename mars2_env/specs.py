@@ -1,7 +1,7 @@
 """Specs: the one notation for naming a part on the command line, `name:rest,key=value,key=value`.
 
-`hf:smollm2,temperature=1.0` names the policy `hf` with the rest `smollm2` and one option. Selectors use the same notation
-(`ab_mcts_a,posterior=gaussian`). Policies come from the entry-point group `mars2_env.policies`.
+`hf:smollm2,temperature=1.0` names the policy `hf` with the rest `smollm2` and one option. Selectors use the same
+notation (`ab_mcts_a,posterior=gaussian`). Policies come from the entry-point group `mars2_env.policies`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def parse_spec(text: str) -> Spec:
     head, *pairs = text.split(",")
     name, _, rest = head.partition(":")
     if not name.strip():
-        raise ConfigError(f"spec {text!r} has no name; write name:rest,key=value, for example hf:smollm2,temperature=0.8.")
+        raise ConfigError(
+            f"spec {text!r} has no name; write name:rest,key=value, for example hf:smollm2,temperature=0.8."
+        )
     options: dict[str, str] = {}
     for pair in pairs:
         option, equals, value = (part.strip() for part in pair.partition("="))

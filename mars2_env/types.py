@@ -26,9 +26,7 @@ Outcome: TypeAlias = Literal[
 ]
 """What became of one test, or of a whole expansion."""
 
-Status: TypeAlias = Literal[
-    "ok", "runtime_error", "compile_error", "time_limit", "memory_limit", "output_limit"
-]
+Status: TypeAlias = Literal["ok", "runtime_error", "compile_error", "time_limit", "memory_limit", "output_limit"]
 """How one execution in the sandbox ended. `ok` says only that it ended by itself: the judge compares the output."""
 
 TestGroup: TypeAlias = Literal["public", "scoring", "hidden"]
@@ -132,9 +130,7 @@ class Problem:
         if not isinstance(self.id, str) or not self.id:
             raise ProblemError(f"Problem(id={self.id!r}): the id must be a non-empty text.")
         if not isinstance(self.interface, Stdin | Call):
-            raise ProblemError(
-                f"Problem {self.id!r}: interface must be Stdin() or Call(name), not {self.interface!r}."
-            )
+            raise ProblemError(f"Problem {self.id!r}: interface must be Stdin() or Call(name), not {self.interface!r}.")
         for group in GROUPS:
             tests = tuple(getattr(self, group))
             object.__setattr__(self, group, tests)
@@ -240,7 +236,9 @@ class Verdict:
         """The outcome in one word: `passed`, else that of the first failing test in listed order."""
         if self.settled is not None:
             return self.settled
-        return next((o for o in self.outcomes if o not in ("passed", "not_run")), "passed" if self.passed else "not_run")
+        return next(
+            (o for o in self.outcomes if o not in ("passed", "not_run")), "passed" if self.passed else "not_run"
+        )
 
     @property
     def fraction(self) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, Protocol, TypeAlias
 
 from mars2_env.errors import ConfigError, ProblemError, unknown_name
@@ -33,6 +34,13 @@ class ProblemSet:
                 raise ProblemError(f"problem set {self.name!r}: the id {problem.id!r} occurs twice.")
             index[problem.id] = problem
         object.__setattr__(self, "_index", index)
+
+    @cached_property
+    def hash(self) -> str:
+        """The SHA-256, in hexadecimal, of all that decides results: split, use, and every field of every problem."""
+        from mars2_env.problems.jsonl import problem_set_hash  # the format knows this class, and not the other way
+
+        return problem_set_hash(self)
 
     def __len__(self) -> int:
         return len(self.problems)

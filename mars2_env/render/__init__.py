@@ -1,0 +1,5 @@
+"""Pictures of trees; they read nodes and events and change nothing."""
+
+from mars2_env.render.text import printable, tree_text
+
+__all__ = ["printable", "tree_text"]

@@ -21,7 +21,7 @@ class Sandbox(Protocol):
 
     @property
     def identity(self) -> str:
-        """What decides behaviour, as a short stable text (back end, Python version, image hash); goes into log headers."""
+        """What decides behaviour (back end, Python version, image hash) as a short stable text, for log headers."""
         ...
 
     def run(

@@ -1,12 +1,12 @@
 """Multi-agent tree search, alone: a tree in flat arrays and selectors over it. Needs numpy and nothing else.
 
-    from mars2_env.search import AbMctsA, SearchTree
-    import numpy as np
+from mars2_env.search import AbMctsA, SearchTree
+import numpy as np
 
-    tree, selector, rng = SearchTree(n_agents=2), AbMctsA(), np.random.default_rng(0)
-    for _ in range(8):
-        parent, agent = selector.select(tree, rng)
-        tree.add(parent, agent, score=0.5)
+tree, selector, rng = SearchTree(n_agents=2), AbMctsA(), np.random.default_rng(0)
+for _ in range(8):
+    parent, agent = selector.select(tree, rng)
+    tree.add(parent, agent, score=0.5)
 """
 
 from mars2_env.search.posteriors import Beta, Gaussian, Posterior

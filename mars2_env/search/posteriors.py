@@ -67,7 +67,8 @@ class Gaussian:
         m = (self.k0 * self.m0 + s) / k
         within = np.maximum(q - n * ybar**2, 0.0)  # rounding can leave it just below 0
         t = (self.v0 * self.t0 + within + n * self.k0 * (self.m0 - ybar) ** 2 / k) / v
-        return m + np.sqrt(t / k) * rng.standard_t(v)
+        draws: Draws = m + np.sqrt(t / k) * rng.standard_t(v)
+        return draws
 
 
 def posterior(name: str) -> Posterior:

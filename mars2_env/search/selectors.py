@@ -42,9 +42,9 @@ class Selector(Protocol):
 def descend(tree: SearchTree, rng: np.random.Generator, family: Posterior) -> int:
     """Walk down from the root and return the node at which a new child is generated (AB-MCTS-A, arXiv 2503.04412).
 
-    At a node with children, a draw from GEN (own scores of its children) is held against a draw from CONT (scores further
-    below); GEN wins ties and stops the walk, else it goes on into the child with the largest draw from that child's
-    posterior. A leaf is always expanded.
+    At a node with children, a draw from GEN (own scores of its children) is held against a draw from CONT (scores
+    further below); GEN wins ties and stops the walk, else it goes on into the child with the largest draw from that
+    child's posterior. A leaf is always expanded.
     """
     node = ROOT
     while children := tree.children(node):
@@ -71,7 +71,7 @@ class AbMctsA:
         posterior(self.posterior)
 
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
-        """Return the node that `descend` reaches and the agent that `thompson_agent` draws; pending ones are ignored."""
+        """Return the node that `descend` reaches and the agent `thompson_agent` draws; pending ones are ignored."""
         family = posterior(self.posterior)
         node = descend(tree, rng, family)
         return Choice(node, thompson_agent(tree, rng, family))
@@ -111,5 +111,5 @@ def make_selector(name: str, **options: Any) -> Selector:
 def selector_config(selector: Selector) -> dict[str, Any]:
     """Return what identifies a selector in a configuration: its name and, for a dataclass, its fields."""
     name = getattr(selector, "name", type(selector).__qualname__)
-    options = asdict(selector) if is_dataclass(selector) and not isinstance(selector, type) else {}
+    options: dict[str, Any] = asdict(selector) if is_dataclass(selector) and not isinstance(selector, type) else {}
     return {"name": name, **options}

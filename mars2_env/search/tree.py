@@ -1,7 +1,7 @@
 """A search tree of scored nodes in flat arrays: numbers only, no texts.
 
-Node 0 is the root and holds no program. For each node p three triples (count, sum, sum of squares) of scores are kept up
-to date, each add costing one walk to the root:
+Node 0 is the root and holds no program. For each node p three triples (count, sum, sum of squares) of scores are kept
+up to date, each add costing one walk to the root:
 
     CHILDREN  own scores of p's direct children                      (data of the GEN posterior)
     BELOW     scores of p's grandchildren and everything below them  (data of the CONT posterior)

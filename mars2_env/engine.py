@@ -1,0 +1,307 @@
+"""The rollout engine: many trees in flight, policies called on batches, programs judged while models think.
+
+It adds no rules of its own: it asks each `Match` for turns, hands batches to policies, grades replies in threads, and
+tells outcomes in the order in which the turns were asked.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
+
+from mars2_env.episode import Event, Submission, Told
+from mars2_env.errors import ConfigError, LogError, PolicyError, SandboxError
+from mars2_env.games import Match, Task
+from mars2_env.log import Header, Trace, Tree, append_trace, check_same, read_trace
+from mars2_env.specs import make_policy
+from mars2_env.types import Policy, Reply, Turn, Verdict
+
+Observer: TypeAlias = Callable[[Header, Event, Trace | None], None]
+"""Called with every event of every tree, those read back from a log included; a told event comes with its trace."""
+
+RUN_FILE = "run.json"
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A turn's reply, what became of it, and what it cost."""
+
+    reply: Reply
+    result: Verdict | SandboxError
+    trace: Trace
+
+
+class _Play:
+    """One match in flight: at most `in_flight` turns are open, and outcomes are applied in the order of asking."""
+
+    def __init__(self, number: int, match: Match, in_flight: int, observer: Observer | None) -> None:
+        self.number = number
+        self.match = match
+        self.in_flight = in_flight
+        self.observer = observer
+        self.order: deque[int] = deque(match.episode.pending)
+        self.turns: dict[int, Turn] = dict(match.episode.pending)
+        self.answers: dict[int, _Answer] = {}
+        self.traces = {} if match.writer is None else read_trace(match.writer.path)
+        for event in match.events:
+            self._observe(event)
+        match.on_event = self._observe
+
+    def _observe(self, event: Event) -> None:
+        if self.observer is not None:
+            trace = self.traces.pop(event.turn, None) if isinstance(event, Told) else None
+            self.observer(self.match.header, event, trace)
+
+    def ask(self) -> list[Turn]:
+        """Return the turns that can be asked now."""
+        episode = self.match.episode
+        turns = []
+        while episode.can_ask and len(self.order) < self.in_flight:
+            turn = episode.ask()
+            self.order.append(turn.id)
+            self.turns[turn.id] = turn
+            turns.append(turn)
+        return turns
+
+    def answer(self, turn: Turn, answer: _Answer) -> list[Turn]:
+        """Take the answer to a turn, apply what is due, and return the turns that can be asked now.
+
+        Ask t is drawn after exactly the outcomes of the asks before t - in_flight + 1, so one outcome is applied at a
+        time, and asking follows each.
+        """
+        episode = self.match.episode
+        self.answers[turn.id] = answer
+        asked: list[Turn] = []
+        while self.order and self.order[0] in self.answers and not episode.done:
+            due = self.order.popleft()
+            found = self.answers.pop(due)
+            waiting = self.turns.pop(due)
+            if isinstance(found.result, SandboxError):
+                self.match.fault(waiting, found.result)
+            else:
+                self.traces = {due: found.trace}
+                if self.match.writer is not None:
+                    append_trace(self.match.writer.path, found.trace)
+                episode.tell(waiting, found.reply, found.result)
+            asked += self.ask()
+        return asked
+
+
+def rollout(
+    task: Task,
+    team: Policy | str | Mapping[str, Policy | str],
+    *,
+    seed: int = 0,
+    out: str | Path | None = None,
+    problems: Sequence[str] | None = None,
+    limit: int | None = None,
+    trees: int = 8,
+    batch: int | None = None,
+    in_flight: int = 1,
+    observer: Observer | None = None,
+) -> Iterator[Tree]:
+    """Grow one tree for each problem and yield each when it is finished.
+
+    Args:
+        task: what is played.
+        team: a policy for every agent, or a mapping from agent to policy; a text is a spec such as `noise:default`.
+        seed: with the problem's id, the source of all randomness of a tree.
+        out: run folder for logs. A run that was killed goes on inside its trees; finished ones are yielded at once.
+        problems: ids of the problems to play; all of the task's by default.
+        limit: play only the first so many of them.
+        trees: how many trees grow at a time.
+        batch: how many turns are handed to policies at a time; `trees` by default: then all trees move in step, and a
+            language model sees the same batches in every run. Less lets judging overlap with generation.
+        in_flight: how many expansions of one tree may be open at a time. Results are the same at each run, whatever
+            finishes first: outcomes are applied in the order of asking.
+        observer: called with each event.
+
+    Raises:
+        ConfigError: the team does not fit the task's agents, or a problem is unknown.
+        LogError: `out` holds another run; the message names the key that differs.
+        PolicyError: a policy did not return one reply a turn.
+        SandboxError: with `on_fault="raise"`, a fault of the sandbox.
+    """
+    counts = {"trees": trees, "in_flight": in_flight, "limit": limit, "batch": batch}
+    for name, value in counts.items():
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigError(f"rollout({name}={value!r}): must be a whole number of at least 1.")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ConfigError(f"rollout(seed={seed!r}): must be a whole number of at least 0.")
+    ids = [task.problem(id).id for id in problems] if problems is not None else [p.id for p in task.problems]
+    policies = seat(task, team)
+    if out is not None:
+        _claim(Path(out), task, team, seed, in_flight)
+    return _run(task, policies, seed, out, ids[:limit], trees, batch or trees * in_flight, in_flight, observer)
+
+
+def seat(task: Task, team: Policy | str | Mapping[str, Policy | str]) -> dict[str, Policy]:
+    """Return the policy of every agent; specs are built, equal ones once.
+
+    Raises:
+        ConfigError: an agent has no policy, or a policy no agent.
+        PolicyError: something is not a policy.
+    """
+    given: Mapping[str, Policy | str] = team if isinstance(team, Mapping) else dict.fromkeys(task.agents, team)
+    if set(given) != set(task.agents):
+        raise ConfigError(f"the team is for {sorted(given)}, and the task's agents are {sorted(task.agents)}.")
+    built: dict[str, Policy] = {}
+    seated: dict[str, Policy] = {}
+    for agent in task.agents:
+        policy = given[agent]
+        if isinstance(policy, str):
+            if policy not in built:
+                built[policy] = make_policy(policy, problems=task.problems)
+            policy = built[policy]
+        if not isinstance(policy, Policy):
+            raise PolicyError(f"the policy of {agent} is {policy!r}, which has no act(turns).")
+        seated[agent] = policy
+    return seated
+
+
+def _team_names(task: Task, team: Policy | str | Mapping[str, Policy | str]) -> dict[str, str]:
+    given = team if isinstance(team, Mapping) else dict.fromkeys(task.agents, team)
+    return {agent: p if isinstance(p, str) else type(p).__qualname__ for agent, p in given.items()}
+
+
+def _claim(out: Path, task: Task, team: Policy | str | Mapping[str, Policy | str], seed: int, in_flight: int) -> None:
+    """Write what is run into the run folder, or check that it holds the same run."""
+    run = {
+        "task": task.config(),
+        "problems": task.problems.hash,
+        "source": dict(task.source),
+        "team": _team_names(task, team),
+        "seed": seed,
+        "in_flight": in_flight,
+    }
+    path = out / RUN_FILE
+    if path.exists():
+        check_same(path, read_run(out), run)
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    whole = path.with_suffix(f".{os.getpid()}.tmp")
+    whole.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n")
+    whole.replace(path)
+
+
+def read_run(out: str | Path) -> dict[str, Any]:
+    """Return what a run folder says was run: task, problems (hash), source, team, seed, in_flight.
+
+    Raises:
+        LogError: the folder holds no run.
+    """
+    path = Path(out) / RUN_FILE
+    try:
+        run = msgspec.json.decode(path.read_bytes())
+    except OSError:
+        raise LogError(f"{out} holds no run: {path} cannot be read.") from None
+    except msgspec.MsgspecError as error:
+        raise LogError(f"{path}: {error}") from None
+    if not isinstance(run, dict):
+        raise LogError(f"{path}: not a run description.")
+    return run
+
+
+def _run(
+    task: Task,
+    policies: Mapping[str, Policy],
+    seed: int,
+    out: str | Path | None,
+    ids: Sequence[str],
+    trees: int,
+    batch: int,
+    in_flight: int,
+    observer: Observer | None,
+) -> Iterator[Tree]:
+    waiting = deque(enumerate(ids))
+    plays: list[_Play] = []
+    ready: list[tuple[_Play, Turn]] = []
+    judging: dict[Future[_Answer], tuple[_Play, Turn]] = {}
+    judges = ThreadPoolExecutor(max_workers=max(os.cpu_count() or 1, 1), thread_name_prefix="mars2-judge")
+    try:
+        while waiting or plays:
+            while waiting and len(plays) < trees:
+                number, problem = waiting.popleft()
+                match = Match(task, problem, seed, out=out, resume=True)
+                play = _Play(number, match, in_flight, observer)
+                plays.append(play)
+                ready += [(play, turn) for turn in match.episode.pending.values()]
+                ready += [(play, turn) for turn in play.ask()]
+            for play in [play for play in plays if play.match.episode.done]:
+                plays.remove(play)
+                play.match.close()
+                yield play.match.tree()
+            # small batches waste a model's time: what is being judged is waited for until a batch is full
+            if judging and len(ready) < batch:
+                done, _ = wait(judging, return_when=FIRST_COMPLETED)
+                for future in done:
+                    play, turn = judging.pop(future)
+                    ready += [(play, asked) for asked in play.answer(turn, future.result())]
+                continue
+            ready = sorted(
+                ((play, turn) for play, turn in ready if not play.match.episode.done),
+                key=lambda one: (one[0].number, one[1].id),
+            )
+            now, ready = ready[:batch], ready[batch:]
+            for play, turn, reply, trace in _act(policies, now):
+                submission = play.match.episode.submit(turn, reply)
+                judging[judges.submit(_grade, play.match, submission, reply, trace)] = (play, turn)
+    finally:
+        judges.shutdown(wait=True, cancel_futures=True)
+        for play in plays:
+            play.match.close()
+
+
+def _act(
+    policies: Mapping[str, Policy], batch: Sequence[tuple[_Play, Turn]]
+) -> Iterator[tuple[_Play, Turn, Reply, Trace]]:
+    """Call each policy once on its turns; policies that share a `batch_key` (one model) act together."""
+    groups: dict[Hashable, list[tuple[_Play, Turn]]] = {}
+    for play, turn in batch:
+        policy = policies[turn.agent]
+        groups.setdefault(getattr(policy, "batch_key", id(policy)), []).append((play, turn))
+    for members in groups.values():
+        policy = policies[members[0][1].agent]
+        turns = [turn for _, turn in members]
+        start = time.perf_counter()
+        if hasattr(policy, "act_together"):
+            replies = policy.act_together([(policies[turn.agent], turn) for turn in turns])
+        else:
+            replies = policy.act(turns)
+        share = (time.perf_counter() - start) / len(turns)
+        if not isinstance(replies, list) or len(replies) != len(turns):
+            raise PolicyError(f"{policy!r} returned {replies!r:.200} for {len(turns)} turns; one Reply each is needed.")
+        for (play, turn), reply in zip(members, replies, strict=True):
+            if not isinstance(reply, Reply):
+                raise PolicyError(f"{policy!r} returned {reply!r:.200} for turn {turn.id}; a Reply is needed.")
+            tokens = reply.generation
+            trace = Trace(
+                turn=turn.id,
+                policy_seconds=share,
+                prompt_tokens=len(tokens.prompt_ids) if tokens else 0,
+                completion_tokens=len(tokens.completion_ids) if tokens else 0,
+                generation=tokens,
+            )
+            yield play, turn, reply, trace
+
+
+def _grade(match: Match, submission: Submission, reply: Reply, trace: Trace) -> _Answer:
+    if submission.verdict is not None:
+        return _Answer(reply, submission.verdict, trace)
+    start = time.perf_counter()
+    try:
+        result: Verdict | SandboxError = match.run(submission)
+    except SandboxError as error:
+        result = error
+    cpu = result.cpu_seconds if isinstance(result, Verdict) else 0.0
+    return _Answer(reply, result, replace(trace, judge_seconds=time.perf_counter() - start, cpu_seconds=cpu))

@@ -1,0 +1,38 @@
+"""The `play` game in PettingZoo's module style: `env()`, `raw_env()` and `parallel_env()`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pettingzoo import AECEnv
+from pettingzoo.utils.wrappers import OrderEnforcingWrapper
+
+from mars2_env.envs.aec import TreeSearchAEC
+from mars2_env.envs.parallel import TreeSearchParallel
+from mars2_env.games import Task
+
+
+def _task(task: str, api: str, max_cycles: int | None, overrides: dict[str, Any]) -> Task:
+    from mars2_env import tasks  # tasks are made of environments
+    from mars2_env.games import agent_names
+
+    if max_cycles is not None:
+        overrides["budget"] = max_cycles * len(agent_names(overrides.get("agents", 2)))
+    return tasks.task(task, api=api, **overrides)
+
+
+def raw_env(task: str = "mars2/StarterPlay-v0", *, max_cycles: int | None = None, **overrides: Any) -> TreeSearchAEC:
+    """Make the bare AEC environment; `max_cycles` is the budget in rounds."""
+    return TreeSearchAEC(_task(task, "aec", max_cycles, overrides))
+
+
+def env(task: str = "mars2/StarterPlay-v0", **overrides: Any) -> AECEnv[str, Any, Any]:
+    """Make the AEC environment in PettingZoo's order-enforcing wrapper."""
+    return OrderEnforcingWrapper(raw_env(task, **overrides))
+
+
+def parallel_env(
+    task: str = "mars2/StarterPlay-v0", *, max_cycles: int | None = None, **overrides: Any
+) -> TreeSearchParallel:
+    """Make the Parallel environment; `max_cycles` is the budget in rounds."""
+    return TreeSearchParallel(_task(task, "parallel", max_cycles, overrides))

@@ -1,0 +1,87 @@
+"""Spaces of the text games, and the observations that fit them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+PROBLEM_LENGTH = 50_000
+TREE_LENGTH = 20_000
+PROMPT_LENGTH = 200_000
+PROGRAM_LENGTH = 200_000
+SAMPLE_LENGTH = 200
+
+CUT = "\n[... cut ...]\n"
+
+
+class AnyText(gymnasium.spaces.Text):
+    """Any text of up to `max_length` characters without NUL and lone surrogates.
+
+    `contains` costs one pass in C; `sample` draws at most 200 printable ASCII characters, so that random agents in
+    tests stay cheap.
+    """
+
+    def __init__(self, max_length: int, *, seed: int | np.random.Generator | None = None) -> None:
+        """Make the space of texts of 0 to `max_length` characters."""
+        printable = "".join(map(chr, range(32, 127))) + "\n"
+        super().__init__(max_length, min_length=0, charset=printable, seed=seed)
+
+    def contains(self, x: Any) -> bool:
+        """Whether `x` is a text of this space."""
+        if not isinstance(x, str) or len(x) > self.max_length or "\0" in x:
+            return False
+        try:
+            x.encode()
+        except UnicodeEncodeError:
+            return False
+        return True
+
+    def sample(self, mask: Any = None, probability: Any = None) -> str:
+        """Draw a short text; masks are as in `gymnasium.spaces.Text`."""
+        if mask is not None or probability is not None:
+            return super().sample(mask, probability)
+        length = int(self.np_random.integers(0, min(SAMPLE_LENGTH, self.max_length) + 1))
+        return "".join(self.np_random.choice(self.character_list, size=length))
+
+    def __repr__(self) -> str:
+        return f"AnyText({self.max_length})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AnyText) and other.max_length == self.max_length
+
+    __hash__ = None  # type: ignore[assignment]  # mutable (its generator), as every Gymnasium space
+
+
+def fit(text: str, max_length: int) -> str:
+    """Return a text that fits a space: NUL and lone surrogates become U+FFFD, and too long a text loses its middle."""
+    text = text.replace("\0", "\ufffd")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if len(text) <= max_length:
+        return text
+    head = (max_length - len(CUT)) // 2
+    tail = max_length - len(CUT) - head
+    return text[:head] + CUT + text[len(text) - tail :]
+
+
+def observation_space() -> gymnasium.spaces.Dict:
+    """Return the observation space of the text games: flat Dict of `problem`, `tree` and `prompt`."""
+    return gymnasium.spaces.Dict(
+        {"problem": AnyText(PROBLEM_LENGTH), "tree": AnyText(TREE_LENGTH), "prompt": AnyText(PROMPT_LENGTH)}
+    )
+
+
+def action_space(game: str, budget: int) -> gymnasium.spaces.Dict:
+    """Return the action space of a text game.
+
+    `write`: Dict(program=Text). `play`: Dict(parent=Discrete(budget + 1), program=Text), slot 0 the root, slot i node
+    i.
+    """
+    program = AnyText(PROGRAM_LENGTH)
+    if game == "write":
+        return gymnasium.spaces.Dict({"program": program})
+    return gymnasium.spaces.Dict({"parent": gymnasium.spaces.Discrete(budget + 1), "program": program})

@@ -1,0 +1,24 @@
+"""The `write` game in PettingZoo's module style: `env()` and `raw_env()`. It is AEC only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pettingzoo import AECEnv
+from pettingzoo.utils.wrappers import OrderEnforcingWrapper
+
+from mars2_env.envs.aec import TreeSearchAEC
+
+
+def raw_env(task: str = "mars2/Starter-v0", *, max_cycles: int | None = None, **overrides: Any) -> TreeSearchAEC:
+    """Make the bare AEC environment; `max_cycles` is the budget in nodes."""
+    from mars2_env import tasks  # tasks are made of environments
+
+    if max_cycles is not None:
+        overrides["budget"] = max_cycles
+    return TreeSearchAEC(tasks.task(task, **overrides))
+
+
+def env(task: str = "mars2/Starter-v0", **overrides: Any) -> AECEnv[str, Any, Any]:
+    """Make the AEC environment in PettingZoo's order-enforcing wrapper."""
+    return OrderEnforcingWrapper(raw_env(task, **overrides))

@@ -1,0 +1,202 @@
+"""Evaluation of finished trees on hidden tests: the only place that opens them.
+
+Hidden verdicts never enter a log; they are kept in `hidden.jsonl` of the run folder, so that an evaluation that was cut
+off goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from mars2_env.engine import read_run
+from mars2_env.errors import ConfigError, LogError
+from mars2_env.games import shared_sandbox
+from mars2_env.judge import Judge
+from mars2_env.log import Tree, read_log
+from mars2_env.problems import ProblemSet
+from mars2_env.sandbox import Sandbox
+from mars2_env.tasks import load_from
+from mars2_env.types import Limits, Problem
+
+HIDDEN_FILE = "hidden.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenVerdict:
+    """Whether one node passes the hidden tests."""
+
+    problem: str
+    seed: int
+    node: int
+    problems: str
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TreeResult:
+    """One tree on hidden tests: whether its answer passes, and how many of its nodes do."""
+
+    problem: str
+    seed: int
+    nodes: int
+    answer: int | None
+    answer_passed: bool
+    nodes_passed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What trees come to on hidden tests.
+
+    Attributes:
+        trees: one entry a tree.
+        unfinished: how many trees were left out because they were cut off.
+    """
+
+    trees: tuple[TreeResult, ...]
+    unfinished: int = 0
+
+    @property
+    def pass_at_1_mcts(self) -> float:
+        """Pass@1(MCTS): the share of trees whose one answer, chosen by public information, passes the hidden tests."""
+        return sum(tree.answer_passed for tree in self.trees) / len(self.trees)
+
+    @property
+    def pass_at_n(self) -> float:
+        """Pass@N: the share of trees in which some node passes the hidden tests."""
+        return sum(tree.nodes_passed > 0 for tree in self.trees) / len(self.trees)
+
+    def interval(self, share: float) -> tuple[float, float]:
+        """Return the 95 % Wilson interval of a share of these trees."""
+        return wilson_interval(round(share * len(self.trees)), len(self.trees))
+
+
+def wilson_interval(successes: int, n: int, z: float = 1.959963984540054) -> tuple[float, float]:
+    """Return the Wilson score interval of a proportion (Wilson 1927): sound at 0, at 1 and for few trials.
+
+    Args:
+        successes: how many of `n` trials succeeded.
+        n: how many trials, at least 1.
+        z: quantile of the normal distribution; 1.96 for 95 %.
+    """
+    p = successes / n
+    centre = p + z * z / (2 * n)
+    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
+
+
+def evaluate(
+    log_or_trees: str | Path | Iterable[Tree],
+    *,
+    problems: ProblemSet | None = None,
+    sandbox: Sandbox | None = None,
+    observer: Callable[[int, int], None] | None = None,
+) -> Results:
+    """Grade the nodes of finished trees on hidden tests.
+
+    Args:
+        log_or_trees: a run folder, or trees.
+        problems: the problem set that was played; a run folder knows how to load its own.
+        sandbox: the sandbox to run programs in; by default the one this process shares.
+        observer: called with (nodes graded, nodes in all) as the work goes on.
+
+    Raises:
+        ConfigError: there is nothing to evaluate, or no problem set, or another one than was played.
+        LogError: the run folder is unreadable.
+        SandboxError: the sandbox could not decide; what was graded is kept.
+    """
+    known: dict[tuple[str, int, int, str], bool] = {}
+    store: Path | None = None
+    if isinstance(log_or_trees, str | Path):
+        folder = Path(log_or_trees)
+        trees = read_log(folder)
+        store = folder / HIDDEN_FILE
+        known = _read_hidden(store)
+        if problems is None:
+            source = read_run(folder).get("source")
+            if not source:
+                raise ConfigError(f"{folder} does not say how its problems were loaded; give problems=.")
+            problems = load_from(source)
+    else:
+        trees = list(log_or_trees)
+    if problems is None:
+        raise ConfigError("evaluate(trees) needs problems=, the problem set that was played.")
+    finished = [tree for tree in trees if tree.ended is not None]
+    if not finished:
+        raise ConfigError(f"there is no finished tree among the {len(trees)} given; run the search to its end first.")
+    for tree in finished:
+        if tree.header.problems != problems.hash:
+            raise ConfigError(
+                f"the tree of {tree.problem!r} was grown on another version of problem set {problems.name!r} "
+                f"(hash {tree.header.problems:.12} and not {problems.hash:.12})."
+            )
+        if not problems[tree.problem].hidden:
+            raise ConfigError(f"problem {tree.problem!r} has no hidden tests to evaluate on.")
+    total = sum(len(tree.nodes) for tree in finished)
+    done = 0
+    results = []
+    used = sandbox if sandbox is not None else shared_sandbox("auto")
+    for tree in finished:
+        problem, settings = problems[tree.problem], tree.header.task
+        if settings["limits"] is not None:
+            problem = replace(problem, limits=Limits(**settings["limits"]))
+        judge = Judge(used, strict_types=settings["strict_types"])
+        results.append(_evaluate_tree(tree, problem, judge, known, store))
+        done += len(tree.nodes)
+        if observer is not None:
+            observer(done, total)
+    return Results(tuple(results), len(trees) - len(finished))
+
+
+def _evaluate_tree(
+    tree: Tree,
+    problem: Problem,
+    judge: Judge,
+    known: dict[tuple[str, int, int, str], bool],
+    store: Path | None,
+) -> TreeResult:
+    passed: dict[int, bool] = {}
+    for node in tree.nodes:
+        where = (tree.problem, tree.seed, node.id, tree.header.problems)
+        if node.program is None:
+            passed[node.id] = False
+        elif node.duplicate_of is not None:
+            passed[node.id] = passed[node.duplicate_of]
+        elif where in known:
+            passed[node.id] = known[where]
+        else:
+            passed[node.id] = judge.grade(problem, node.program, tests="hidden").passed
+            if store is not None:
+                verdict = HiddenVerdict(tree.problem, tree.seed, node.id, tree.header.problems, passed[node.id])
+                with open(store, "ab") as file:
+                    file.write(msgspec.json.encode(verdict) + b"\n")
+    return TreeResult(
+        problem=tree.problem,
+        seed=tree.seed,
+        nodes=len(tree.nodes),
+        answer=tree.answer,
+        answer_passed=tree.answer is not None and passed[tree.answer],
+        nodes_passed=sum(passed.values()),
+    )
+
+
+def _read_hidden(store: Path) -> dict[tuple[str, int, int, str], bool]:
+    found: dict[tuple[str, int, int, str], bool] = {}
+    if not store.exists():
+        return found
+    lines: Sequence[bytes] = store.read_bytes().splitlines(keepends=True)
+    for number, line in enumerate(lines, start=1):
+        if not line.endswith(b"\n"):
+            break  # cut off
+        try:
+            one = msgspec.json.decode(line, type=HiddenVerdict)
+        except msgspec.MsgspecError as error:
+            raise LogError(f"{store}: line {number}: {error}") from None
+        found[one.problem, one.seed, one.node, one.problems] = one.passed
+    return found

@@ -1,0 +1,283 @@
+"""A task, and one play of it: what every driver (environment, rollout engine, command line) does the same way.
+
+A `Task` says what is played: problems, agents, budget, selector, rules, rewards. A `Match` is one play of it on one
+problem: the episode with its log, opened or resumed, and the grading of replies. Drivers add only who is asked when.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from threading import Lock
+from typing import Any, Literal, TypeAlias, get_args
+
+from mars2_env import __version__
+from mars2_env.episode import Episode, Event, Rules, Submission
+from mars2_env.errors import ConfigError, LogError, SandboxError
+from mars2_env.judge import Judge
+from mars2_env.log import Header, LogWriter, Tree, log_path, make_episode, task_hash, tree_of
+from mars2_env.problems.base import ProblemSet
+from mars2_env.sandbox import Sandbox, make_sandbox
+from mars2_env.search.budget import Budget
+from mars2_env.search.selectors import Selector, selector_config
+from mars2_env.types import Limits, Problem, Reply, Turn, Verdict
+
+RewardKind: TypeAlias = Literal["progress", "score"]
+Share: TypeAlias = Literal["own", "team"]
+Api: TypeAlias = Literal["aec", "parallel"]
+OnFault: TypeAlias = Literal["void", "raise"]
+
+AGENT_NAME = re.compile(r"[a-z]+_[0-9]+")
+
+
+def agent_names(agents: int | Mapping[str, str] | list[str] | tuple[str, ...]) -> dict[str, str]:
+    """Return agent name -> role for a number of agents, a list of names, or a mapping from name to role.
+
+    Names follow PettingZoo's rule `[a-z]+_[0-9]+`; a bare word gets the next free number, so that `coder` becomes
+    `coder_0` and two `coder`s become `coder_0` and `coder_1`.
+
+    Raises:
+        ConfigError: there is no agent, or a name is of another form.
+    """
+    if isinstance(agents, int):
+        agents = ["agent"] * int(agents)
+    pairs = list(agents.items()) if isinstance(agents, Mapping) else [(name, "") for name in agents]
+    if not pairs:
+        raise ConfigError(f"agents={agents!r}: at least one agent is needed.")
+    taken = {name for name, _ in pairs if AGENT_NAME.fullmatch(name)}
+    named: dict[str, str] = {}
+    for name, role in pairs:
+        full = name
+        if re.fullmatch(r"[a-z]+", name):
+            number = 0
+            while (full := f"{name}_{number}") in taken:
+                number += 1
+            taken.add(full)
+        elif not AGENT_NAME.fullmatch(name):
+            raise ConfigError(
+                f"agent name {name!r}: use lower-case letters, with a number if you like (coder, coder_0)."
+            )
+        if full in named:
+            raise ConfigError(f"agent name {full!r} is given twice.")
+        named[full] = role
+    return named
+
+
+@dataclass(frozen=True)
+class Task:
+    """One game on one problem set; built by `mars2_env.task`, which fills in defaults and checks combinations.
+
+    Attributes:
+        problems: the problem set of one split.
+        agents: agent name -> what its prompts say of its role.
+        budget: how many expansions a tree may have.
+        selector: picks agent and parent in `write`; None in `play`.
+        rules: game, score, score_on, observe, stop_on_solved, max_faults.
+        reward: what environments pay: `progress` (increase of the tree's best score) or `score` (of the new node).
+        share: to whom: `own` (the acting agent) or `team` (every agent).
+        api: `aec` or `parallel`.
+        on_fault: a sandbox fault makes a void turn (`void`) or is raised (`raise`).
+        sandbox: a kind for `make_sandbox` (one per kind is shared by the process) or a sandbox of your own.
+        limits: overrides the problems' own limits.
+        strict_types: whether the judge compares call results in the exact form.
+        render_mode: `ansi`, `human` or None.
+        out: a run folder in which environments log their trees; None for no log.
+        id: the environment id, None where anything was overridden.
+        source: how the problems were loaded, so that `evaluate` can load them again.
+    """
+
+    problems: ProblemSet
+    agents: Mapping[str, str]
+    budget: Budget
+    selector: Selector | None
+    rules: Rules = field(default_factory=Rules)
+    reward: RewardKind = "progress"
+    share: Share = "own"
+    api: Api = "aec"
+    on_fault: OnFault = "void"
+    sandbox: str | Sandbox = "auto"
+    limits: Limits | None = None
+    strict_types: bool = False
+    render_mode: str | None = None
+    out: str | Path | None = None
+    id: str | None = None
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, known in (
+            ("reward", get_args(RewardKind)),
+            ("share", get_args(Share)),
+            ("api", get_args(Api)),
+            ("on_fault", get_args(OnFault)),
+            ("render_mode", ("ansi", "human", None)),
+        ):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name}={getattr(self, name)!r} is not one of {', '.join(map(str, known))}.")
+        if not len(self.problems):
+            raise ConfigError(f"problem set {self.problems.name!r} (split {self.problems.split!r}) is empty.")
+        if self.rules.game == "write" and self.api == "parallel":
+            raise ConfigError(
+                "game='write' with api='parallel': the selector picks one agent at a time, so 'write' is AEC only; "
+                "use api='aec', or game='play'."
+            )
+        if (self.selector is None) != (self.rules.game == "play"):
+            raise ConfigError(f"game={self.rules.game!r} with selector={self.selector!r}: only 'write' has a selector.")
+        if self.rules.game == "play" and self.budget.nodes % len(self.agents):
+            raise ConfigError(
+                f"game='play': a budget of {self.budget.nodes} nodes is not a whole number of rounds of "
+                f"{len(self.agents)} agents; use a multiple of {len(self.agents)}."
+            )
+        lacking = [problem.id for problem in self.problems if not all(map(problem.tests, self.rules.tests))]
+        if lacking:
+            raise ConfigError(
+                f"score_on={self.rules.score_on!r}: {len(lacking)} of {len(self.problems)} problems of "
+                f"{self.problems.name!r} lack {' or '.join(self.rules.tests)} tests, such as {lacking[0]!r}."
+            )
+
+    def config(self) -> dict[str, Any]:
+        """Return what decides a tree, but for problem, seed and replies, as plain data; it goes into log headers."""
+        return {
+            "problem_set": self.problems.name,
+            "split": self.problems.split,
+            "agents": [[name, role] for name, role in self.agents.items()],  # a list: their order counts
+            "budget": asdict(self.budget),
+            "selector": None if self.selector is None else selector_config(self.selector),
+            "rules": asdict(self.rules),
+            "limits": None if self.limits is None else asdict(self.limits),
+            "strict_types": self.strict_types,
+        }
+
+    def problem(self, id: str) -> Problem:
+        """Return a problem by id, under this task's limits."""
+        found = self.problems[id]
+        return found if self.limits is None else replace(found, limits=self.limits)
+
+    def header(self, problem: str, seed: int, sandbox: str) -> Header:
+        """Return the header of the log of one tree."""
+        config = self.config()
+        return Header(
+            problem=problem,
+            seed=seed,
+            task=config,
+            task_hash=task_hash(config),
+            problems=self.problems.hash,
+            sandbox=sandbox,
+            package=__version__,
+        )
+
+
+_shared: dict[str, Sandbox] = {}
+_shared_lock = Lock()
+
+
+def shared_sandbox(kind: str) -> Sandbox:
+    """Return the sandbox of a kind that this process shares; it closes with the process.
+
+    Raises:
+        SandboxUnavailableError: there is none on this machine; the message says what to do.
+    """
+    with _shared_lock:
+        if kind not in _shared:
+            _shared[kind] = make_sandbox(kind)
+        return _shared[kind]
+
+
+def sandbox_of(task: Task) -> Sandbox:
+    """Return the sandbox of a task: its own, or the one that this process shares for that kind."""
+    return shared_sandbox(task.sandbox) if isinstance(task.sandbox, str) else task.sandbox
+
+
+class Match:
+    """One play of a task on one problem: the episode, its events, its log, and the judge.
+
+    `on_event`, if set, is called with each new event after it is written and before it takes effect.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        problem: str,
+        seed: int,
+        *,
+        out: str | Path | None = None,
+        resume: bool = False,
+    ) -> None:
+        """Begin, or go on where the log in `out` stops.
+
+        Args:
+            task: what is played.
+            problem: the id of the problem.
+            seed: with the problem's id, the source of all randomness.
+            out: run folder to log to; None keeps the events in memory alone.
+            resume: whether a log that is there already is gone on with; else it is an error.
+
+        Raises:
+            LogError: the log in `out` belongs to another configuration, or is there already and not to be resumed.
+        """
+        self.task = task
+        self.problem = task.problem(problem)
+        sandbox = sandbox_of(task)
+        self.judge = Judge(sandbox, strict_types=task.strict_types)
+        self.header = task.header(problem, seed, sandbox.identity)
+        self.events: list[Event] = []
+        self.writer = None if out is None else LogWriter(log_path(out, problem, seed), self.header)
+        self.on_event: Callable[[Event], None] | None = None
+        self.episode: Episode = make_episode(
+            self.header, self.problem.public_view(), task.selector, on_event=self._record
+        )
+        if self.writer is not None:
+            if self.writer.events and not resume:
+                self.writer.close()
+                raise LogError(
+                    f"{self.writer.path} holds this tree already; environments begin trees and never resume them: "
+                    "use another `out` folder (or seed), or `rollout` to resume."
+                )
+            for event in self.writer.events:
+                self.events.append(event)
+                self.episode.apply(event)
+            self.episode.settle()
+
+    def _record(self, event: Event) -> None:
+        if self.writer is not None:
+            self.writer(event)
+        self.events.append(event)
+        if self.on_event is not None:
+            self.on_event(event)
+
+    def grade(self, turn: Turn, reply: Reply) -> Verdict:
+        """Return the verdict on a reply; what needs no running is not run.
+
+        Raises:
+            SandboxError: the sandbox could not decide; the turn is to be failed.
+        """
+        submission = self.episode.submit(turn, reply)
+        if submission.verdict is not None:
+            return submission.verdict
+        return self.run(submission)
+
+    def run(self, submission: Submission) -> Verdict:
+        """Return the verdict on a submission that needs running; safe to call from several threads.
+
+        Raises:
+            SandboxError: the sandbox could not decide; the turn is to be failed.
+        """
+        rules = self.task.rules
+        return self.judge.grade(self.problem, submission.program or "", tests=rules.tests, stop=rules.stop)
+
+    def fault(self, turn: Turn, error: SandboxError) -> None:
+        """Void a turn after a sandbox fault, or raise it where the task says so."""
+        if self.task.on_fault == "raise":
+            raise error
+        self.episode.fail(turn, str(error))
+
+    def tree(self) -> Tree:
+        """Return the tree as it stands."""
+        path = None if self.writer is None else self.writer.path
+        return tree_of(self.header, tuple(self.events), self.episode, path)
+
+    def close(self) -> None:
+        """Close the log; it can be resumed later."""
+        if self.writer is not None:
+            self.writer.close()

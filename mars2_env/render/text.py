@@ -1,0 +1,39 @@
+"""A tree as text for people: nested, one line a node."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence
+
+from mars2_env.types import Node
+
+
+def printable(text: str) -> str:
+    """Return text that is safe on a terminal: control, bidirectional and unassigned characters become U+FFFD."""
+    return "".join(
+        char if char in "\n\t" or not unicodedata.category(char).startswith("C") else "\ufffd" for char in text
+    )
+
+
+def tree_text(problem: str, nodes: Sequence[Node], *, spent: int, budget: int) -> str:
+    """Return a nested picture of a tree: node, agent, outcome and score, children below their parents."""
+    children: defaultdict[int, list[Node]] = defaultdict(list)
+    for node in nodes:
+        children[node.parent].append(node)
+    lines = [f"{printable(problem)}  [{spent}/{budget}]"]
+    stack = [(node, "", last) for node, last in _with_last(children[0])]
+    while stack:
+        node, indent, last = stack.pop()
+        repeat = f" = #{node.duplicate_of}" if node.duplicate_of is not None else ""
+        lines.append(
+            f"{indent}{'`-' if last else '|-'} #{node.id} {node.agent} {node.verdict.outcome}{repeat} {node.score:.2f}"
+        )
+        deeper = indent + ("   " if last else "|  ")
+        stack.extend((child, deeper, at_end) for child, at_end in _with_last(children[node.id]))
+    return "\n".join(lines)
+
+
+def _with_last(nodes: Sequence[Node]) -> list[tuple[Node, bool]]:
+    """Pair each node with whether it is the last, in reverse order, as a stack wants them."""
+    return [(node, index == len(nodes) - 1) for index, node in enumerate(nodes)][::-1]

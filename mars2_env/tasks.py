@@ -1,0 +1,193 @@
+"""Tasks by id, and environments made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import pettingzoo
+from pettingzoo import AECEnv, ParallelEnv
+
+from mars2_env.envs import TreeSearchAEC, TreeSearchParallel
+from mars2_env.episode import Rules
+from mars2_env.errors import ConfigError, unknown_name
+from mars2_env.games import Task, agent_names
+from mars2_env.problems import ProblemSet, load_problems
+from mars2_env.problems import names as problem_set_names
+from mars2_env.search.budget import Budget
+from mars2_env.search.selectors import Selector, make_selector
+from mars2_env.specs import parse_spec
+
+Env: TypeAlias = AECEnv[str, Any, Any] | ParallelEnv[str, Any, Any]
+
+TASKS: Final[dict[str, dict[str, Any]]] = {
+    "mars2/Starter-v0": {"problems": "starter", "split": "train", "game": "write"},
+    "mars2/StarterPlay-v0": {"problems": "starter", "split": "train", "game": "play"},
+}
+"""Environment id -> the overrides that make it. An id's number rises when its rewards or observations change."""
+
+_RULES: Final = {f.name for f in fields(Rules)}
+_LOADING: Final = {"problems", "split", "path", "problem_options"}
+_TASK: Final = {f.name for f in fields(Task)} - {"rules", "id", "source", "problems"}
+OPTIONS: Final = tuple(sorted(_RULES | _LOADING | _TASK))
+
+
+def task(id_or_problem_set: str | ProblemSet | Task = "mars2/Starter-v0", **overrides: Any) -> Task:
+    """Return a task: a registered one by id, the default game on a problem set, or either with overrides.
+
+    Args:
+        id_or_problem_set: an environment id ("mars2/Starter-v0"), the name of a problem set ("humaneval", a .jsonl
+        file),
+            a `ProblemSet`, or a `Task` to be changed.
+        **overrides: any of
+            problems, split, path, problem_options: what `load_problems` is given;
+            game: "write" or "play"; api: "aec" or "parallel";
+            agents: how many, a list of names, or a mapping from name to what prompts say of its role; 2 by default;
+            budget: nodes a tree (or a `Budget`); 8 by default, in `play` rounds x agents;
+            selector: a `Selector`, or a name with options ("ab_mcts_a,posterior=gaussian");
+            score: "pass" or "fraction"; score_on: "public" or "scoring" (the default on training sets);
+            reward: "progress" or "score"; share: "own" or "team"; observe: "all" or "own"; stop_on_solved;
+            max_faults, on_fault: what a sandbox fault does; sandbox: a kind or a sandbox; limits: a `Limits`;
+            strict_types; render_mode: "ansi" or "human"; out: a run folder for the logs of environments.
+
+    Raises:
+        ConfigError: a name or option is unknown, or the combination makes no sense.
+    """
+    unknown = sorted(set(overrides) - set(OPTIONS))
+    if unknown:
+        raise ConfigError(unknown_name("option of a task", unknown[0], OPTIONS))
+    if isinstance(id_or_problem_set, Task):
+        return _changed(id_or_problem_set, overrides) if overrides else id_or_problem_set
+    options: dict[str, Any]
+    name: str | None = None
+    if isinstance(id_or_problem_set, ProblemSet):
+        options = {"problems": id_or_problem_set}
+    elif id_or_problem_set in TASKS:
+        name = id_or_problem_set
+        options = dict(TASKS[name])
+    elif id_or_problem_set.startswith("mars2/"):
+        raise ConfigError(unknown_name("environment", id_or_problem_set, TASKS))
+    else:
+        if id_or_problem_set not in problem_set_names() and not id_or_problem_set.endswith((".jsonl", ".jsonl.gz")):
+            known = [*TASKS, *problem_set_names()]
+            raise ConfigError(unknown_name("environment or problem set", id_or_problem_set, known))
+        options = {"problems": id_or_problem_set}
+    return _build({**options, **overrides}, None if overrides else name)
+
+
+def make(task_or_id: str | ProblemSet | Task = "mars2/Starter-v0", **overrides: Any) -> Env:
+    """Make an environment: a PettingZoo AEC environment, or a Parallel one with `api="parallel"`.
+
+    Args:
+        task_or_id: as in `task`.
+        **overrides: as in `task`; any override clears the environment's id.
+
+    Raises:
+        ConfigError: the task makes no sense.
+        SandboxUnavailableError: no sandbox can be had on this machine; the message says what to do.
+    """
+    found = task(task_or_id, **overrides)
+    return TreeSearchAEC(found) if found.api == "aec" else TreeSearchParallel(found)
+
+
+def _changed(base: Task, overrides: Mapping[str, Any]) -> Task:
+    """Return a task with some options replaced and everything else as it is."""
+    kept: dict[str, Any] = {name: getattr(base, name) for name in _TASK}
+    kept |= {name: getattr(base.rules, name) for name in _RULES}
+    if overrides.get("game", base.rules.game) != base.rules.game:
+        kept["selector"] = None
+    if not _LOADING & set(overrides):
+        built = _build({**kept, "problems": base.problems, **overrides}, None)
+        return replace(built, source=base.source)
+    return _build({**kept, **base.source, **overrides}, None)
+
+
+def _build(options: dict[str, Any], id: str | None) -> Task:
+    problems = options.pop("problems")
+    loading = {
+        name: options.pop(name) for name in ("split", "path", "problem_options") if options.get(name) is not None
+    }
+    source: dict[str, Any] = {}
+    if isinstance(problems, ProblemSet):
+        if loading:
+            raise ConfigError(f"{sorted(loading)}: these load a set by name, and problems={problems.name!r} is loaded.")
+    else:
+        source = {"problems": str(problems), **loading}
+        if "path" in source:
+            source["path"] = str(Path(source["path"]).absolute())
+        problems = load_from(source)
+    rules = {name: options.pop(name) for name in list(options) if name in _RULES}
+    rules.setdefault("score_on", "public" if problems.use == "evaluation" else "scoring")
+    game = Rules(**rules)
+    agents = agent_names(options.pop("agents", 2))
+    budget = options.pop("budget", None)
+    if budget is None:
+        budget = Budget(8 if game.game == "write" else -(-8 // len(agents)) * len(agents))
+    elif not isinstance(budget, Budget):
+        budget = Budget(budget)
+    selector = options.pop("selector", None)
+    return Task(
+        problems=problems,
+        agents=agents,
+        budget=budget,
+        selector=_selector(game.game, selector),
+        rules=game,
+        id=id,
+        source=source,
+        **{name: value for name, value in options.items() if value is not None or name in ("out", "render_mode")},
+    )
+
+
+def _selector(game: str, selector: Any) -> Selector | None:
+    if game == "play":
+        if selector is not None:
+            raise ConfigError(f"game='play' with selector={selector!r}: in 'play' the agents choose the place.")
+        return None
+    if selector is None:
+        selector = "ab_mcts_a"
+    if isinstance(selector, str):
+        spec = parse_spec(selector)
+        return make_selector(spec.name, **spec.options)
+    if not isinstance(selector, Selector):
+        raise ConfigError(f"selector={selector!r} is neither a name nor an object with select(tree, rng, pending).")
+    return selector
+
+
+def load_from(source: Mapping[str, Any]) -> ProblemSet:
+    """Load the problem set that a task's `source` describes."""
+    return load_problems(
+        source["problems"], path=source.get("path"), split=source.get("split"), **source.get("problem_options", {})
+    )
+
+
+def register_task(id: str, **options: Any) -> None:
+    """Make `task(id)`, `make(id)` and PettingZoo's own `make` know a task under an id of the form name/Task-v0.
+
+    Raises:
+        ConfigError: the id is taken, or an option is unknown.
+    """
+    if id in TASKS:
+        raise ConfigError(f"a task {id!r} is registered already; raise its number or choose another name.")
+    if "problems" not in options:
+        raise ConfigError(f"register_task({id!r}): say at least problems=.")
+    unknown = sorted(set(options) - set(OPTIONS))
+    if unknown:
+        raise ConfigError(unknown_name("option of a task", unknown[0], OPTIONS))
+    TASKS[id] = options
+    _announce(id)
+
+
+def _announce(id: str) -> None:
+    """Register an id with PettingZoo, whose versions before 1.27 have no registry."""
+    register: Callable[..., None] | None = getattr(pettingzoo, "register", None)
+    if register is None:
+        return
+    register("aec", id, entry_point=make, kwargs={"task_or_id": id})
+    if TASKS[id].get("game") == "play":
+        register("parallel", id, entry_point=make, kwargs={"task_or_id": id, "api": "parallel"})
+
+
+for _id in TASKS:
+    _announce(_id)
