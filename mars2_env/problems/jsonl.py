@@ -1,0 +1,444 @@
+"""Our JSON-lines format of problem sets: one JSON object a line, UTF-8, `.jsonl` or `.jsonl.gz`.
+
+The first line may describe the set; every other line (empty ones apart) is a problem:
+
+    {"problem_set": {"name": "tiny", "split": "train", "use": "training", "left_out": {"too long": 2}}}
+    {"id": "tiny/0", "statement": "Add.", "interface": {"call": "add"}, "public": [{"input": [1, 2], "output": 3}], ...}
+
+Fields of a problem:
+    id            text, unique in the file                                                            required
+    statement     text                                                                                required
+    interface     "stdin" (default) or {"call": "function name"}
+    public, scoring, hidden
+                  lists of {"input": ..., "output": ...}: texts for "stdin"; for a call a list of positional arguments
+                  and the return value
+    tests         instead of those three: one such list, split on loading. In a training set by `split_tests` (a problem
+                  with fewer than 3 tests is left out and counted); in an evaluation set all are hidden and the first
+                  up to 2 are public as well
+    starter_code  text
+    limits        {"cpu_seconds", "wall_seconds", "memory_bytes", "output_bytes", "processes"}, each optional
+    checker       the name of a registered checker (`mars2_env.judge.register_checker`), or null
+    reference     a program known to be right, or null
+    metadata      any plain data, by name
+
+Values of call tests and metadata are plain JSON; what JSON lacks is an object with one key, the tag of
+`mars2_env.sandbox.worker.values`: {"t": [...]} tuple, {"s": [...]} set, {"f": [...]} frozenset, {"d": [k, v, ...]}
+dict, {"i": "ff"} hexadecimal int, {"n": "nan" | "inf" | "-inf"}, {"c": [re, im]} complex, {"b": "base64"} bytes. An
+object with any other keys is a dict. A dict whose only key is one of these tags must be written in its tagged form.
+
+Without a first line the name is that of the file, `use` is "training" where a problem has scoring tests or unsplit ones
+and "evaluation" otherwise, and the split is "train" or "test" accordingly.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
+from hashlib import blake2b, sha256
+from pathlib import Path
+from typing import Any, Final, NoReturn, get_args
+
+from mars2_env.errors import ConfigError, ProblemError, unknown_name
+from mars2_env.problems.base import ProblemSet, Use
+from mars2_env.sandbox.worker.values import Opaque, ValuesError, decode, encode
+from mars2_env.types import GROUPS, Call, Interface, Limits, Problem, Stdin, TestCase
+
+SUFFIXES: Final = (".jsonl", ".jsonl.gz")
+TOO_FEW_TESTS: Final = "fewer than 3 tests"
+
+_FIELDS: Final = tuple(field.name for field in fields(Problem))
+_LIMITS: Final = tuple(field.name for field in fields(Limits))
+_TAGS: Final = frozenset("tsfdincbu")
+_SMALL: Final = 2**53
+
+
+def split_tests(
+    problem_id: str, tests: Sequence[TestCase]
+) -> tuple[tuple[TestCase, ...], tuple[TestCase, ...], tuple[TestCase, ...]]:
+    """Split the tests of a training problem into (public, scoring, hidden), each in listed order.
+
+    The first min(3, n // 3) are public. The rest is shared out evenly by a fixed hash of (problem id, test index); of
+    an odd number hidden gets one more.
+
+    Args:
+        problem_id: The problem's id.
+        tests: All n of its tests.
+
+    Raises:
+        ProblemError: there are fewer than 3: leave the problem out, and count it.
+    """
+    if len(tests) < 3:
+        raise ProblemError(f"problem {problem_id!r} has {len(tests)} tests; three groups need at least 3.")
+    public = min(3, len(tests) // 3)
+
+    def rank(index: int) -> bytes:
+        return blake2b(f"{index} {problem_id}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+    rest = sorted(range(public, len(tests)), key=rank)
+    scoring = set(rest[: len(rest) // 2])
+    return (
+        tuple(tests[:public]),
+        tuple(tests[i] for i in range(public, len(tests)) if i in scoring),
+        tuple(tests[i] for i in range(public, len(tests)) if i not in scoring),
+    )
+
+
+def load(*, path: str | None = None, split: str | None = None, use: Use | None = None) -> ProblemSet:
+    """Load a problem set from a file of this format.
+
+    Args:
+        path: The file.
+        split: The split it holds; where the file names one it must be that one.
+        use: "training" or "evaluation"; where the file names one it must be that one.
+
+    Raises:
+        ConfigError: there is no such file, or it holds another split.
+        ProblemError: the file is malformed; names the file, line and field.
+    """
+    if path is None:
+        raise ConfigError("the problem set 'jsonl' is a file: give path='FILE.jsonl'.")
+    header: dict[str, Any] = {}
+    records: list[tuple[Place, dict[str, Any]]] = []
+    for place, record in read_records(path):
+        if "problem_set" in record and not records and not header:
+            header = _header(place, record)
+        else:
+            records.append((place, record))
+    if not records:
+        raise ProblemError(f"{path}: the file holds no problems.")
+    told = any("tests" in record or record.get("scoring") for _, record in records)
+    chosen: Use = _agreed(path, "use", header, use) or ("training" if told else "evaluation")
+    if chosen not in get_args(Use):
+        raise ConfigError(unknown_name("use of a problem set", chosen, get_args(Use)))
+    left_out: dict[str, int] = dict(header.get("left_out", {}))
+    problems: list[Problem] = []
+    lines: dict[str, int] = {}
+    for place, record in records:
+        problem = _problem(place, record, chosen)
+        if problem is None:
+            left_out[TOO_FEW_TESTS] = left_out.get(TOO_FEW_TESTS, 0) + 1
+            continue
+        if problem.id in lines:
+            place.fail("id", f"{problem.id!r} occurs in line {lines[problem.id]} too; ids are unique in a file.")
+        lines[problem.id] = place.line
+        problems.append(problem)
+    return ProblemSet(
+        name=header.get("name") or _stem(path),
+        problems=tuple(problems),
+        split=_agreed(path, "split", header, split) or ("train" if chosen == "training" else "test"),
+        use=chosen,
+        left_out=left_out,
+    )
+
+
+def write_jsonl(problem_set: ProblemSet, path: str | Path) -> None:
+    """Write a problem set to a file that `load` reads back as an equal one.
+
+    Raises:
+        ProblemError: a test or the metadata of a problem is not plain data.
+    """
+    header = {
+        "name": problem_set.name,
+        "split": problem_set.split,
+        "use": problem_set.use,
+        "left_out": problem_set.left_out,
+    }
+    lines = [json.dumps({"problem_set": header}), *map(problem_line, problem_set)]
+    data = "".join(line + "\n" for line in lines).encode("ascii")
+    # mtime=0: the same set gives the same bytes.
+    Path(path).write_bytes(gzip.compress(data, mtime=0) if str(path).endswith(".gz") else data)
+
+
+def problem_line(problem: Problem) -> str:
+    """Return the one line that stands for a problem, the same text for equal problems.
+
+    Raises:
+        ProblemError: a test or the metadata is not plain data.
+    """
+    interface = problem.interface
+    try:
+        record: dict[str, Any] = {
+            "id": problem.id,
+            "statement": problem.statement,
+            "interface": "stdin" if isinstance(interface, Stdin) else {"call": interface.name},
+            **{
+                group: [{"input": to_json(t.input), "output": to_json(t.output)} for t in problem.tests(group)]
+                for group in GROUPS
+            },
+            "checker": problem.checker,
+            "starter_code": problem.starter_code,
+            "limits": asdict(problem.limits),
+            "reference": problem.reference,
+            "metadata": {key: to_json(value) for key, value in problem.metadata.items()},
+        }
+        return json.dumps(record, allow_nan=False)
+    except (ValuesError, TypeError, ValueError) as error:
+        raise ProblemError(f"problem {problem.id!r} cannot be written as JSON: {error}") from error
+
+
+def problem_set_hash(problem_set: ProblemSet) -> str:
+    """Return the SHA-256, in hexadecimal, of all that decides results: split, use, and every field of every problem."""
+    found = sha256(json.dumps([problem_set.split, problem_set.use]).encode("ascii"))
+    for problem in problem_set:
+        found.update(b"\n" + problem_line(problem).encode("ascii"))
+    return found.hexdigest()
+
+
+def to_json(value: Any) -> Any:
+    """Return plain data as JSON with tags, elements of sets in a fixed order.
+
+    Raises:
+        ValuesError: the value is not plain data, or nested more than 200 levels deep.
+    """
+    return _to_json(decode(encode(value, strict=True)))
+
+
+def _to_json(value: Any) -> Any:
+    kind = type(value)
+    if kind is list:
+        return [_to_json(item) for item in value]
+    if kind is tuple:
+        return {"t": [_to_json(item) for item in value]}
+    if kind is set or kind is frozenset:
+        return {kind.__name__[0]: sorted((_to_json(item) for item in value), key=json.dumps)}
+    if kind is dict:
+        if all(type(key) is str for key in value) and not (len(value) == 1 and next(iter(value)) in _TAGS):
+            return {key: _to_json(item) for key, item in value.items()}
+        return {"d": [_to_json(part) for item in value.items() for part in item]}
+    if kind is Opaque:
+        raise ValuesError(f"a value of type {value.type_name} is not plain data")
+    return json.loads(encode(value, strict=True))
+
+
+def from_json(value: Any) -> Any:
+    """Return the plain data that JSON with tags stands for.
+
+    Raises:
+        ValuesError: a tag has the wrong kind of content, or the value is nested more than 200 levels deep.
+    """
+    try:
+        return decode(json.dumps(_tagged(value)).encode("ascii"))
+    except RecursionError:
+        raise ValuesError("nested too deeply") from None
+
+
+def _tagged(value: Any) -> Any:
+    """Return JSON in which every object is a tagged one and every large int is tagged."""
+    if isinstance(value, list):
+        return [_tagged(item) for item in value]
+    if isinstance(value, dict):
+        if len(value) == 1 and _TAGS.issuperset(value):
+            return {tag: _tagged(content) for tag, content in value.items()}
+        return {"d": [part for key, item in value.items() for part in (key, _tagged(item))]}
+    if type(value) is int and abs(value) > _SMALL:
+        return {"i": format(value, "x")}
+    return value
+
+
+class Place:
+    """A line of a file, for messages."""
+
+    def __init__(self, path: str, line: int) -> None:
+        self.path = path
+        self.line = line
+
+    def fail(self, field: str, message: str) -> NoReturn:
+        """Raise the `ProblemError` that names this place and a field."""
+        raise ProblemError(f"{self.path}, line {self.line}, field {field!r}: {message}")
+
+
+def read_records(path: str) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """Yield the JSON objects of a file of lines, each with its place.
+
+    Raises:
+        ConfigError: there is no such file.
+        ProblemError: a line is not a JSON object.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read the problem file {path}: {error.strerror}.") from error
+    if path.endswith(".gz"):
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, ValueError) as error:
+            raise ProblemError(f"{path}: not a gzip file ({error}).") from error
+    for number, line in enumerate(data.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line.decode("utf-8"), parse_constant=_constant, parse_float=_finite)
+        except (ValueError, RecursionError) as error:
+            raise ProblemError(f"{path}, line {number}: not a JSON object ({error}).") from error
+        if not isinstance(record, dict):
+            raise ProblemError(f"{path}, line {number}: a JSON {type(record).__name__}, not an object.")
+        yield Place(path, number), record
+
+
+def _constant(text: str) -> NoReturn:
+    raise ValueError(f'{text} is not JSON; write {{"n": "nan"}}, {{"n": "inf"}} or {{"n": "-inf"}}')
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:30]} is beyond every float")
+    return value
+
+
+def _header(place: Place, record: dict[str, Any]) -> dict[str, Any]:
+    header = record["problem_set"]
+    if not isinstance(header, dict) or len(record) != 1:
+        place.fail("problem_set", 'the first line is {"problem_set": {...}} and nothing else.')
+    for key, value in header.items():
+        if key not in ("name", "split", "use", "left_out"):
+            place.fail("problem_set", unknown_name("key", key, ("name", "split", "use", "left_out")))
+        if key != "left_out" and not isinstance(value, str):
+            place.fail("problem_set", f"{key} must be a text, not {value!r}.")
+    counts = header.get("left_out", {})
+    if not isinstance(counts, dict) or not all(type(count) is int for count in counts.values()):
+        place.fail("problem_set", f"left_out must map reasons to counts, not be {counts!r}.")
+    if "use" in header and header["use"] not in get_args(Use):
+        place.fail("problem_set", unknown_name("use", header["use"], get_args(Use)))
+    return header
+
+
+def _agreed(path: str, key: str, header: dict[str, Any], asked: Any) -> Any:
+    """Return what the file or the caller says; an error where they disagree."""
+    told = header.get(key)
+    if told is not None and asked is not None and told != asked:
+        raise ConfigError(
+            f"{path} says {key} {told!r}; {asked!r} was asked for. Leave {key} out, or give another file."
+        )
+    return told if told is not None else asked
+
+
+def _stem(path: str) -> str:
+    base = Path(path).name
+    return next((base.removesuffix(s) for s in (".jsonl.gz", ".jsonl", ".gz") if base.endswith(s)), base)
+
+
+def _problem(place: Place, record: dict[str, Any], use: Use) -> Problem | None:
+    """Return the problem of one record; None where it has too few tests to be split."""
+    known = (*_FIELDS, "tests")
+    for key in record:
+        if key not in known:
+            place.fail(key, unknown_name("field", key, known))
+    for needed in ("id", "statement"):
+        if needed not in record:
+            place.fail(needed, "is missing.")
+    texts: dict[str, str] = {
+        key: _text(place, record, key) for key in ("id", "statement", "starter_code") if key in record
+    }
+    maybe: dict[str, str] = {
+        key: _text(place, record, key) for key in ("checker", "reference") if record.get(key) is not None
+    }
+    interface = _interface(place, record.get("interface", "stdin"))
+    if "tests" in record:
+        for key in GROUPS:
+            if key in record:
+                place.fail(key, "give either tests, which are split on loading, or public, scoring and hidden.")
+        tests = _tests(place, record, "tests", interface)
+        scoring: tuple[TestCase, ...]
+        if use == "evaluation":
+            public, scoring, hidden = tests[:2], (), tests
+        elif len(tests) < 3:
+            return None
+        else:
+            public, scoring, hidden = split_tests(texts["id"], tests)
+    else:
+        public, scoring, hidden = (_tests(place, record, key, interface) for key in GROUPS)
+        if use == "evaluation" and scoring:
+            place.fail("scoring", "an evaluation set has no scoring tests.")
+        if not public + scoring + hidden:
+            place.fail("public", "the problem has no tests at all: give public, scoring and hidden, or tests.")
+    try:
+        return Problem(
+            id=texts["id"],
+            statement=texts["statement"],
+            interface=interface,
+            public=public,
+            scoring=scoring,
+            hidden=hidden,
+            checker=maybe.get("checker"),
+            starter_code=texts.get("starter_code", ""),
+            reference=maybe.get("reference"),
+            limits=_limits(place, record.get("limits", {})),
+            metadata=_metadata(place, record.get("metadata", {})),
+        )
+    except ProblemError as error:
+        place.fail("id", str(error))
+
+
+def _text(place: Place, record: dict[str, Any], key: str) -> str:
+    value = record[key]
+    if not isinstance(value, str) or (key == "id" and not value):
+        place.fail(key, f"must be a {'non-empty ' if key == 'id' else ''}text, not {_short(value)}.")
+    return value
+
+
+def _interface(place: Place, value: Any) -> Interface:
+    if value == "stdin":
+        return Stdin()
+    if isinstance(value, dict) and list(value) == ["call"]:
+        try:
+            return Call(value["call"])
+        except ProblemError as error:
+            place.fail("interface", str(error))
+    place.fail("interface", f'must be "stdin" or {{"call": "function name"}}, not {_short(value)}.')
+
+
+def _tests(place: Place, record: dict[str, Any], key: str, interface: Interface) -> tuple[TestCase, ...]:
+    value = record.get(key, [])
+    if not isinstance(value, list):
+        place.fail(key, f'must be a list of {{"input": ..., "output": ...}}, not {_short(value)}.')
+    found = []
+    for index, test in enumerate(value):
+        where = f"{key}[{index}]"
+        if not isinstance(test, dict) or set(test) != {"input", "output"}:
+            place.fail(where, f'must be {{"input": ..., "output": ...}}, not {_short(test)}.')
+        if isinstance(interface, Stdin):
+            for part, text in test.items():
+                if not isinstance(text, str):
+                    place.fail(f"{where}.{part}", f'must be a text (the interface is "stdin"), not {_short(text)}.')
+            found.append(TestCase(test["input"], test["output"]))
+            continue
+        values = {}
+        for part, content in test.items():
+            try:
+                values[part] = from_json(content)
+            except ValuesError as error:
+                place.fail(f"{where}.{part}", f"not plain data: {error}.")
+        if not isinstance(values["input"], list):
+            place.fail(f"{where}.input", f"must be a list of positional arguments, not {_short(test['input'])}.")
+        found.append(TestCase(values["input"], values["output"]))
+    return tuple(found)
+
+
+def _limits(place: Place, value: Any) -> Limits:
+    if not isinstance(value, dict):
+        place.fail("limits", f"must be an object, not {_short(value)}.")
+    for key in value:
+        if key not in _LIMITS:
+            place.fail("limits", unknown_name("limit", key, _LIMITS))
+    try:
+        return Limits(**value)
+    except ProblemError as error:
+        place.fail("limits", str(error))
+
+
+def _metadata(place: Place, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        place.fail("metadata", f"must be an object, not {_short(value)}.")
+    try:
+        return {key: from_json(item) for key, item in value.items()}
+    except ValuesError as error:
+        place.fail("metadata", f"not plain data: {error}.")
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else text[:77] + "..."
