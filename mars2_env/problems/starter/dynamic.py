@@ -1,0 +1,334 @@
+"""Starter templates for dynamic programming: edits, coins, loads."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import product
+from random import Random
+
+from mars2_env.problems.starter.material import distinct, lines, numbers, spaced, word
+from mars2_env.problems.starter.template import Arguments, Constants, Template
+
+# --- typing-cost -----------------------------------------------------------------------------------------------------
+
+
+def _typing_cost(c: Constants, typed: str, wanted: str) -> int:
+    @cache
+    def cost(i: int, j: int) -> int:
+        """Return the lowest cost of turning typed[i:] into wanted[j:]."""
+        if i == len(typed):
+            return int(c["add"]) * (len(wanted) - j)
+        if j == len(wanted):
+            return int(c["drop"]) * (len(typed) - i)
+        found = min(c["add"] + cost(i, j + 1), c["drop"] + cost(i + 1, j))
+        found = min(found, c["change"] * (typed[i] != wanted[j]) + cost(i + 1, j + 1))
+        if typed[i : i + 2] == wanted[j : j + 2][::-1] and j + 2 <= len(wanted) and i + 2 <= len(typed):
+            found = min(found, c["swap"] + cost(i + 2, j + 2))
+        return int(found)
+
+    return cost(0, 0)
+
+
+def _edited(rng: Random, text: str, edits: str) -> str:
+    out = list(text)
+    for edit in edits:
+        at = rng.randrange(len(out))
+        if edit == "a":
+            out.insert(at, rng.choice("uvwxyz"))
+        elif edit == "d" and len(out) > 1:
+            del out[at]
+        elif edit == "c":
+            out[at] = rng.choice("uvwxyz")
+        elif edit == "s" and at + 1 < len(out):
+            out[at : at + 2] = out[at : at + 2][::-1]
+    return "".join(out)
+
+
+def _pair(rng: Random, edits: str, low: int = 5, high: int = 9) -> Arguments:
+    wanted = word(rng, low, high, "abcdefgh")
+    return _edited(rng, wanted, edits), wanted
+
+
+TYPING_COST = Template(
+    name="typing-cost",
+    band="hard",
+    choices={"add": range(3, 8), "drop": range(3, 8), "change": range(4, 10), "swap": range(3, 10)},
+    valid=lambda c: (
+        c["add"] != c["drop"]
+        and c["change"] < c["add"] + c["drop"]
+        and max(c["add"], c["drop"]) < c["swap"] < min(2 * c["change"], c["add"] + c["drop"])
+    ),
+    signature="typing_cost(typed: str, wanted: str) -> int",
+    summary="Return the lowest cost of turning typed into wanted.",
+    statement="""
+Write a function `typing_cost(typed, wanted)` that returns the lowest total cost of turning the text `typed` into the
+text `wanted` with these steps:
+
+- add a letter anywhere: costs $add;
+- drop a letter: costs $drop;
+- change a letter into another one: costs $change;
+- swap two neighbouring letters: costs $swap. Letters that were swapped are not touched by any other step.
+
+Both texts have 0 to 20 lower-case letters.
+""",
+    reference="""
+def typing_cost(typed, wanted):
+    n = len(typed)
+    m = len(wanted)
+    cost = [[0] * (m + 1) for _ in range(n + 1)]
+    for i in range(n + 1):
+        for j in range(m + 1):
+            if i == 0:
+                cost[i][j] = j * $add
+                continue
+            if j == 0:
+                cost[i][j] = i * $drop
+                continue
+            change = 0 if typed[i - 1] == wanted[j - 1] else $change
+            best = min(
+                cost[i][j - 1] + $add,
+                cost[i - 1][j] + $drop,
+                cost[i - 1][j - 1] + change,
+            )
+            if i > 1 and j > 1 and typed[i - 1] == wanted[j - 2] and typed[i - 2] == wanted[j - 1]:
+                best = min(best, cost[i - 2][j - 2] + $swap)
+            cost[i][j] = best
+    return cost[n][m]
+""",
+    wrong=(
+        ("best = min(best, cost[i - 2][j - 2] + $swap)", "best = min(best, cost[i - 2][j - 2] + $swap * 2)"),
+        ("cost[i - 1][j] + $drop", "cost[i - 1][j] + $add"),
+        ("cost[i][j] = j * $add", "cost[i][j] = j"),
+        ("cost[i - 1][j - 1] + change", "cost[i - 1][j - 1] + (change > 0)"),
+    ),
+    solve=_typing_cost,
+    draws=(
+        # One letter to add in the middle; nothing else pays.
+        lambda rng, c: ((base := word(rng, 4, 7, "abcdefgh"))[:-2] + base[-1], base),
+        lambda rng, c: _pair(rng, "ss" + rng.choice(("d", "dd"))),
+        lambda rng, c: _pair(rng, rng.choice(("aac", "acca", "aca")), 6, 9),
+        lambda rng, c: _pair(rng, "".join(rng.choices("adcs", k=rng.randint(3, 7)))),
+        lambda rng, c: (word(rng, 0, 9, "abc"), word(rng, 0, 9, "abc")),
+        lambda rng, c: (word(rng, 1, 4, "xyz"), word(rng, 5, 12, "abcd")),
+    ),
+)
+
+# --- odd-coins -------------------------------------------------------------------------------------------------------
+
+
+def _odd_coins(c: Constants, amounts: list[int]) -> str:
+    a, b, d = c["coins"]
+
+    def answer(amount: int) -> str:
+        ways = [(x, y, z) for x in range(amount // a + 1) for y in range((amount - a * x) // b + 1)
+                for z in [(amount - a * x - b * y) // d] if a * x + b * y + d * z == amount]  # fmt: skip
+        return f"{min(map(sum, ways))} {len(ways)}" if ways else str(c["none"])
+
+    return lines(*map(answer, amounts))
+
+
+_COIN_SETS = tuple(
+    (a, b, d) for a, b, d in product(range(3, 6), range(7, 12), range(13, 24)) if b % a and d % a and d % b
+)  # fmt: skip
+
+ODD_COINS = Template(
+    name="odd-coins",
+    band="hard",
+    choices={"coins": _COIN_SETS, "none": ("impossible", "no")},
+    statement="""
+An island has coins of three values: $coins. For each amount, print the smallest number of coins that pay exactly this
+amount, and in how many ways it can be paid. Two ways are the same if they use the same number of coins of each value.
+
+Input: the first line holds n (1 to 8), the second line n amounts (whole numbers from 1 to 200).
+
+Output: n lines, each with the two numbers for an amount, or the word `$none` if it cannot be paid.
+""",
+    reference="""
+COINS = $coins
+LIMIT = 200
+fewest = [0] + [None] * LIMIT
+ways = [1] + [0] * LIMIT
+for coin in COINS:
+    for amount in range(coin, LIMIT + 1):
+        ways[amount] += ways[amount - coin]
+        before = fewest[amount - coin]
+        if before is not None:
+            if fewest[amount] is None or before + 1 < fewest[amount]:
+                fewest[amount] = before + 1
+n = int(input())
+for amount in map(int, input().split()):
+    if ways[amount] == 0:
+        print($none)
+    else:
+        print(fewest[amount], ways[amount])
+""",
+    wrong=(
+        """
+COINS = sorted($coins, reverse=True)
+LIMIT = 200
+ways = [1] + [0] * LIMIT
+for coin in COINS:
+    for amount in range(coin, LIMIT + 1):
+        ways[amount] += ways[amount - coin]
+n = int(input())
+for amount in map(int, input().split()):
+    count = 0
+    rest = amount
+    for coin in COINS:
+        count += rest // coin
+        rest %= coin
+    if rest:
+        print($none)
+    else:
+        print(count, ways[amount])
+""",
+        """
+COINS = $coins
+LIMIT = 200
+fewest = [0] + [None] * LIMIT
+ways = [1] + [0] * LIMIT
+for amount in range(1, LIMIT + 1):
+    for coin in COINS:
+        if coin <= amount and ways[amount - coin]:
+            ways[amount] += ways[amount - coin]
+            if fewest[amount] is None or fewest[amount - coin] + 1 < fewest[amount]:
+                fewest[amount] = fewest[amount - coin] + 1
+n = int(input())
+for amount in map(int, input().split()):
+    if ways[amount] == 0:
+        print($none)
+    else:
+        print(fewest[amount], ways[amount])
+""",
+        (
+            "    if ways[amount] == 0:\n        print($none)\n    else:\n        print(fewest[amount], ways[amount])",
+            "    print(fewest[amount], ways[amount])",
+        ),
+        ("for amount in range(coin, LIMIT + 1):", "for amount in range(LIMIT, coin - 1, -1):"),
+    ),
+    solve=_odd_coins,
+    layout=lambda amounts: lines(len(amounts), spaced(amounts)),
+    draws=(
+        # One coin of one kind or one of each: every way of counting agrees.
+        lambda rng, c: (rng.sample([v for v in _single_way(c)], 2),),
+        lambda rng, c: ([rng.choice(_single_way(c)), *(rng.sample(_unpayable(c), 1)), rng.choice(c["coins"])],),
+        lambda rng, c: (distinct(rng, 4, 20, 80),),
+        lambda rng, c: (numbers(rng, rng.randint(2, 6), 60, 200),),
+        lambda rng, c: ([*numbers(rng, 2, 1, 40), rng.choice(_unpayable(c)), *numbers(rng, 2, 30, 120)],),
+    ),
+)
+
+
+@cache
+def _way_counts(coins: tuple[int, ...], top: int) -> tuple[int, ...]:
+    counts = [1] + [0] * top
+    for coin in coins:
+        for amount in range(coin, top + 1):
+            counts[amount] += counts[amount - coin]
+    return tuple(counts)
+
+
+def _unpayable(c: Constants) -> list[int]:
+    return [amount for amount, count in enumerate(_way_counts(c["coins"], 40)) if count == 0]
+
+
+def _single_way(c: Constants) -> list[int]:
+    """Amounts of at most one coin of each kind that are paid in one way only, and found by taking large coins first."""
+    a, b, d = c["coins"]
+    counts = _way_counts(c["coins"], 40)
+    sums = [a, b, d, a + d, b + d]
+    return [amount for amount in sums if counts[amount] == 1] or [a, d]
+
+
+# --- load-the-cart ---------------------------------------------------------------------------------------------------
+
+
+def _load_cart(c: Constants, room: int, parcels: list[tuple[int, int]]) -> str:
+    best = (0, 0, 0)
+    for mask in range(1 << len(parcels)):
+        if mask.bit_count() > c["most"]:
+            continue
+        weight = value = 0
+        for i, (w, v) in enumerate(parcels):
+            if mask >> i & 1:
+                weight += w
+                value += v
+        if weight <= room:
+            best = max(best, (value + c["bonus"] * (mask.bit_count() == c["most"]), -weight, mask.bit_count()))
+    return lines(f"{best[0]} {-best[1]}")
+
+
+def _light_parcels(rng: Random, c: Constants) -> Arguments:
+    """Fewer parcels than allowed, all fit, none fits twice."""
+    parcels = list(zip(distinct(rng, c["most"] - 1, 5, 12), distinct(rng, c["most"] - 1, 5, 40), strict=True))
+    return sum(w for w, _ in parcels) + rng.randint(0, 3), parcels
+
+
+def _parcels(rng: Random, c: Constants, number: int, weight: int, value: int) -> Arguments:
+    parcels = list(zip(numbers(rng, number, 1, weight), numbers(rng, number, 1, value), strict=True))
+    return rng.randint(weight, max(weight, number * weight // 3)), parcels
+
+
+LOAD_CART = Template(
+    name="load-the-cart",
+    band="hard",
+    choices={"most": (3, 4), "bonus": range(5, 31)},
+    statement="""
+Load a cart with parcels. The weights of the loaded parcels must not exceed the room of the cart, and at most $most
+parcels may be loaded. The load is worth the sum of the values of its parcels; if exactly $most parcels are loaded, it
+is worth $bonus more.
+
+Input: the first line holds the number n of parcels (1 to 9) and the room of the cart (1 to 200). Each of the next n
+lines holds the weight (1 to 50) and the value (1 to 100) of a parcel.
+
+Output: one line with two numbers: the highest worth of a load, and the smallest weight of a load of that worth.
+""",
+    reference="""
+n, room = map(int, input().split())
+best = [{} for _ in range($most + 1)]
+best[0][0] = 0
+for _ in range(n):
+    weight, value = map(int, input().split())
+    for count in range($most - 1, -1, -1):
+        for load, worth in list(best[count].items()):
+            total = load + weight
+            if total <= room and best[count + 1].get(total, -1) < worth + value:
+                best[count + 1][total] = worth + value
+answer = (0, 0)
+for count in range($most + 1):
+    for load, worth in best[count].items():
+        if count == $most:
+            worth += $bonus
+        answer = max(answer, (worth, -load))
+print(answer[0], -answer[1])
+""",
+    wrong=(
+        ("for count in range($most - 1, -1, -1):", "for count in range($most):"),
+        ("        if count == $most:\n            worth += $bonus\n", ""),
+        ("answer = max(answer, (worth, -load))", "answer = max(answer, (worth, load), key=lambda a: a[0])"),
+        """
+n, room = map(int, input().split())
+parcels = [tuple(map(int, input().split())) for _ in range(n)]
+parcels.sort(key=lambda parcel: -parcel[1] / parcel[0])
+weight = value = count = 0
+for w, v in parcels:
+    if count < $most and weight + w <= room:
+        weight += w
+        value += v
+        count += 1
+if count == $most:
+    value += $bonus
+print(value, weight)
+""",
+    ),
+    solve=_load_cart,
+    layout=lambda room, parcels: lines(f"{len(parcels)} {room}", *map(spaced, parcels)),
+    draws=(
+        _light_parcels,
+        lambda rng, c: _parcels(rng, c, rng.randint(4, 6), 12, 15),
+        lambda rng, c: _parcels(rng, c, rng.randint(4, 6), 20, 60),
+        lambda rng, c: _parcels(rng, c, 7, 6, 4),
+    ),
+)
+
+TEMPLATES = (TYPING_COST, ODD_COINS, LOAD_CART)
