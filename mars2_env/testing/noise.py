@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from math import sqrt
 from random import Random
 from threading import Lock
 from types import MappingProxyType
@@ -20,7 +21,7 @@ from mars2_env.programs import fenced
 from mars2_env.testing.mutation import FAMILIES, Reference, Site, families
 from mars2_env.types import Problem, Reply, Turn
 
-DEFAULT_SKILL: Final = 0.72
+DEFAULT_SKILL: Final = 0.7
 """Of every family, where a profile says nothing else; calibrated so that about a fifth of fresh programs are right."""
 
 
@@ -28,10 +29,11 @@ DEFAULT_SKILL: Final = 0.72
 class Profile:
     """What a simulated author is good at; all numbers are probabilities.
 
-    Writing afresh, a family of places (`mutation.FAMILIES`) that the program has is got right with `skill[family]`;
-    else one slip is made in it. Refining, a slip is mended with `repair * skill[family]` where the turn carries
-    feedback that quotes a test, `unaided * skill[family]` where it does not. Then, in each family, a new slip is made
-    with probability `slip * (1 - skill[family])`.
+    Writing afresh, each family of places (`mutation.FAMILIES`) that the program has is got right with
+    `skill[family] ** sqrt(5 / n)`, n being how many families it has: its skill for a program of five, and a longer
+    program is harder, but not in proportion. Else one slip is made in that family. Refining, a slip is mended with
+    `repair * skill[family]` where the turn carries feedback that quotes a test, `unaided * skill[family]` where it does
+    not. Then, in each family, a new slip is made with probability `slip * (1 - skill[family])`.
     """
 
     skill: Mapping[str, float] = field(default_factory=dict)
@@ -158,10 +160,12 @@ class NoisePolicy:
 
 
 def fresh_slips(reference: Reference, profile: Profile, draw: Random) -> dict[int, int]:
-    """Return the slips of a program written afresh: in each family at most one, with probability 1 - skill."""
+    """Return the slips of a program written afresh, at most one in each family; see `Profile` for the law."""
     slips: dict[int, int] = {}
-    for family, sites in families(reference.sites).items():
-        if draw.random() >= profile.skill[family]:
+    grouped = families(reference.sites)
+    care = sqrt(5 / len(grouped))
+    for family, sites in grouped.items():
+        if draw.random() >= profile.skill[family] ** care:
             slips.update(_one_slip(sites, draw))
     return slips
 
