@@ -1,0 +1,89 @@
+"""Runs untrusted programs: the contract (`Sandbox`), the Docker back end, and how to get one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from mars2_env.errors import ConfigError, unknown_name
+from mars2_env.sandbox.base import Sandbox
+
+if TYPE_CHECKING:
+    from mars2_env.sandbox.check import Report
+    from mars2_env.sandbox.docker import DockerSandbox
+
+__all__ = ["DockerSandbox", "Sandbox", "build_image", "check", "dockerfile", "make_sandbox"]
+
+KINDS: Final = ("auto", "bubblewrap", "docker", "scripted")
+
+
+def make_sandbox(kind: str = "auto", *, workers: int | None = None, **options: Any) -> Sandbox:
+    """Make a sandbox.
+
+    Args:
+        kind: "docker"; "auto": the best that works here, in this version Docker; "scripted": answers as told and runs
+            nothing, for tests of what uses a sandbox (`mars2_env.testing.ScriptedSandbox`).
+        workers: How many runs go on at a time; None: one for each core.
+        options: Passed on, see `DockerSandbox`.
+
+    Returns:
+        A sandbox, to be used in a `with` statement or closed. Its workers start in the background.
+
+    Raises:
+        ConfigError: the kind or an option is unknown or makes no sense.
+        SandboxUnavailableError: nothing here can run untrusted programs safely; the message names the command that
+            mends it. There is no unsafe fallback.
+    """
+    if kind == "bubblewrap":
+        raise ConfigError('make_sandbox("bubblewrap"): bubblewrap is not in this version; use "docker".')
+    if kind not in KINDS:
+        raise ConfigError(unknown_name("sandbox", kind, KINDS))
+    maker: Any
+    if kind == "scripted":
+        from mars2_env.testing import ScriptedSandbox as maker  # noqa: N813
+    else:
+        from mars2_env.sandbox.docker import DockerSandbox as maker  # noqa: N813
+
+        options["workers"] = workers
+    try:
+        sandbox: Sandbox = maker(**options)
+    except TypeError as error:
+        raise ConfigError(f"make_sandbox({kind!r}): {error}.") from None
+    return sandbox
+
+
+def check(kind: str = "auto") -> Report:
+    """Make a sandbox and test it: which isolation is in force, and whether known-good and known-bad programs end as due.
+
+    Raises:
+        SandboxError: there is none, or it fails to start.
+    """
+    from mars2_env.sandbox.check import check as run_checks
+
+    return run_checks(kind)
+
+
+def build_image(*, numpy: bool = False, force: bool = False) -> str:
+    """Build the sandbox image where the engine does not have it, and return its name; `force` builds it anyway."""
+    from mars2_env.sandbox.docker import connect
+    from mars2_env.sandbox.image import build_image as build
+
+    client = connect()
+    try:
+        return build(client, numpy=numpy, force=force).name
+    finally:
+        client.close()
+
+
+def dockerfile(*, numpy: bool = False) -> str:
+    """Return a Dockerfile for the sandbox image, for those who have a registry or no Linux Python."""
+    from mars2_env.sandbox.image import dockerfile as text
+
+    return text(numpy=numpy)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "DockerSandbox":
+        from mars2_env.sandbox.docker import DockerSandbox
+
+        return DockerSandbox
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

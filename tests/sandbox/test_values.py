@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import enum
 import json
 import math
@@ -63,10 +64,8 @@ def test_plain_data_comes_back_with_its_types(value: Any) -> None:
 
 @given(st.binary())
 def test_any_bytes_decode_or_raise_values_error(data: bytes) -> None:
-    try:
+    with contextlib.suppress(ValuesError):
         decode(data)
-    except ValuesError:
-        pass
 
 
 json_like = st.recursive(
@@ -78,20 +77,16 @@ json_like = st.recursive(
 
 @given(json_like)
 def test_any_json_decodes_or_raises_values_error(tree: Any) -> None:
-    try:
+    with contextlib.suppress(ValuesError):
         decode(json.dumps(tree).encode())
-    except ValuesError:
-        pass
 
 
 @given(values, st.integers(0, 10_000), st.integers(0, 255))
 def test_a_damaged_encoding_decodes_or_raises_values_error(value: Any, position: int, byte: int) -> None:
     data = bytearray(encode(value))
     data[position % len(data)] = byte
-    try:
+    with contextlib.suppress(ValuesError):
         decode(bytes(data))
-    except ValuesError:
-        pass
 
 
 @pytest.mark.parametrize(
@@ -243,7 +238,7 @@ def test_anything_else_is_opaque_and_equal_to_no_plain_data() -> None:
 
 def test_keys_made_to_collide_are_refused_quickly() -> None:
     step = 2**61 - 1
-    forged = ",".join('{"i":"%x"}' % (step * 2**9 * n) for n in range(1, 60_000)).encode()
+    forged = ",".join(f'{{"i":"{step * 2**9 * n:x}"}}' for n in range(1, 60_000)).encode()
     started = time.process_time()
     with pytest.raises(ValuesError):
         decode(b'{"s":[' + forged + b"]}")

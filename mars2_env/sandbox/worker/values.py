@@ -325,6 +325,11 @@ def _untag(pairs: list[tuple[str, Any]]) -> Any:
     raise ValuesError(f"an unknown tag {tag[:20]!r}, or one with the wrong kind of payload")
 
 
+_parse: Final = json.JSONDecoder(
+    object_pairs_hook=_untag, parse_int=_integer, parse_float=_finite, parse_constant=_constant
+).decode
+
+
 def decode(data: bytes, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH, max_nodes: int = MAX_NODES) -> Any:
     """Return the value that `data` encodes.
 
@@ -343,9 +348,7 @@ def decode(data: bytes, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH, 
     try:
         text = data.decode("ascii")
         _check_structure(text, max_depth, max_nodes)
-        return json.loads(
-            text, object_pairs_hook=_untag, parse_int=_integer, parse_float=_finite, parse_constant=_constant
-        )
+        return _parse(text)
     except ValuesError:
         raise
     except (ValueError, TypeError, RecursionError, MemoryError, OverflowError) as error:

@@ -1,0 +1,55 @@
+"""What a new worker is sent: the code of `worker/`, so that no image and no mount has to hold it."""
+
+from __future__ import annotations
+
+import functools
+import json
+from importlib.resources import files
+from typing import Any, Final
+
+_MODULES: Final = ("values", "frames", "driver", "zygote", "supervisor")
+
+BOOT: Final = """
+import json, os, socket, sys, types
+def boot():
+    host = socket.socket(socket.AF_UNIX)
+    host.connect(sys.argv[1])
+    def take(count):
+        data = b""
+        while len(data) < count:
+            piece = host.recv(count - len(data))
+            if not piece:
+                os._exit(1)
+            data += piece
+        return data
+    bundle = json.loads(take(int.from_bytes(take(4), "big")))
+    for name, source in bundle["modules"]:
+        module = sys.modules[name] = types.ModuleType(name)
+        parent, _, last = name.rpartition(".")
+        if parent:
+            setattr(sys.modules[parent], last, module)
+        if source is None:
+            module.__path__ = []
+        else:
+            exec(compile(source, last + ".py", "exec", dont_inherit=True), module.__dict__)
+    return module.main(host, bundle["settings"])
+try:
+    boot()()
+finally:
+    os._exit(70)
+"""
+"""Run by a worker's interpreter with the path of the host's socket as its argument; in a seat, `boot` returns what to run."""
+
+
+@functools.cache
+def _sources() -> tuple[tuple[str, str | None], ...]:
+    package = "mars2_env.sandbox.worker"
+    parents = [(name, None) for name in ("mars2_env", "mars2_env.sandbox", package)]
+    folder = files(package)
+    return (*parents, *((f"{package}.{name}", (folder / f"{name}.py").read_text("utf-8")) for name in _MODULES))
+
+
+def bundle(settings: dict[str, Any]) -> bytes:
+    """Return the first message to a worker: its code and `settings` (`box`, `packages`), with the length in front."""
+    data = json.dumps({"modules": _sources(), "settings": settings}).encode()
+    return len(data).to_bytes(4, "big") + data

@@ -1,0 +1,134 @@
+"""The host's end of one worker: sends it programs and inputs, receives what came of them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import select
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mars2_env.sandbox.worker.frames import CLEAN, CLOSE, DONE, FAULT, INPUT, OPEN, READY, FrameError, Reader, pack
+
+_START_SECONDS: Final = 30.0
+
+
+class WorkerLostError(Exception):
+    """A worker died, hung or talked nonsense; its container is to be thrown away.
+
+    `job_began` is False where it was still busy cleaning up after the run before: then the job met no fault of its own.
+    """
+
+    def __init__(self, message: str, *, job_began: bool = True) -> None:
+        super().__init__(message)
+        self.job_began = job_began
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A worker's account of one run, before anything is made of it.
+
+    `reason` is why it ended: "exit" (the process ended), "answer" (a call was answered), "cpu", "wall", "memory", "output"
+    (a limit), "protocol" (more than one answer). `status` is the wait status of an ended process. `report` is what the
+    driver, in the candidate's process, said: a kind (one byte) and data.
+    """
+
+    reason: str
+    status: int | None
+    cpu_seconds: float
+    wall_seconds: float
+    memory_bytes: int
+    output: bytes
+    stderr: bytes
+    report: bytes
+
+
+class Worker:
+    """One warm worker. Not thread-safe: whoever has leased it uses it alone."""
+
+    def __init__(self, name: str, sock: socket.socket, discard: Callable[[], None]) -> None:
+        self.name = name
+        self.runs = 0
+        self.facts: dict[str, Any] = {}
+        self._socket = sock
+        self._reader = Reader(sock)
+        self._discard = discard
+        self._clean = True
+
+    def greet(self, bundle: bytes) -> None:
+        """Send a new worker its code and wait until it is ready."""
+        kind, blobs = self._exchange(bundle, _START_SECONDS)
+        if kind != READY:
+            raise WorkerLostError(f"worker {self.name} said {kind!r} instead of being ready")
+        self.facts = json.loads(blobs[0])
+
+    def alive(self) -> bool:
+        """Whether the worker is still there, as far as can be told without asking it."""
+        readable, _, _ = select.select([self._socket], [], [], 0)
+        if not readable:
+            return True
+        try:
+            return self._socket.recv(1, socket.MSG_PEEK) != b""
+        except OSError:
+            return False
+
+    def open(self, settings: dict[str, Any], program: bytes) -> None:
+        """Begin a job: `program` under `settings`."""
+        self._send(pack(OPEN, json.dumps(settings).encode(), program))
+
+    def run(self, data: bytes, *, fresh: bool, timeout: float) -> Done:
+        """Run the program on one input.
+
+        Args:
+            data: The input, encoded.
+            fresh: In call mode, in a new process rather than that of the previous input.
+            timeout: Seconds after which the worker counts as hung.
+
+        Raises:
+            WorkerLostError: the worker is of no more use.
+        """
+        self.runs += 1
+        kind, blobs = self._exchange(pack(INPUT, b'{"fresh":true}' if fresh else b'{"fresh":false}', data), timeout)
+        if kind != DONE or len(blobs) != 4:
+            raise WorkerLostError(f"worker {self.name} answered {kind!r}")
+        facts = json.loads(blobs[0])
+        self._clean = not facts["ended"]
+        return Done(
+            facts["reason"], facts["status"], facts["cpu"], facts["wall"], facts["memory"], blobs[1], blobs[2], blobs[3]
+        )
+
+    def close_job(self) -> None:
+        """End the job; the worker cleans up while nobody waits for it."""
+        self._send(pack(CLOSE))
+
+    def stop(self) -> None:
+        """Throw the worker away. Idempotent."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._discard()
+
+    def _send(self, message: bytes) -> None:
+        try:
+            self._socket.sendall(message)
+        except OSError as error:
+            raise WorkerLostError(f"worker {self.name} is gone: {error}", job_began=self._clean) from None
+
+    def _exchange(self, message: bytes, timeout: float) -> tuple[bytes, list[bytes]]:
+        self._socket.settimeout(timeout)
+        self._send(message)
+        try:
+            kind, blobs = self._reader.read()
+            while kind == CLEAN:
+                self._clean = True
+                kind, blobs = self._reader.read()
+        except TimeoutError:
+            raise WorkerLostError(f"worker {self.name} did not answer within {timeout:.0f} s") from None
+        except (EOFError, OSError, FrameError) as error:
+            raise WorkerLostError(f"worker {self.name} died: {error}", job_began=self._clean) from None
+        if kind == FAULT:
+            message_text = blobs[0].decode("utf-8", "replace") if blobs else ""
+            raise WorkerLostError(f"worker {self.name} gave up: {message_text}", job_began=self._clean)
+        return kind, blobs

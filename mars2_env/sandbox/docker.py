@@ -1,0 +1,373 @@
+"""The Docker back end: one hardened, warm container for each worker.
+
+A container has no network, a read-only image, a small scratch file system, four capabilities (which only the supervisor
+keeps), a seccomp profile, and limits on memory and processes. It talks to the host over one unix socket in a private
+folder that is mounted alone and removed before the first job. When that socket closes, for whatever reason, the supervisor
+exits and the engine removes the container: so nothing is left behind by a `kill -9` either, and no signal handler of the
+user's program is touched. What an engine or a machine that crashed left behind is removed at the next start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import tempfile
+import threading
+import weakref
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from mars2_env.errors import ConfigError, SandboxError, SandboxUnavailableError
+from mars2_env.sandbox import jobs
+from mars2_env.sandbox.base import LIMITS, STDIN
+from mars2_env.sandbox.bundle import BOOT, bundle
+from mars2_env.sandbox.connection import Worker, WorkerLostError
+from mars2_env.sandbox.image import BOX, PACKAGES, PYTHON, Image, build_image
+from mars2_env.sandbox.owner import Owner
+from mars2_env.sandbox.pool import Pool
+from mars2_env.types import Call, Interface, Limits, Run
+
+SANDBOX_LABEL: Final = "mars2_env.sandbox"
+OWNER_LABEL: Final = "mars2_env.owner"
+SOCKET: Final = "/run/mars2/socket"
+_PROCESSES: Final = 128
+_PROCESSES_RESERVED: Final = 16
+_MEMORY_RESERVED: Final = 128 * 2**20
+_ACCEPT_SECONDS: Final = 30.0
+_ENVIRONMENT: Final = {
+    "PATH": "/python/bin:/bin",
+    "LANG": "C.UTF-8",
+    "PYTHONHASHSEED": "0",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+
+
+def connect() -> Any:
+    """Return a `docker.DockerClient` for the engine that the environment names, by default the local one.
+
+    Raises:
+        SandboxUnavailableError: no engine answers.
+    """
+    import docker
+    from docker.errors import DockerException
+
+    try:
+        client = docker.from_env(timeout=60)
+        client.ping()
+    except DockerException as error:
+        raise SandboxUnavailableError(
+            f"no Docker engine answers ({_reason(error)}). In a checkout, `make test` installs or starts one on Debian and "
+            "Ubuntu; elsewhere start Docker, for instance with `sudo systemctl start docker`."
+        ) from None
+    if not client.api.base_url.startswith(("http+docker://", "http+unix://")):
+        client.close()
+        raise SandboxUnavailableError(
+            f"the Docker engine at {client.api.base_url} is remote; this version needs one on the same machine."
+        )
+    return client
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    for known, short in (
+        ("Permission", "permission denied on its socket: is this user in the group `docker`?"),
+        ("No such file", "its socket is missing"),
+        ("Connection refused", "connection refused"),
+    ):
+        if known in text:
+            return short
+    return text[:200]
+
+
+def container_options(image: str, folder: str, *, memory_bytes: int, runtime: str | None) -> dict[str, Any]:
+    """Return the keyword arguments of `client.containers.create` for one worker; `folder` holds the socket."""
+    from docker.types import LogConfig, Mount, Ulimit
+
+    options: dict[str, Any] = {
+        "image": image,
+        "command": [PYTHON, "-s", "-S", "-B", "-P", "-X", "utf8", "-c", BOOT, SOCKET],
+        "entrypoint": [],
+        "user": "0:0",
+        "working_dir": BOX,
+        "hostname": "sandbox",
+        "environment": _ENVIRONMENT,
+        "network_mode": "none",
+        "read_only": True,
+        "tmpfs": {BOX: "rw,size=64m,nr_inodes=4096,mode=711,nosuid,nodev"},
+        "cap_drop": ["ALL"],
+        "cap_add": ["SETUID", "SETGID", "KILL", "CHOWN"],
+        "security_opt": ["no-new-privileges"],
+        "pids_limit": _PROCESSES,
+        "mem_limit": memory_bytes,
+        "memswap_limit": memory_bytes,
+        "ipc_mode": "none",
+        "log_config": LogConfig(type=LogConfig.types.NONE),
+        "ulimits": [Ulimit(name="core", soft=0, hard=0)],
+        "mounts": [Mount(target=str(Path(SOCKET).parent), source=folder, type="bind", read_only=True)],
+        "labels": {SANDBOX_LABEL: "worker", OWNER_LABEL: str(Owner.this())},
+        "auto_remove": True,
+    }
+    if runtime is not None:
+        options["runtime"] = runtime
+    return options
+
+
+class DockerSandbox:
+    """Runs untrusted programs in warm Docker containers. Keeps the contract of `Sandbox`; thread-safe.
+
+    Args:
+        workers: How many containers, hence how many runs at a time; by default one for each core.
+        isolation: In call mode, "program": one process for all inputs of a program, which may remember earlier ones and
+            cannot look ahead; "input": a process for each input. In stdin mode each input always has its own.
+        numpy: Use an image with this Python's numpy.
+        image: Name of an image to use instead of the one made from this host's Python.
+        memory_bytes: Memory of a container; a run may use 128 MiB less.
+        runtime: An OCI runtime that the engine knows, such as "runsc" (gVisor).
+        recycle_after: Replace a container after so many runs.
+
+    Raises:
+        SandboxUnavailableError: no engine answers, or the image cannot be built.
+        ConfigError: an argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        *,
+        isolation: jobs.Isolation = "program",
+        numpy: bool = False,
+        image: str | None = None,
+        memory_bytes: int = 2**30,
+        runtime: str | None = None,
+        recycle_after: int = 2000,
+    ) -> None:
+        if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
+            raise ConfigError(f"workers={workers!r}: must be a whole number above 0, or None for one a core.")
+        if isolation not in ("program", "input"):
+            raise ConfigError(f'isolation={isolation!r}: must be "program" or "input".')
+        if memory_bytes < 2 * _MEMORY_RESERVED:
+            raise ConfigError(f"memory_bytes={memory_bytes!r}: a container needs at least {2 * _MEMORY_RESERVED}.")
+        if recycle_after < 1:
+            raise ConfigError(f"recycle_after={recycle_after!r}: must be above 0.")
+        self._isolation: jobs.Isolation = isolation
+        self._memory_bytes = memory_bytes
+        self._launcher = _Launcher(connect(), image, numpy, memory_bytes, runtime)
+        self._launcher.reap_orphans()
+        size = workers if workers is not None else os.cpu_count() or 1
+        self._pool = Pool(self._launcher.launch, size, recycle_after)
+        self._executor = ThreadPoolExecutor(size, thread_name_prefix="mars2-sandbox")
+        self._finalizer = weakref.finalize(self, _close, self._pool, self._executor, self._launcher)
+
+    @property
+    def workers(self) -> int:
+        """How many runs go on at a time."""
+        return self._pool.size
+
+    @property
+    def image(self) -> Image:
+        """The image in use; the first to ask may wait for it to be built."""
+        return self._launcher.image()
+
+    @property
+    def identity(self) -> str:
+        """What decides behaviour: back end, Python, hash of the image, isolation of calls."""
+        runtime = f":runtime={self._launcher.runtime}" if self._launcher.runtime else ""
+        return f"docker:{self.image.identity}:isolation={self._isolation}{runtime}"
+
+    def run(
+        self, program: str, inputs: Sequence[Any], *, interface: Interface = STDIN, limits: Limits = LIMITS
+    ) -> list[Run]:
+        """Run `program` on each input; see `Sandbox.run`."""
+        return list(self.stream(program, inputs, interface=interface, limits=limits))
+
+    def stream(
+        self, program: str, inputs: Sequence[Any], *, interface: Interface = STDIN, limits: Limits = LIMITS
+    ) -> Iterator[Run]:
+        """Run `program` on one input after the other; see `Sandbox.stream`.
+
+        Between two results the iterator holds a worker: finish it or close it.
+        """
+        self._check(limits)
+        return jobs.stream(self._pool, program, inputs, interface, limits, self._isolation)
+
+    async def arun(
+        self, program: str, inputs: Sequence[Any], *, interface: Interface = STDIN, limits: Limits = LIMITS
+    ) -> list[Run]:
+        """Async twin of `run`."""
+        return [run async for run in self.astream(program, inputs, interface=interface, limits=limits)]
+
+    def astream(
+        self, program: str, inputs: Sequence[Any], *, interface: Interface = STDIN, limits: Limits = LIMITS
+    ) -> AsyncIterator[Run]:
+        """Async twin of `stream`."""
+        self._check(limits)
+        return jobs.astream(self._pool, self._executor, program, inputs, interface, limits, self._isolation)
+
+    def close(self) -> None:
+        """Stop every container and wait until they are gone. Idempotent; also done when the program ends."""
+        self._finalizer()
+
+    def __enter__(self) -> DockerSandbox:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def _check(self, limits: Limits) -> None:
+        room = self._memory_bytes - _MEMORY_RESERVED
+        if limits.memory_bytes > room:
+            raise ConfigError(
+                f"Limits(memory_bytes={limits.memory_bytes}): a run here may use at most {room}; make the sandbox with "
+                f"memory_bytes={int(limits.memory_bytes) + _MEMORY_RESERVED} or more."
+            )
+        if limits.processes > _PROCESSES - _PROCESSES_RESERVED:
+            raise ConfigError(
+                f"Limits(processes={limits.processes}): a run here may hold at most {_PROCESSES - _PROCESSES_RESERVED}."
+            )
+
+
+def _close(pool: Pool, executor: ThreadPoolExecutor, launcher: _Launcher) -> None:
+    pool.close()
+    executor.shutdown(wait=False)
+    launcher.close()
+
+
+class _Launcher:
+    """Starts containers and removes them; everything that talks to the engine."""
+
+    def __init__(self, client: Any, image: str | None, numpy: bool, memory_bytes: int, runtime: str | None) -> None:
+        self.client = client
+        self.runtime = runtime
+        self._name = image
+        self._numpy = numpy
+        self._memory_bytes = memory_bytes
+        self._image: Image | None = None
+        self._lock = threading.Lock()
+
+    def image(self) -> Image:
+        """Return the image to use, building it the first time."""
+        with self._lock:
+            if self._image is None:
+                self._image = self._named_image() if self._name else build_image(self.client, numpy=self._numpy)
+            return self._image
+
+    def _named_image(self) -> Image:
+        from docker.errors import ImageNotFound
+
+        assert self._name is not None
+        try:
+            found = self.client.images.get(self._name)
+        except ImageNotFound:
+            raise SandboxUnavailableError(f"the engine has no image {self._name!r}; pull or build it first.") from None
+        labels = found.labels or {}
+        return Image(self._name, found.id.removeprefix("sha256:")[:12], labels.get("mars2_env.image.python", ""))
+
+    def launch(self) -> Worker:
+        """Start a container and wait until its worker has run a known-good program."""
+        image = self.image()
+        folder = tempfile.mkdtemp(prefix="mars2-sandbox-")
+        container: Any = None
+        try:
+            inner = Path(folder, "run")
+            inner.mkdir()
+            inner.chmod(0o777)  # the container's root may be nobody to this file system; `folder` keeps others out
+            with _listen(inner) as listener:
+                options = container_options(
+                    image.name, str(inner), memory_bytes=self._memory_bytes, runtime=self.runtime
+                )
+                container = self.client.containers.create(**options)
+                container.start()
+                sock = self._accept(listener)
+            worker = Worker(container.id[:12], sock, lambda: self._remove(container))
+        except BaseException as error:
+            if container is not None:
+                self._remove(container)
+            if isinstance(error, SandboxError) or not isinstance(error, Exception):
+                raise
+            raise SandboxError(f"a sandbox container could not be started: {error}") from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            worker.greet(bundle({"box": BOX, "packages": PACKAGES}))
+            _check_known_good(worker)
+        except BaseException as error:
+            worker.stop()
+            if isinstance(error, WorkerLostError):
+                raise SandboxError(f"a fresh sandbox container does not work: {error}") from None
+            raise
+        return worker
+
+    def _accept(self, listener: socket.socket) -> socket.socket:
+        listener.settimeout(_ACCEPT_SECONDS)
+        try:
+            return listener.accept()[0]
+        except TimeoutError:
+            raise SandboxError(
+                f"a sandbox container did not call back within {_ACCEPT_SECONDS:.0f} s; is the engine on this machine, "
+                "and does it see this machine's temporary folder?"
+            ) from None
+
+    def _remove(self, container: Any) -> None:
+        from docker.errors import APIError, NotFound
+
+        try:
+            container.remove(force=True)
+        except NotFound:
+            return
+        except (APIError, OSError):
+            pass  # being removed already, since its supervisor has exited; else the engine is gone
+        with contextlib.suppress(Exception):
+            container.wait(condition="removed", timeout=20)
+
+    def reap_orphans(self) -> list[str]:
+        """Remove containers whose owner is dead; return their ids."""
+        reaped = []
+        with contextlib.suppress(Exception):
+            for found in self.client.api.containers(all=True, filters={"label": [f"{SANDBOX_LABEL}=worker"]}):
+                owner = Owner.parse((found.get("Labels") or {}).get(OWNER_LABEL, ""))
+                if owner is not None and owner.is_dead(running=found.get("State") == "running"):
+                    with contextlib.suppress(Exception):
+                        self.client.api.remove_container(found["Id"], force=True)
+                    reaped.append(found["Id"])
+        return reaped
+
+    def close(self) -> None:
+        """Close the connection to the engine."""
+        with contextlib.suppress(Exception):
+            self.client.close()
+
+
+def _listen(folder: Path) -> socket.socket:
+    """Listen on a socket in `folder`, whose path may be longer than a socket's name."""
+    listener = socket.socket(socket.AF_UNIX)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        listener.bind(f"/proc/self/fd/{handle}/{Path(SOCKET).name}")
+    finally:
+        os.close(handle)
+    Path(folder, Path(SOCKET).name).chmod(0o777)
+    listener.listen(1)
+    return listener
+
+
+def _check_known_good(worker: Worker) -> None:
+    """Run a program of each mode whose outcome is known."""
+    for program, interface, value, expected in (
+        ("a, b = map(int, input().split())\nprint(a + b)\n", STDIN, "20 22\n", "42\n"),
+        ("def add(a, b):\n    return a + b\n", Call("add"), [20, 22], 42),
+    ):
+        job = jobs.Job(program, [value], interface, LIMITS, "program")
+        run = job.step(worker, 0)
+        worker.close_job()
+        if run.status != "ok" or run.output != expected:
+            raise SandboxError(f"a fresh sandbox container fails a known-good program: {run}")

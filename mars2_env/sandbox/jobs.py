@@ -1,0 +1,282 @@
+"""A job: one program on its inputs, one after the other, in a leased worker; and what each run came to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from math import ceil
+from typing import Any, Final, Literal, TypeAlias
+
+from mars2_env.errors import ConfigError, SandboxError
+from mars2_env.sandbox.connection import Done, Worker, WorkerLostError
+from mars2_env.sandbox.pool import Pool
+from mars2_env.sandbox.worker.driver import COMPILE_ERROR, ERROR, FATAL_ERROR, MEMORY_ERROR, RESULT, TOO_LARGE
+from mars2_env.sandbox.worker.values import ValuesError, decode, encode
+from mars2_env.types import Call, Interface, Limits, Run, Status, Stdin
+
+Isolation: TypeAlias = Literal["program", "input"]
+"""In call mode: one process for a program (it may remember earlier inputs), or one for each input."""
+
+_SECOND_CHANCE: Final = 1.2
+_HUNG_SECONDS: Final = 15.0
+_STOPPED: Final[dict[str, Status]] = {
+    "cpu": "time_limit",
+    "wall": "time_limit",
+    "memory": "memory_limit",
+    "output": "output_limit",
+}
+_ADDRESS: Final = re.compile(r"\b0x[0-9a-fA-F]{6,16}\b")
+_SCRATCH: Final = re.compile(r"/box/[0-9a-f]{16}")
+
+
+def mask(text: str) -> str:
+    """Replace object addresses and scratch folders, which differ from run to run, so that feedback repeats exactly."""
+    return _SCRATCH.sub("/box", _ADDRESS.sub("0x...", text))
+
+
+def encode_input(value: Any, interface: Interface) -> bytes:
+    """Return an input as a worker takes it.
+
+    Raises:
+        ConfigError: it is not a text (`Stdin`), not a list of plain data (`Call`).
+    """
+    if isinstance(interface, Stdin):
+        if not isinstance(value, str):
+            raise ConfigError(f"an input for Stdin() is a text, not {type(value).__name__}.")
+        return value.encode("utf-8", "surrogatepass")
+    if not isinstance(value, list | tuple):
+        raise ConfigError(f"an input for {interface} is a list of positional arguments, not {type(value).__name__}.")
+    try:
+        return encode(list(value), strict=True)
+    except ValuesError as error:
+        raise ConfigError(f"an input for {interface} cannot be sent: {error}.") from None
+
+
+def _settings(interface: Interface, limits: Limits, inputs: int) -> dict[str, Any]:
+    calls = isinstance(interface, Call)
+    return {
+        "calls": calls,
+        "function": interface.name if isinstance(interface, Call) else "",
+        "cpu_seconds": limits.cpu_seconds,
+        "wall_seconds": limits.wall_seconds,
+        "memory_bytes": int(limits.memory_bytes),
+        "output_bytes": int(limits.output_bytes),
+        "processes": int(limits.processes),
+        # The kernel counts whole seconds over the life of one process: a backstop.
+        "rlimit_cpu": (ceil(limits.cpu_seconds * _SECOND_CHANCE) + 2) * (max(1, inputs) if calls else 1),
+    }
+
+
+def interpret(done: Done, interface: Interface, limits: Limits) -> Run:
+    """Return what one run came to. Only the exit status and the worker's own measurements decide how it ended."""
+    run = Run(
+        "ok",
+        stderr=mask(done.stderr.decode("utf-8", "replace")),
+        cpu_seconds=done.cpu_seconds,
+        wall_seconds=done.wall_seconds,
+        memory_bytes=done.memory_bytes,
+    )
+    if isinstance(interface, Stdin):
+        run = replace(run, output=done.output.decode("utf-8", "replace"))
+    if done.status is not None:
+        run = replace(run, exit_code=os.waitstatus_to_exitcode(done.status))
+    if done.reason in _STOPPED:
+        return replace(run, status=_STOPPED[done.reason])
+    if done.cpu_seconds > limits.cpu_seconds or run.exit_code == -signal.SIGXCPU:
+        return replace(run, status="time_limit")
+    if isinstance(interface, Stdin) and run.exit_code == 0:
+        return run
+    return _with_report(run, done, interface, limits)
+
+
+def _with_report(run: Run, done: Done, interface: Interface, limits: Limits) -> Run:
+    kind, data = done.report[:1], done.report[1:]
+    if isinstance(interface, Call) and done.reason == "answer" and kind == RESULT:
+        try:
+            return replace(run, output=decode(data, int(limits.output_bytes)))
+        except ValuesError as error:
+            return replace(run, status="runtime_error", error_type="ValueError", error_message=str(error))
+    if kind == TOO_LARGE:
+        run = replace(run, status="output_limit")
+    elif kind == MEMORY_ERROR:
+        return replace(run, status="memory_limit", error_type="MemoryError", traceback="MemoryError")
+    elif kind == COMPILE_ERROR:
+        run = replace(run, status="compile_error")
+    else:
+        run = replace(run, status="runtime_error")
+    if kind in (ERROR, FATAL_ERROR, COMPILE_ERROR, TOO_LARGE):
+        try:
+            error_type, message, traceback = decode(data, 2**17, 8, 16)
+            if all(type(text) is str for text in (error_type, message, traceback)):
+                return replace(
+                    run, error_type=mask(error_type), error_message=mask(message), traceback=mask(traceback)
+                )
+        except (ValuesError, ValueError, TypeError):
+            pass  # the candidate wrote it: then it is left without details
+    code = run.exit_code
+    if done.reason == "protocol":
+        return replace(run, error_type="ProtocolError", error_message="more than one result for one call")
+    if code is None:
+        return run
+    if code < 0:
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        return replace(run, error_type=name, error_message=f"killed by {name}")
+    ended = "exited before it returned" if isinstance(interface, Call) else "exited"
+    return replace(run, error_type="SystemExit", error_message=f"the process {ended}, with exit code {code}")
+
+
+class Job:
+    """Steps through the inputs of one job; the worker to use is given at each step."""
+
+    def __init__(self, program: str, inputs: Sequence[Any], interface: Interface, limits: Limits, isolation: Isolation):
+        self.source = program.encode("utf-8", "surrogatepass")
+        self.inputs = inputs
+        self.interface = interface
+        self.limits = limits
+        self.settings = _settings(interface, limits, len(inputs))
+        self.fresh = isolation == "input"
+        self.opened_in: Worker | None = None
+        self.timeout = limits.wall_seconds + _HUNG_SECONDS
+        self.settled: Run | None = None
+
+    def step(self, worker: Worker, index: int) -> Run:
+        """Run on input `index` in `worker`."""
+        if self.settled is not None:
+            return self.settled
+        data = encode_input(self.inputs[index], self.interface)
+        if worker is not self.opened_in:
+            worker.open(self.settings, self.source)
+            self.opened_in = worker
+        done = worker.run(data, fresh=self.fresh, timeout=self.timeout)
+        if done.reason in ("exit", "answer"):
+            limit = self.limits.cpu_seconds
+            if limit < done.cpu_seconds <= limit * _SECOND_CHANCE:
+                # Close calls are run once more, from scratch, so that a busy machine does not change a verdict.
+                again = worker.run(data, fresh=True, timeout=self.timeout)
+                done = min(done, again, key=lambda one: (one.reason not in ("exit", "answer"), one.cpu_seconds))
+        run = interpret(done, self.interface, self.limits)
+        if run.status == "compile_error":
+            self.settled = run
+        return run
+
+
+class _Lease:
+    """Holds a worker for a job, replaces it once for each input, and gives it back."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.worker: Worker | None = None
+        self.failures = 0
+
+    def lost(self, error: WorkerLostError) -> None:
+        """Throw the worker away; raise if this was the second one that failed on the same input."""
+        self.give_back(usable=False)
+        self.failures += error.job_began
+        if self.failures > 1:
+            raise SandboxError(f"two sandbox workers failed on one run; the last: {error}.") from error
+
+    def give_back(self, *, usable: bool) -> None:
+        """Return the worker to the pool, if there is one."""
+        worker, self.worker = self.worker, None
+        if worker is None:
+            return
+        if usable:
+            try:
+                worker.close_job()
+            except WorkerLostError:
+                usable = False
+        self.pool.release(worker, usable=usable)
+
+
+def stream(
+    pool: Pool, program: str, inputs: Sequence[Any], interface: Interface, limits: Limits, isolation: Isolation
+) -> Iterator[Run]:
+    """Yield one `Run` for each input; see `Sandbox.stream`."""
+    job = Job(program, inputs, interface, limits, isolation)
+    lease = _Lease(pool)
+    usable = False
+    try:
+        for index in range(len(inputs)):
+            lease.failures = 0
+            while True:
+                if lease.worker is None:
+                    lease.worker = pool.lease().result()
+                usable = False
+                try:
+                    run = job.step(lease.worker, index)
+                except WorkerLostError as error:
+                    lease.lost(error)
+                    continue
+                except ConfigError:
+                    usable = True
+                    raise
+                usable = True
+                break
+            yield run
+    finally:
+        lease.give_back(usable=usable)
+
+
+async def astream(
+    pool: Pool,
+    executor: Executor,
+    program: str,
+    inputs: Sequence[Any],
+    interface: Interface,
+    limits: Limits,
+    isolation: Isolation,
+) -> AsyncIterator[Run]:
+    """Async twin of `stream`: waits for a worker without holding a thread; `executor` has a thread for each worker."""
+    job = Job(program, inputs, interface, limits, isolation)
+    lease = _Lease(pool)
+    usable = False
+    try:
+        for index in range(len(inputs)):
+            lease.failures = 0
+            while True:
+                if lease.worker is None:
+                    lease.worker = await _leased(pool)
+                usable = False
+                step = executor.submit(job.step, lease.worker, index)
+                try:
+                    run = await asyncio.wrap_future(step)
+                except WorkerLostError as error:
+                    lease.lost(error)
+                    continue
+                except ConfigError:
+                    usable = True
+                    raise
+                except asyncio.CancelledError:
+                    # The run goes on in its thread, and its limits end it; the worker is given back then.
+                    step.add_done_callback(
+                        lambda done, held=lease: held.give_back(  # type: ignore[misc]
+                            usable=not done.cancelled() and done.exception() is None
+                        )
+                    )
+                    lease = _Lease(pool)
+                    raise
+                usable = True
+                break
+            yield run
+    finally:
+        lease.give_back(usable=usable)
+
+
+async def _leased(pool: Pool) -> Worker:
+    future = pool.lease()
+    try:
+        return await asyncio.wrap_future(future)
+    except asyncio.CancelledError:
+        if not future.cancel():
+            future.add_done_callback(
+                lambda done: None if done.exception() else pool.release(done.result(), usable=True)
+            )
+        raise

@@ -1,0 +1,83 @@
+"""Messages between the host and a worker: a kind and a few blobs of bytes, with their lengths in front.
+
+    length of the rest (4 bytes, big-endian) | kind (1 byte) | number of blobs (1 byte) | their sizes (4 bytes each) | blobs
+
+Host to worker:
+    O open    [settings as JSON, program]    a job: one program, to be run on the inputs that follow
+    I input   [options as JSON, input]       run it on this input
+    C close   []                             no more inputs
+Worker to host:
+    R ready   [facts as JSON]                once, at the start
+    D done    [facts as JSON, output, stderr, report]    the answer to one input
+    K clean   []                             nothing is left of the process behind the last D
+    F fault   [message]                      the worker gives up; it exits
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import Final
+
+OPEN: Final = b"O"
+INPUT: Final = b"I"
+CLOSE: Final = b"C"
+READY: Final = b"R"
+DONE: Final = b"D"
+CLEAN: Final = b"K"
+FAULT: Final = b"F"
+
+MAX_FRAME: Final = 512 * 2**20
+_HEAD: Final = struct.Struct("!IcB")
+
+
+class FrameError(Exception):
+    """What arrived is not a message."""
+
+
+def pack(kind: bytes, *blobs: bytes) -> bytes:
+    """Return the message of this kind with these blobs."""
+    sizes = struct.pack(f"!{len(blobs)}I", *map(len, blobs))
+    return b"".join((_HEAD.pack(2 + len(sizes) + sum(map(len, blobs)), kind, len(blobs)), sizes, *blobs))
+
+
+class Reader:
+    """Reads messages from a blocking socket; its timeout, if any, is for each piece that arrives."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._buffer = bytearray()
+
+    def read(self) -> tuple[bytes, list[bytes]]:
+        """Return the next message as (kind, blobs).
+
+        Raises:
+            EOFError: the other end closed the connection.
+            FrameError: these bytes are not a message.
+        """
+        length = int.from_bytes(self._take(4), "big")
+        if not 2 <= length <= MAX_FRAME:
+            raise FrameError(f"a message of {length} bytes")
+        body = self._take(length)
+        kind, count = body[:1], body[1]
+        start = 2 + 4 * count
+        if start > length:
+            raise FrameError("a message shorter than its sizes")
+        sizes = struct.unpack_from(f"!{count}I", body, 2)
+        if start + sum(sizes) != length:
+            raise FrameError("a message whose sizes do not add up")
+        blobs = []
+        for size in sizes:
+            blobs.append(body[start : start + size])
+            start += size
+        return kind, blobs
+
+    def _take(self, count: int) -> bytes:
+        while len(self._buffer) < count:
+            piece = self._socket.recv(max(65536, min(count - len(self._buffer), 2**20)))
+            if not piece:
+                raise EOFError("the connection was closed")
+            self._buffer += piece
+        taken = bytes(self._buffer[:count])
+        del self._buffer[:count]
+        return taken

@@ -1,0 +1,219 @@
+"""The zygote: a lean Python with the usual modules imported that forks a confined process for each run.
+
+It is forked from the supervisor before any payload arrives and never sees one, so that no child inherits another job's
+bytes. A child (a *seat*) is forked ahead of its run, gives up every privilege, and waits for its job on a pipe that only
+the supervisor holds the other end of.
+
+Zygote to supervisor, as struct `REPLY`: kind (S a seat was forked, X a process ended), pid, wait status, CPU seconds
+(it and the children it waited for), peak memory in bytes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import gc
+import importlib
+import json
+import os
+import random
+import resource
+import select
+import signal
+import site
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from io import BufferedReader, BufferedWriter, FileIO, TextIOWrapper
+from typing import Any, Final, NoReturn
+
+from mars2_env.sandbox.worker import driver
+
+REPLY: Final = struct.Struct("!cIidQ")
+SEATED: Final = b"S"
+ENDED: Final = b"X"
+
+USUAL_MODULES: Final = (
+    "abc array ast base64 bisect cmath collections collections.abc contextlib copy csv dataclasses datetime decimal enum "
+    "fractions functools gc hashlib heapq inspect io itertools json linecache math numbers operator os pprint queue random "
+    "re select shutil signal socket statistics string struct subprocess sys tempfile textwrap threading time timeit traceback "
+    "types typing unicodedata unittest uuid warnings weakref zlib"
+).split()
+
+_PR_SET_NO_NEW_PRIVS: Final = 38
+_CAP_SETUID_SETGID: Final = (1 << 7) | (1 << 6)
+_HIGH: Final = 100
+
+
+class _CapHeader(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _CapData(ctypes.Structure):
+    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
+
+
+def set_no_new_privileges() -> None:
+    """Forbid this process and all it starts to gain privileges by running a file."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
+
+
+def _keep_capabilities(mask: int) -> None:
+    """Give up every capability outside `mask` (bits below 32)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = _CapHeader(0x20080522, 0)
+    data = (_CapData * 2)()
+    if libc.capget(ctypes.byref(header), data) != 0:
+        raise OSError(ctypes.get_errno(), "capget")
+    for index, keep in ((0, mask), (1, 0)):
+        data[index].effective &= keep
+        data[index].permitted &= keep
+        data[index].inheritable = 0
+    if libc.capset(ctypes.byref(header), data) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+def _standard_streams() -> None:
+    """Replace the standard streams by ones made on pipes, as a program run in a pipeline finds them."""
+    read, write = os.pipe()
+    os.dup2(read, 0)
+    os.dup2(write, 1)
+    os.dup2(write, 2)
+    os.close(read)
+    os.close(write)
+    for fd, name, errors in ((0, "stdin", "strict"), (1, "stdout", "strict"), (2, "stderr", "backslashreplace")):
+        raw = FileIO(fd, "r" if fd == 0 else "w", closefd=False)
+        raw.name = f"<{name}>"  # type: ignore[misc]
+        buffer: Any = BufferedReader(raw) if fd == 0 else BufferedWriter(raw)
+        stream = TextIOWrapper(buffer, encoding="utf-8", errors=errors, line_buffering=fd == 2)
+        stream.mode = "r" if fd == 0 else "w"  # type: ignore[misc]
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def _warm_up(packages: str) -> None:
+    for name in USUAL_MODULES:
+        importlib.import_module(name)
+    # With -S these names are missing, which programs expect from every Python.
+    site.setquit()
+    site.setcopyright()
+    site.sethelper()
+    if os.path.isdir(packages):
+        sys.path.append(packages)
+        importlib.import_module("numpy")
+    sys.argv = [driver.FILENAME]
+    exec(compile("import math\nfor i in range(2): f'{i}'\n", driver.FILENAME, "exec"), {})
+    gc.collect()
+    gc.freeze()
+
+
+def main(sock: socket.socket, packages: str) -> Callable[[], NoReturn]:
+    """Serve the supervisor at the other end of `sock` (SOCK_SEQPACKET) until it closes it.
+
+    Returns only in a seat that has its job: what runs it, to be called when all frames of ours are left.
+    """
+    high = socket.socket(fileno=_raise_descriptor(sock.detach()))
+    _standard_streams()
+    _keep_capabilities(_CAP_SETUID_SETGID)
+    _warm_up(packages)
+    wake_read, wake_write = (_raise_descriptor(fd) for fd in os.pipe())
+    os.set_blocking(wake_write, False)
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    poller = select.poll()
+    poller.register(high, select.POLLIN)
+    poller.register(wake_read, select.POLLIN)
+    with open("/proc/self/statm") as statm:
+        base_memory = int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    high.send(REPLY.pack(SEATED, 0, 0, 0.0, 0))
+    while True:
+        for fd, _ in poller.poll():
+            if fd == wake_read:
+                os.read(wake_read, 4096)
+                _reap(high)
+                continue
+            request, fds, _, _ = socket.recv_fds(high, 4096, 8)
+            if not request:
+                os._exit(0)
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    return _sit(json.loads(request), fds, base_memory)
+                except BaseException:
+                    os._exit(70)
+            for received in fds:
+                os.close(received)
+            high.send(REPLY.pack(SEATED, pid, 0, 0.0, 0))
+
+
+def _raise_descriptor(fd: int) -> int:
+    """Move a descriptor out of the way of 0, 1 and 2 and of those that a seat is given."""
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+    os.close(fd)
+    return moved
+
+
+def _reap(sock: socket.socket) -> None:
+    while True:
+        try:
+            pid, status, used = os.wait4(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        sock.send(REPLY.pack(ENDED, pid, status, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024))
+
+
+def _sit(seat: dict[str, Any], fds: list[int], base_memory: int) -> Callable[[], NoReturn]:
+    """Become the process of one run: confine itself, wait for the job, return what runs it."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    orders, report, *standard = fds
+    for target, fd in enumerate(standard):
+        os.dup2(fd, target)
+    low, high = sorted((orders, report))
+    os.closerange(3, low)
+    os.closerange(low + 1, high)
+    os.closerange(high + 1, 2**31 - 1)
+    os.set_inheritable(orders, False)
+    os.set_inheritable(report, False)
+    with open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
+    uid = seat["uid"]
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+    os.umask(0o077)
+    os.chdir(seat["box"])
+    os.environ["HOME"] = os.environ["TMPDIR"] = seat["box"]
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("mars2_env", "__main__")]:
+        del sys.modules[name]
+    random.seed(0)  # programs that draw without a seed of their own get the same verdict every time
+    settings = json.loads(driver.read_exactly(orders, int.from_bytes(driver.read_exactly(orders, 4), "big")))
+    source = driver.read_exactly(orders, settings["size"])
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    for kind, value in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_AS, base_memory + settings["memory_bytes"]),
+        (resource.RLIMIT_NPROC, settings["processes"]),
+        (resource.RLIMIT_FSIZE, 64 * 2**20),
+        (resource.RLIMIT_NOFILE, 256),
+        (resource.RLIMIT_STACK, 256 * 2**20),
+        (resource.RLIMIT_MSGQUEUE, 0),
+        (resource.RLIMIT_MEMLOCK, 0),
+        (resource.RLIMIT_CPU, used.ru_utime + used.ru_stime + settings["rlimit_cpu"]),
+    ):
+        resource.setrlimit(kind, (int(value), int(value)))
+    if settings["calls"]:
+        null = os.open("/dev/null", os.O_RDWR)
+        os.dup2(null, 0)
+        os.dup2(null, 1)
+        os.close(null)
+        function, cap = settings["function"], settings["output_bytes"]
+        return lambda: driver.serve_calls(source, function, orders, report, cap)
+    os.close(orders)
+    return lambda: driver.run_script(source, report)
