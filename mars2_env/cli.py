@@ -1,0 +1,398 @@
+"""The command line, `mars2`: thin commands over the library's public functions.
+
+Errors of the library's own family end a command with one sentence and exit status 1; other packages add sub-commands
+through the entry-point group `mars2_env.commands` (each a `typer.Typer`).
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import mars2_env
+from mars2_env.errors import ConfigError, Mars2Error
+
+app = typer.Typer(
+    name="mars2",
+    help="Multi-agent tree search over programs, with rewards from tests in a sandbox.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+sandbox_app = typer.Typer(help="Build and check the sandbox that runs untrusted programs.", no_args_is_help=True)
+problems_app = typer.Typer(help="List, show and check problem sets.", no_args_is_help=True)
+app.add_typer(sandbox_app, name="sandbox")
+app.add_typer(problems_app, name="problems")
+
+SetName = Annotated[str, typer.Argument(help="A problem set: starter, humaneval, or a .jsonl file.", metavar="SET")]
+SetPath = Annotated[Path | None, typer.Option("--path", help="The data file, for sets that come from one.")]
+Split = Annotated[str | None, typer.Option("--split", help="The split; the set's own default if left out.")]
+SandboxKind = Annotated[str, typer.Option("--sandbox", help="docker, or auto.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mars2_env {mars2_env.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _app(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def parse_agents(texts: list[str]) -> dict[str, str]:
+    """Return agent name -> policy spec from `name=spec` texts; names are completed as in `task`.
+
+    Raises:
+        ConfigError: a text is not `name=spec`.
+    """
+    from mars2_env.games import agent_names
+
+    names, specs = [], []
+    for text in texts:
+        name, equals, spec = text.partition("=")
+        if not equals or not name or not spec:
+            raise ConfigError(f"--agent {text!r} is not name=policy, such as coder=hf:smollm2,temperature=0.8.")
+        names.append(name)
+        specs.append(spec)
+    return dict(zip(agent_names(names), specs, strict=True))
+
+
+@app.command()
+def search(
+    problem_set: SetName,
+    agent: Annotated[
+        list[str],
+        typer.Option(
+            "--agent",
+            help="An agent and its policy, name=policy; give it once for each agent. Policies: hf:smollm2, "
+            "hf:CHECKPOINT (language models; options temperature, top_p, max_new_tokens, batch_size), "
+            "noise:default (a simulated one that edits reference programs).",
+        ),
+    ],
+    path: SetPath = None,
+    split: Split = None,
+    problem: Annotated[list[str] | None, typer.Option("--problem", help="Only this problem; may be repeated.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many problems.")] = None,
+    budget: Annotated[int, typer.Option(help="Nodes a tree.")] = 8,
+    game: Annotated[str, typer.Option(help="write: a selector picks the place; play: the agents do.")] = "write",
+    selector: Annotated[
+        str | None, typer.Option(help="ab_mcts_a[,posterior=beta|gaussian] (the default) or repeated_sampling.")
+    ] = None,
+    score: Annotated[str, typer.Option(help="A node's value: pass or fraction.")] = "pass",
+    score_on: Annotated[
+        str | None, typer.Option(help="public or scoring; by default public on evaluation sets.")
+    ] = None,
+    stop_on_solved: Annotated[bool, typer.Option(help="End a tree at its first solution.")] = False,
+    seed: Annotated[int, typer.Option(help="Source of all randomness.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder for logs; the same command resumes what is in it.")
+    ] = None,
+    trees: Annotated[int, typer.Option(help="How many trees grow at a time.")] = 8,
+    in_flight: Annotated[int, typer.Option(help="How many expansions of one tree may be open at a time.")] = 1,
+    sandbox: SandboxKind = "auto",
+) -> None:
+    """Grow one search tree for each problem of a set; `mars2 evaluate` then opens the hidden tests.
+
+    Example: mars2 search humaneval --limit 20 --agent coder=hf:smollm2 --agent fixer=hf:smollm2,temperature=1.0
+    --budget 8 --out runs/x
+    """
+    from rich.console import Console
+
+    from mars2_env.progress import ProgressBar, summary_table
+
+    team = parse_agents(agent)
+    options: dict[str, Any] = {} if score_on is None else {"score_on": score_on}
+    task = mars2_env.task(
+        problem_set,
+        path=None if path is None else str(path),
+        split=split,
+        agents=list(team),
+        budget=budget,
+        game=game,
+        selector=selector,
+        score=score,
+        stop_on_solved=stop_on_solved,
+        sandbox=sandbox,
+        **options,
+    )
+    total = min(len(problem) if problem else len(task.problems), limit or sys.maxsize)
+    with ProgressBar(total, task.budget.nodes) as bar:
+        runs = mars2_env.rollout(
+            task,
+            team,
+            seed=seed,
+            out=out,
+            problems=problem,
+            limit=limit,
+            trees=trees,
+            in_flight=in_flight,
+            observer=bar,
+        )
+        try:
+            for tree in runs:
+                bar.finish(tree)
+        except KeyboardInterrupt:
+            again = "the same command goes on from here" if out else "give --out to be able to resume"
+            bar.console.print(f"interrupted; {again}.", style="yellow")
+            raise typer.Exit(130) from None
+    Console().print(summary_table(bar.tally))
+    if out is not None:
+        typer.echo(f"Logs are in {out}. Next: mars2 evaluate {out}")
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run folder made by `mars2 search --out`.")],
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="One line for each tree.")] = False,
+) -> None:
+    """Grade the trees of a run on hidden tests: Pass@1(MCTS) and Pass@N with 95 % Wilson intervals."""
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+    console = Console()
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("hidden tests", total=None)
+        results = mars2_env.evaluate(
+            run, observer=lambda done, total: progress.update(bar, completed=done, total=total)
+        )
+    if verbose:
+        for tree in results.trees:
+            answer = "no answer" if tree.answer is None else f"answer #{tree.answer}"
+            verdict = "passes" if tree.answer_passed else "fails"
+            typer.echo(f"{tree.problem}: {answer} {verdict}; {tree.nodes_passed} of {tree.nodes} nodes pass")
+    table = Table(title=f"Hidden tests, {len(results.trees)} trees")
+    for column in ("", "share", "95 % interval"):
+        table.add_column(column)
+    for name, share in (("Pass@1(MCTS)", results.pass_at_1_mcts), ("Pass@N", results.pass_at_n)):
+        low, high = results.interval(share)
+        table.add_row(name, f"{share:.3f}", f"{low:.3f} - {high:.3f}")
+    console.print(table)
+    if results.unfinished:
+        typer.echo(f"{results.unfinished} trees are unfinished and were left out; run the search to its end.")
+
+
+def _set_of(problem: str, problem_set: str | None) -> str:
+    """Return the set that a problem id belongs to: the one named, or the one its prefix names."""
+    from mars2_env.problems import names
+
+    if problem_set is not None:
+        return problem_set
+    prefix = problem.partition("/")[0].lower()
+    if prefix not in names():
+        raise ConfigError(f"which set is {problem!r} of? Say --set NAME; the sets are {', '.join(names())}.")
+    return prefix
+
+
+@app.command()
+def judge(
+    problem: Annotated[str, typer.Argument(help="A problem id, such as HumanEval/0.")],
+    program: Annotated[Path, typer.Argument(help="A Python file; - reads standard input.")],
+    problem_set: Annotated[str | None, typer.Option("--set", help="The problem set, if the id does not tell.")] = None,
+    path: SetPath = None,
+    split: Split = None,
+    tests: Annotated[str, typer.Option(help="public, scoring, hidden or all.")] = "public",
+    every: Annotated[bool, typer.Option("--every", help="Run every test instead of stopping at a failure.")] = False,
+    sandbox: SandboxKind = "auto",
+) -> None:
+    """Judge one program on one problem; exit status 0 if it passes, 1 if not."""
+    from mars2_env.prompt import feedback_text
+    from mars2_env.render import printable
+
+    found = _problem(_set_of(problem, problem_set), problem, path, split)
+    text = sys.stdin.read() if str(program) == "-" else _read(program)
+    with mars2_env.make_sandbox(sandbox) as box:
+        verdict = mars2_env.Judge(box).grade(
+            found,
+            text,
+            tests=tests,  # type: ignore[arg-type]  # the judge checks it
+            stop="never" if every else "first_failure",
+        )
+    for group, outcomes in verdict.groups.items():
+        typer.echo(f"{group}: {sum(o == 'passed' for o in outcomes)} of {len(outcomes)} passed: {' '.join(outcomes)}")
+    typer.echo(f"verdict: {verdict.outcome} ({verdict.cpu_seconds:.2f} s of CPU time)")
+    if verdict.feedback is not None:
+        typer.echo(printable(feedback_text(text, verdict.feedback)))
+    raise typer.Exit(0 if verdict.passed else 1)
+
+
+def _problem(problem_set: str, id: str, path: Path | None, split: str | None) -> mars2_env.Problem:
+    if split is None and problem_set == "starter" and id.count("/") > 1:
+        split = id.split("/")[1]
+    return mars2_env.load_problems(problem_set, path=path, split=split)[id]
+
+
+def _read(program: Path) -> str:
+    try:
+        return program.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{program}: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{program} is not UTF-8 text: {error}.") from None
+
+
+@app.command()
+def env(
+    task: Annotated[
+        str, typer.Argument(help="An environment id or a problem set.", metavar="TASK")
+    ] = "mars2/Starter-v0",
+    path: SetPath = None,
+    game: Annotated[str | None, typer.Option(help="write or play.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the environment and of the random actions.")] = 0,
+    sandbox: SandboxKind = "auto",
+) -> None:
+    """Show an environment's spaces and play one episode of random texts in it."""
+    options: dict[str, Any] = {"sandbox": sandbox}
+    if game is not None:
+        options["game"] = game
+    if path is not None:
+        options["path"] = str(path)
+    made: Any = mars2_env.make(task, render_mode="ansi", **options)
+    made.reset(seed=seed)
+    for agent in made.possible_agents:
+        made.action_space(agent).seed(seed)
+        typer.echo(f"{agent}\n  observation: {made.observation_space(agent)}\n  action: {made.action_space(agent)}")
+    for agent in made.agent_iter():
+        _, reward, terminated, truncated, info = made.last()
+        over = terminated or truncated
+        if over:
+            typer.echo(f"{agent}: reward {reward:g}, {'terminated' if terminated else 'truncated'}")
+        made.step(None if over else made.action_space(agent).sample(info.get("action_mask")))
+    typer.echo(made.render())
+    made.close()
+
+
+@problems_app.command("list")
+def list_problems(
+    problem_set: Annotated[str | None, typer.Argument(help="A set; all sets' names if left out.")] = None,
+    path: SetPath = None,
+    split: Split = None,
+) -> None:
+    """List the problem sets, or the problems of one."""
+    from mars2_env.problems import names
+
+    if problem_set is None:
+        for name in names():
+            typer.echo(name)
+        return
+    found = mars2_env.load_problems(problem_set, path=path, split=split)
+    for problem in found:
+        counts = "/".join(str(len(problem.tests(group))) for group in ("public", "scoring", "hidden"))
+        kind = type(problem.interface).__name__.lower()
+        typer.echo(f"{problem.id}  {kind}  {counts} tests (public/scoring/hidden)")
+    left = "".join(f"; left out {count}: {reason}" for reason, count in found.left_out.items())
+    typer.echo(f"{len(found)} problems, {found.use}, split {found.split}, hash {found.hash[:12]}{left}")
+
+
+@problems_app.command("show")
+def show_problem(
+    problem: Annotated[str, typer.Argument(help="A problem id, such as HumanEval/0.")],
+    problem_set: Annotated[str | None, typer.Option("--set", help="The problem set, if the id does not tell.")] = None,
+    path: SetPath = None,
+    split: Split = None,
+) -> None:
+    """Show what agents see of a problem."""
+    from mars2_env.prompt import task_text
+    from mars2_env.render import printable
+
+    found = _problem(_set_of(problem, problem_set), problem, path, split)
+    typer.echo(printable(task_text(found.public_view())))
+    for test in found.public:
+        typer.echo(printable(f"public test: {test.input!r} -> {test.output!r}"))
+
+
+@problems_app.command("check")
+def check_problems(
+    problem_set: SetName,
+    path: SetPath = None,
+    split: Split = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many problems.")] = None,
+    sandbox: SandboxKind = "auto",
+) -> None:
+    """Run the reference programs of a set on all of its tests; exit status 1 if one fails."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from rich.console import Console
+    from rich.progress import track
+
+    found = mars2_env.load_problems(problem_set, path=path, split=split)
+    with_reference = [problem for problem in found if problem.reference is not None][:limit]
+    if not with_reference:
+        raise ConfigError(f"no problem of {found.name!r} has a reference program; there is nothing to check.")
+    failed = 0
+    with mars2_env.make_sandbox(sandbox) as box, ThreadPoolExecutor() as pool:
+        judge = mars2_env.Judge(box)
+
+        def passes(problem: mars2_env.Problem) -> mars2_env.Verdict:
+            return judge.grade(problem, problem.reference or "", tests="all")
+
+        verdicts = pool.map(passes, with_reference)
+        for problem, verdict in track(
+            zip(with_reference, verdicts, strict=True),
+            "references",
+            total=len(with_reference),
+            console=Console(stderr=True),
+            transient=True,
+        ):
+            if not verdict.passed:
+                failed += 1
+                typer.echo(f"{problem.id}: the reference fails: {verdict.outcome}")
+    typer.echo(f"{len(with_reference) - failed} of {len(with_reference)} references pass all tests")
+    raise typer.Exit(1 if failed else 0)
+
+
+@sandbox_app.command("build")
+def build_sandbox(
+    numpy: Annotated[bool, typer.Option(help="Build the variant that has numpy.")] = False,
+    dockerfile: Annotated[
+        bool, typer.Option(help="Print a Dockerfile for such an image instead of building one.")
+    ] = False,
+) -> None:
+    """Build the sandbox image from this machine's own Python; needs a Docker engine and no registry."""
+    from mars2_env import sandbox
+
+    typer.echo(sandbox.dockerfile() if dockerfile else sandbox.build_image(numpy=numpy))
+
+
+@sandbox_app.command("check")
+def check_sandbox(kind: Annotated[str, typer.Argument(help="docker, or auto.")] = "auto") -> None:
+    """Test the sandbox on this machine and say which isolation is in force; exit status 1 if it fails."""
+    from mars2_env import sandbox
+
+    report = sandbox.check(kind)
+    typer.echo(str(report))
+    raise typer.Exit(0 if report.ok else 1)
+
+
+def _add_commands() -> None:
+    for point in entry_points(group="mars2_env.commands"):
+        app.add_typer(point.load(), name=point.name)
+
+
+def main() -> None:
+    """Run the command line."""
+    _add_commands()
+    try:
+        app()
+    except Mars2Error as error:
+        typer.echo(f"mars2: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        typer.echo(f"mars2: {error.filename}: {error.strerror}.", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""Progress and summary of a run, read from its events and nothing else."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from mars2_env.episode import Event, Told
+from mars2_env.log import Header, Trace, Tree
+from mars2_env.render import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+@dataclass
+class Tally:
+    """What a run has come to so far, counted from its events.
+
+    Tokens are completion tokens; seconds are summed over turns, those of a resumed run's earlier parts included.
+    """
+
+    nodes: int = 0
+    judged: int = 0
+    tokens: int = 0
+    policy_seconds: float = 0.0
+    judge_seconds: float = 0.0
+    trees: int = 0
+    solved: int = 0
+    turns_by_agent: Counter[str] = field(default_factory=Counter)
+
+    def __call__(self, header: Header, event: Event, trace: Trace | None) -> None:
+        """Count one event."""
+        if trace is not None:
+            self.tokens += trace.completion_tokens
+            self.policy_seconds += trace.policy_seconds
+            self.judge_seconds += trace.judge_seconds
+        if isinstance(event, Told):
+            self.nodes += event.node is not None
+            self.judged += event.verdict.settled is None and event.duplicate_of is None
+
+    def finish(self, tree: Tree) -> None:
+        """Count a finished tree; it is solved if some node passes all public tests."""
+        self.trees += 1
+        self.solved += solved_on_public(tree)
+        for node in tree.nodes:
+            self.turns_by_agent[node.agent] += 1
+
+
+def solved_on_public(tree: Tree) -> bool:
+    """Whether some node of a tree passes all public tests."""
+    return any(node.verdict.settled is None and node.verdict.group("public").passed for node in tree.nodes)
+
+
+class ProgressBar:
+    """Shows a run on the terminal: trees done, nodes, judged, solved, tokens per second, time left.
+
+    Pass it to `rollout` as `observer` and tell it each finished tree; `tally` holds the counts.
+    """
+
+    def __init__(self, total: int, budget: int, console: Console | None = None) -> None:
+        """Prepare for `total` trees of `budget` nodes."""
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.tally = Tally()
+        self.console = console or Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("nodes"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+        )
+        self._task = self._progress.add_task("search", total=total * budget, text="")
+        self._budget = budget
+        self._total = total
+        self._start: float | None = None
+        self._told = 0
+        self._new_tokens = 0
+
+    def __enter__(self) -> ProgressBar:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def __call__(self, header: Header, event: Event, trace: Trace | None) -> None:
+        """Show one event."""
+        self.tally(header, event, trace)
+        if not isinstance(event, Told):
+            return
+        now = time.monotonic()
+        if self._start is None:
+            self._start = now
+        elif trace is not None:
+            self._new_tokens += trace.completion_tokens
+        self._told += 1
+        self._progress.update(self._task, completed=self._told, text=self._text(now - self._start))
+
+    def _text(self, elapsed: float) -> str:
+        tally = self.tally
+        rate = f" {self._new_tokens / elapsed:.0f} tokens/s" if self._new_tokens and elapsed > 0 else ""
+        return f"{tally.trees}/{self._total} trees, {tally.solved} solved, {tally.judged} judged{rate}"
+
+    def finish(self, tree: Tree) -> None:
+        """Show a finished tree in a line of its own."""
+        self.tally.finish(tree)
+        if tree.ended == "solved":  # it ended early: the rest of its budget is not to be waited for
+            self._told += max(self._budget - len(tree.nodes), 0)
+        elapsed = time.monotonic() - self._start if self._start is not None else 0.0
+        self._progress.update(self._task, completed=self._told, text=self._text(elapsed))
+        first = next((n for n in tree.nodes if n.verdict.settled is None and n.verdict.group("public").passed), None)
+        outcome = f"solved by {first.agent} at node {first.id}" if first else "not solved"
+        line = f"{printable(tree.problem)}: {len(tree.nodes)} nodes, {outcome} (public tests)"
+        self._progress.console.print(line, markup=False, highlight=False)
+
+
+def summary_table(tally: Tally) -> Table:
+    """Return the summary of a run as a table."""
+    from rich.table import Table
+
+    table = Table(title="Search", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    rows: list[tuple[str, Any]] = [
+        ("trees", tally.trees),
+        ("nodes", tally.nodes),
+        ("solved on public tests", f"{tally.solved} of {tally.trees}"),
+        *((f"nodes by {agent}", count) for agent, count in sorted(tally.turns_by_agent.items())),
+        ("programs judged", tally.judged),
+        ("tokens generated", tally.tokens),
+        ("seconds in models", f"{tally.policy_seconds:.1f}"),
+        ("seconds in judge (summed over workers)", f"{tally.judge_seconds:.1f}"),
+    ]
+    for name, value in rows:
+        table.add_row(name, str(value))
+    return table

@@ -1,0 +1,72 @@
+"""Every rule by which a program is found in a reply, compared, and quoted."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mars2_env.programs import extract_program, fenced, fenced_blocks, normal_form
+
+
+@pytest.mark.parametrize(
+    ("reply", "program"),
+    [
+        ("Sure:\n```python\nx = 1\n```\nDone.", "x = 1\n"),
+        ("```python\nx = 1\n```\nbetter:\n```python\nx = 2\n```", "x = 2\n"),
+        ("```\nx = 1\n```", "x = 1\n"),
+        ("~~~py\nx = 1\n~~~", "x = 1\n"),
+        ("````python\ns = '```'\n```\n````", "s = '```'\n```\n"),
+        ("1. Like this:\n   ```python\n   def f():\n       return 1\n   ```", "def f():\n    return 1\n"),
+        ("```python\r\nx = 1\r\n```\r\n", "x = 1\r\n"),
+        ("```python\nx = 1\n```\nIt prints:\n```text\n1\n```", "x = 1\n"),
+        ("```python\nx = 1\n```\n```python\n\n```", "x = 1\n"),
+        ("```python\nx = 1\n```\nand then\n```python\nx = (", "x = 1\n"),
+        ("cut short:\n```python\nx = 1\ny =", "x = 1\ny =\n"),
+        ("<think>\n```python\nwrong = 1\n```\n</think>\n```python\nx = 1\n```", "x = 1\n"),
+        ("```python\nwrong = 1\n```\n</think>```python\nx = 1\n```", "x = 1\n"),
+        ("wrong = 1\n</think>\n```python\nx = 1\n```", "x = 1\n"),
+        ("```python\nx = 1\n```\n<think>\n```python\nwrong = 1\n```", "x = 1\n"),
+        ("print(1)", "print(1)\n"),
+        ("def f(x):\n    return x", "def f(x):\n    return x\n"),
+        ("def broken(:\n    return", "def broken(:\n    return\n"),
+        ("import sys\nprint(sys.stdin.read(", "import sys\nprint(sys.stdin.read(\n"),
+        ("\nx = int(input())\nprint(x)\n", "x = int(input())\nprint(x)\n"),
+        ("I do not know.", None),
+        ("sorry", None),
+        ("42", None),
+        ("", None),
+        ("```python\n```", None),
+        ("<think>print(1)", None),
+        ("```text\nprint(1)\n```", "print(1)\n"),
+    ],
+)
+def test_the_program_of_a_reply(reply: str, program: str | None) -> None:
+    assert extract_program(reply) == program
+
+
+@pytest.mark.parametrize("reply", ["(" * 50_000, "-" * 100_000 + "1", "x = 9" * 40_000, "a\0b", "\ud800 = 1", "'" * 9999])
+def test_hostile_replies_are_parsed_without_harm(reply: str) -> None:
+    extract_program(reply)
+    normal_form(reply)
+
+
+def test_programs_that_differ_in_layout_and_comments_are_equal() -> None:
+    assert normal_form("x=1 # one\n") == normal_form("x = 1\n\n")
+    assert normal_form("x = 1") != normal_form("x = 2")
+    assert normal_form("x = (") == normal_form("x = (")
+    assert normal_form("x = (") != normal_form("x = ( ")
+
+
+@given(st.text(alphabet="`~ab\n", max_size=80))
+def test_nothing_inside_a_fence_closes_it(text: str) -> None:
+    block = fenced(text, "python")
+    ((tag, body, closed),) = fenced_blocks(block)
+    assert (tag, closed) == ("python", True)
+    assert body in (text, text + "\n")
+
+
+@given(st.text(alphabet="`~<>/think pyho\n=1", max_size=120))
+def test_any_reply_has_a_program_or_none(reply: str) -> None:
+    found = extract_program(reply)
+    assert found is None or found.strip()

@@ -1,0 +1,70 @@
+"""Small problems and a scripted sandbox for tests of the machinery: a program `print(X)` writes X, whatever the input."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from mars2_env import Problem, ProblemSet, Reply, Run, SandboxError, TestCase, Turn
+from mars2_env.keys import seed
+from mars2_env.testing import ScriptedSandbox
+
+
+def problem(number: int) -> Problem:
+    """A problem that `print(NUMBER)` solves; `print(public)` passes the public tests alone."""
+    return Problem(
+        f"toy/{number}",
+        f"Print {number}.",
+        public=(TestCase("first", str(number)), TestCase("second", str(number))),
+        scoring=(TestCase("third", str(number)),),
+        hidden=(TestCase("fourth", str(number)),),
+    )
+
+
+def problem_set(count: int = 4, **options: Any) -> ProblemSet:
+    """A training set of toy problems."""
+    return ProblemSet("toy", tuple(problem(number) for number in range(count)), split="train", **options)
+
+
+def outcome(program: str, input: str) -> Run:
+    """What the scripted sandbox says of a toy program."""
+    match = re.search(r"print\((.*)\)", program)
+    return Run("ok", output=match[1] if match else "")
+
+
+def sandbox() -> ScriptedSandbox:
+    """A sandbox that knows the toy programs."""
+    return ScriptedSandbox(outcome)
+
+
+class FaultySandbox(ScriptedSandbox):
+    """Fails the first so many runs."""
+
+    def __init__(self, faults: int) -> None:
+        super().__init__(self._outcome)
+        self.faults = faults
+
+    def _outcome(self, program: str, input: str) -> Run:
+        if self.faults > 0:
+            self.faults -= 1
+            raise SandboxError("the engine is gone")
+        return outcome(program, input)
+
+
+@dataclass
+class Guesser:
+    """A policy that is a function of (turn, seed): it prints a number from a small range."""
+
+    choices: int = 6
+    turns: list[Turn] = field(default_factory=list)
+
+    def act(self, turns: list[Turn]) -> list[Reply]:
+        """Guess for each turn."""
+        self.turns += turns
+        return [self.reply(turn) for turn in turns]
+
+    def reply(self, turn: Turn) -> Reply:
+        """Guess for one turn, from its seed alone."""
+        parent = None if turn.parent is not None else seed("parent", turn.seed) % (max(turn.parents) + 1)
+        return Reply(f"I guess:\n```python\nprint({seed('guess', turn.seed) % self.choices})\n```", parent=parent)
