@@ -13,20 +13,17 @@ from mars2_env.problems.starter.template import Arguments, Constants, Template
 
 
 def _typing_cost(c: Constants, typed: str, wanted: str) -> int:
-    @cache
-    def cost(i: int, j: int) -> int:
-        """Return the lowest cost of turning typed[i:] into wanted[j:]."""
-        if i == len(typed):
-            return int(c["add"]) * (len(wanted) - j)
-        if j == len(wanted):
-            return int(c["drop"]) * (len(typed) - i)
-        found = min(c["add"] + cost(i, j + 1), c["drop"] + cost(i + 1, j))
-        found = min(found, c["change"] * (typed[i] != wanted[j]) + cost(i + 1, j + 1))
-        if typed[i : i + 2] == wanted[j : j + 2][::-1] and j + 2 <= len(wanted) and i + 2 <= len(typed):
-            found = min(found, c["swap"] + cost(i + 2, j + 2))
-        return int(found)
-
-    return cost(0, 0)
+    # From the ends backward: the lowest cost of turning typed[i:] into wanted[j:].
+    n, m = len(typed), len(wanted)
+    cost = {(n, j): c["add"] * (m - j) for j in range(m + 1)} | {(i, m): c["drop"] * (n - i) for i in range(n + 1)}
+    for i in reversed(range(n)):
+        for j in reversed(range(m)):
+            steps = [c["add"] + cost[i, j + 1], c["drop"] + cost[i + 1, j]]
+            steps.append(c["change"] * (typed[i] != wanted[j]) + cost[i + 1, j + 1])
+            if i + 1 < n and j + 1 < m and typed[i : i + 2] == wanted[j + 1] + wanted[j]:
+                steps.append(c["swap"] + cost[i + 2, j + 2])
+            cost[i, j] = min(steps)
+    return int(cost[0, 0])
 
 
 def _edited(rng: Random, text: str, edits: str) -> str:
@@ -47,6 +44,12 @@ def _edited(rng: Random, text: str, edits: str) -> str:
 def _pair(rng: Random, edits: str, low: int = 5, high: int = 9) -> Arguments:
     wanted = word(rng, low, high, "abcdefgh")
     return _edited(rng, wanted, edits), wanted
+
+
+def _two_swaps(rng: Random, c: Constants) -> Arguments:
+    wanted = "".join(rng.sample("abcdefghijk", rng.randint(6, 9)))
+    extra = word(rng, 0, 2, "xyz")
+    return wanted[1] + wanted[0] + wanted[2] + wanted[4] + wanted[3] + wanted[5:] + extra, wanted
 
 
 TYPING_COST = Template(
@@ -96,7 +99,7 @@ def typing_cost(typed, wanted):
     return cost[n][m]
 """,
     wrong=(
-        ("best = min(best, cost[i - 2][j - 2] + $swap)", "best = min(best, cost[i - 2][j - 2] + $swap * 2)"),
+        ("best = min(best, cost[i - 2][j - 2] + $swap)", "pass"),
         ("cost[i - 1][j] + $drop", "cost[i - 1][j] + $add"),
         ("cost[i][j] = j * $add", "cost[i][j] = j"),
         ("cost[i - 1][j - 1] + change", "cost[i - 1][j - 1] + (change > 0)"),
@@ -105,7 +108,7 @@ def typing_cost(typed, wanted):
     draws=(
         # One letter to add in the middle; nothing else pays.
         lambda rng, c: ((base := word(rng, 4, 7, "abcdefgh"))[:-2] + base[-1], base),
-        lambda rng, c: _pair(rng, "ss" + rng.choice(("d", "dd"))),
+        _two_swaps,
         lambda rng, c: _pair(rng, rng.choice(("aac", "acca", "aca")), 6, 9),
         lambda rng, c: _pair(rng, "".join(rng.choices("adcs", k=rng.randint(3, 7)))),
         lambda rng, c: (word(rng, 0, 9, "abc"), word(rng, 0, 9, "abc")),
@@ -209,8 +212,8 @@ for amount in map(int, input().split()):
     solve=_odd_coins,
     layout=lambda amounts: lines(len(amounts), spaced(amounts)),
     draws=(
-        # One coin of one kind or one of each: every way of counting agrees.
-        lambda rng, c: (rng.sample([v for v in _single_way(c)], 2),),
+        # One coin each: every way of counting agrees.
+        lambda rng, c: (rng.sample(_single_way(c), 2),),
         lambda rng, c: ([rng.choice(_single_way(c)), *(rng.sample(_unpayable(c), 1)), rng.choice(c["coins"])],),
         lambda rng, c: (distinct(rng, 4, 20, 80),),
         lambda rng, c: (numbers(rng, rng.randint(2, 6), 60, 200),),
@@ -233,11 +236,8 @@ def _unpayable(c: Constants) -> list[int]:
 
 
 def _single_way(c: Constants) -> list[int]:
-    """Amounts of at most one coin of each kind that are paid in one way only, and found by taking large coins first."""
-    a, b, d = c["coins"]
-    counts = _way_counts(c["coins"], 40)
-    sums = [a, b, d, a + d, b + d]
-    return [amount for amount in sums if counts[amount] == 1] or [a, d]
+    """Return the values of coins that cannot be paid with other coins; at least the two smallest."""
+    return [coin for coin in c["coins"] if _way_counts(c["coins"], 40)[coin] == 1]
 
 
 # --- load-the-cart ---------------------------------------------------------------------------------------------------
@@ -258,15 +258,28 @@ def _load_cart(c: Constants, room: int, parcels: list[tuple[int, int]]) -> str:
     return lines(f"{best[0]} {-best[1]}")
 
 
-def _light_parcels(rng: Random, c: Constants) -> Arguments:
-    """Fewer parcels than allowed, all fit, none fits twice."""
-    parcels = list(zip(distinct(rng, c["most"] - 1, 5, 12), distinct(rng, c["most"] - 1, 5, 40), strict=True))
-    return sum(w for w, _ in parcels) + rng.randint(0, 3), parcels
+def _one_at_a_time(rng: Random, c: Constants) -> Arguments:
+    """Only one parcel fits at a time; the lighter, the more it is worth."""
+    room, number = rng.randint(16, 40), rng.randint(2, 4)
+    weights = sorted(distinct(rng, number, room // 2 + 1, room))
+    return room, list(zip(weights, sorted(distinct(rng, number, 5, 60), reverse=True), strict=True))
 
 
 def _parcels(rng: Random, c: Constants, number: int, weight: int, value: int) -> Arguments:
     parcels = list(zip(numbers(rng, number, 1, weight), numbers(rng, number, 1, value), strict=True))
     return rng.randint(weight, max(weight, number * weight // 3)), parcels
+
+
+def _equal_values(rng: Random, c: Constants) -> Arguments:
+    """The heaviest come first, and all are worth the same."""
+    weights = sorted(distinct(rng, c["most"] + 2, 2, 25), reverse=True)
+    return rng.randint(100, 150), [(weight, value) for value in [rng.randint(5, 50)] for weight in weights]
+
+
+def _small_and_big(rng: Random, c: Constants) -> Arguments:
+    """The small parcel is worth more for its weight, but there is no room for the big one beside it."""
+    room = rng.randint(18, 24)
+    return room, [(room, 4 * room), (small := rng.randint(1, 4), 5 * small), (room - 1, 3 * room)]
 
 
 LOAD_CART = Template(
@@ -305,7 +318,7 @@ print(answer[0], -answer[1])
     wrong=(
         ("for count in range($most - 1, -1, -1):", "for count in range($most):"),
         ("        if count == $most:\n            worth += $bonus\n", ""),
-        ("answer = max(answer, (worth, -load))", "answer = max(answer, (worth, load), key=lambda a: a[0])"),
+        ("(worth, -load))", "(worth, -load), key=lambda found: found[0])"),
         """
 n, room = map(int, input().split())
 parcels = [tuple(map(int, input().split())) for _ in range(n)]
@@ -324,10 +337,12 @@ print(value, weight)
     solve=_load_cart,
     layout=lambda room, parcels: lines(f"{len(parcels)} {room}", *map(spaced, parcels)),
     draws=(
-        _light_parcels,
+        _one_at_a_time,
+        _equal_values,
         lambda rng, c: _parcels(rng, c, rng.randint(4, 6), 12, 15),
         lambda rng, c: _parcels(rng, c, rng.randint(4, 6), 20, 60),
         lambda rng, c: _parcels(rng, c, 7, 6, 4),
+        _small_and_big,
     ),
 )
 

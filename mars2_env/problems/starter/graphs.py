@@ -76,8 +76,8 @@ towns that a road joins and its length (1 to 100). There is at most one road bet
 
 Output: if there is a route, two lines: the lowest cost, and the towns of the cheapest route from 1 to n, separated by
 spaces. If several routes are cheapest, print the one that comes first when routes are compared town by town, as lists
-of numbers. If there is no route, print one line: the word `$none` and the number of towns that can be reached from town 1,
-town 1 included.
+of numbers. If there is no route, print one line: the word `$none` and the number of towns that can be reached from town
+1, town 1 included.
 """,
     reference="""
 import heapq
@@ -129,7 +129,7 @@ def _work_plan(c: Constants, needs: list[list[str]]) -> str:
             break
         today = ready[: c["hands"]]
         left = {name: before for name, before in left.items() if name not in today}
-        rows.append(spaced(today))
+        rows.append(f"{len(rows) + 1} {spaced(today)}")
     return lines(*rows, *([f"{c['stuck']} {spaced(sorted(left))}"] if left else []))
 
 
@@ -175,8 +175,9 @@ the ready tasks are done (all of them if there are fewer), where the ready tasks
 Input: the first line holds n (1 to 20). Each of the next n lines holds the name of a task, followed by the names of the
 tasks it needs (0 to 6 of the other tasks), separated by spaces.
 
-Output: one line for each day, with the names of the tasks done on that day in the order above, until no task is ready.
-If there are tasks that can never be done, one more line follows: the word `$stuck` and their names from A to Z.
+Output: one line for each day until no task is ready: the number of the day, counted from 1, and the names of the tasks
+done on that day in the order above. If there are tasks that can never be done, one more line
+follows: the word `$stuck` and their names from A to Z.
 """,
     reference="""
 n = int(input())
@@ -185,6 +186,7 @@ for _ in range(n):
     name, *before = input().split()
     needs[name] = before
 done = set()
+day = 0
 while len(done) < n:
     ready = []
     for name in needs:
@@ -194,7 +196,8 @@ while len(done) < n:
         break
     $order
     today = ready[:$hands]
-    print(*today)
+    day += 1
+    print(day, *today)
     done.update(today)
 if len(done) < n:
     print($stuck, *sorted(name for name in needs if name not in done))
@@ -250,6 +253,14 @@ def _tree_pairs(rng: Random, n: int) -> list[tuple[int, int]]:
     return [(i, i + 1) for i in range(1, n, rng.choice((1, 2)))]
 
 
+def _smallest_circle(rng: Random, c: Constants) -> Arguments:
+    """A circle of just the smallest size, of people whose sympathy is just enough; the others meet at random."""
+    n, size = 9, c["least"]
+    events = [("meet", i, i + 1, c["bound"]) for i in range(1, size)]
+    others = [(a, b) for a, b in _any_pairs(rng, n, 12) if min(a, b) > size]
+    return n, events + _meetings(rng, c, n, others, c["bound"] - 20, 4)[1]
+
+
 FRIENDS = Template(
     name="circles-of-friends",
     band="hard",
@@ -301,7 +312,7 @@ else:
     wrong=(
         ("if int(numbers[2]) < $bound:", "if int(numbers[2]) <= $bound:"),
         ("    if first != second:\n", "    if a != b:\n"),
-        ("first, second = root(a), root(b)", "first, second = a, b"),
+        ("size[first] += size[second]", "size[first] += 1"),
         ("if s >= $least]", "if s > $least]"),
     ),
     solve=_friends,
@@ -314,7 +325,7 @@ else:
         lambda rng, c: _meetings(rng, c, n := rng.randint(6, 9), _tree_pairs(rng, n), c["bound"] - 3, 3),
         lambda rng, c: _meetings(rng, c, 7, _any_pairs(rng, 7, 8), c["bound"] - 9, 3),
         lambda rng, c: _meetings(rng, c, n := rng.randint(5, 9), _any_pairs(rng, n, 2 * n), c["bound"], 4),
-        lambda rng, c: (9, [("meet", 1, 2, c["bound"]), *_meetings(rng, c, 9, _any_pairs(rng, 9, 9), 0, 6)[1]]),
+        _smallest_circle,
     ),
 )
 

@@ -388,7 +388,7 @@ else:
         _one_jump,
         lambda rng, c: _floor(rng, c, rng.randint(5, 8), rng.randint(5, 8), 0.55),
         _many_ways,
-        lambda rng, c: _floor(rng, c, rng.randint(7, 12), rng.randint(7, 12), 0.25),
+        lambda rng, c: _floor(rng, c, rng.randint(10, 12), rng.randint(10, 12), 0.05),
         lambda rng, c: _floor(rng, c, rng.randint(4, 8), rng.randint(7, 12), 0.5),
     ),
 )

@@ -33,12 +33,14 @@ def _bracket_check(c: Constants, texts: list[str]) -> str:
     return lines(*map(check, texts))
 
 
-def _balanced(rng: Random, c: Constants, depth: int) -> str:
-    """Return a correct text of exactly this depth."""
+def _balanced(rng: Random, c: Constants, depth: int, beside: float = 0.4) -> str:
+    """Return a correct text of exactly this depth; `beside` is the chance of further brackets at each level."""
     if depth == 0:
         return word(rng, 1, 3, "abcdef")
     left, right = rng.choice(c["pairs"].split())
-    inside = _balanced(rng, c, depth - 1) + (_balanced(rng, c, rng.randrange(depth)) if rng.random() < 0.4 else "")
+    inside = _balanced(rng, c, depth - 1, beside)
+    if rng.random() < beside:
+        inside += _balanced(rng, c, rng.randrange(depth))
     return word(rng, 0, 2, "abcdef") + left + inside + right
 
 
@@ -64,8 +66,8 @@ the same pair. Never more than $deep brackets may be open at the same time.
 Input: the first line holds n (1 to 10). Each of the next n lines is a text of 1 to 60 characters without spaces.
 
 Output: for each text one line. If it is correct: `ok` and the largest number of brackets that are open at the same
-time. Otherwise: `bad` and the place (counted from 1) of the first character that breaks a rule; if the only fault is that
-brackets are still open at the end, the place is the length of the text plus 1.
+time. Otherwise: `bad` and the place (counted from 1) of the first character that breaks a rule; if the only fault is
+that brackets are still open at the end, the place is the length of the text plus 1.
 """,
     reference="""
 PAIRS = $pairs.split()
@@ -105,7 +107,7 @@ for _ in range(n):
     layout=lambda texts: lines(len(texts), *texts),
     draws=(
         lambda rng, c: (
-            [_balanced(rng, c, d) for d in (1, 2, rng.choice((1, 2)))]
+            [_balanced(rng, c, d, 0.0) for d in (1, 2, rng.choice((1, 2)))]
             + [_spoilt(rng, c, _balanced(rng, c, 1), "more")],
         ),
         lambda rng, c: ([_balanced(rng, c, c["deep"]), _spoilt(rng, c, _balanced(rng, c, 2), "cut")],),
@@ -179,9 +181,9 @@ READ_SETTINGS = Template(
 Write a function `read_settings(text)` that reads settings into a dictionary.
 
 The settings in `text` are separated by `$sep`. A setting is a name, then `$eq`, then a value; everything after the
-first `$eq` belongs to the value, which may be empty and may contain further `$eq`. A setting without `$eq` is a name alone,
-and its value is `$default`. Spaces around settings, names and values do not count, and names are turned to lower case.
-Parts between separators that are empty or hold only spaces are no settings.
+first `$eq` belongs to the value, which may be empty and may contain further `$eq`. A setting without `$eq` is a name
+alone, and its value is `$default`. Spaces around settings, names and values do not count, and names are turned to lower
+case. Parts between separators that are empty or hold only spaces are no settings.
 
 Return a dictionary from each name to the list of its values, in the order of `text`. The order of the keys does not
 matter. `text` has 1 to 80 printable ASCII characters; no name is empty.
@@ -265,8 +267,8 @@ ISLAND_SUMS = Template(
     choices={"order": _order_terms(), "p": range(2, 8)},
     statement="""
 On an island sums are written with the operators `+`, `-`, `*` and `#`, where a # b means $p times a, minus b; the
-others have their usual meaning. But the operators bind in an order of their own, from the tightest to the loosest: $order.
-Operators of the same kind are worked out from left to right. Parentheses are worked out first.
+others have their usual meaning. But the operators bind in an order of their own, from the tightest to the loosest:
+$order. Operators of the same kind are worked out from left to right. Parentheses are worked out first.
 
 Input: the first line holds n (1 to 8). Each of the next n lines holds a sum without spaces, of 1 to 60 characters. All
 numbers in it are whole and from 0 to 99, without a sign.
