@@ -63,6 +63,8 @@ def checkpoint(cache_dir: str | Path | None = None, *, say: Callable[[str], None
         if is_done(target):
             return target
         _require_packages()
+        for stale in folder.glob(f".{NAME}.*"):  # of a build that was killed: the lock says that none is running
+            shutil.rmtree(stale, ignore_errors=True)
         # In the same folder as the target, so that the rename at the end stays within one file system.
         build = Path(tempfile.mkdtemp(prefix=f".{NAME}.", dir=folder))
         try:
@@ -95,7 +97,7 @@ def convert(gguf: Path, target: Path) -> None:
         gguf: the GGUF file.
         target: the folder to write; made if needed.
     """
-    with offline():
+    with offline(), without_bars():
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -129,6 +131,20 @@ def offline() -> Iterator[None]:
             del os.environ["HF_HUB_OFFLINE"]
         else:
             os.environ["HF_HUB_OFFLINE"] = before
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Hide transformers' progress bars inside the block and put back what was there."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _require_packages() -> None:

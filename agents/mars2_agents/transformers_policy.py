@@ -15,7 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from mars2_agents.chat_tokens import prompt_ids
-from mars2_agents.smollm2 import INSTALL, checkpoint, offline
+from mars2_agents.smollm2 import INSTALL, checkpoint, offline, without_bars
 from mars2_env.errors import ConfigError, PolicyError, unknown_name
 from mars2_env.problems.base import ProblemSet
 from mars2_env.types import Generation, Reply, Turn
@@ -229,15 +229,10 @@ def _checkpoint_of(name: str) -> str:
 
 def _load(name: str, place: str, dtype: Any, device: str) -> Engine:
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
 
-    local = Path(place).is_dir()
-    bars = logging.is_progress_bar_enabled()
-    if local:
-        logging.disable_progress_bar()
     try:
-        if local:
-            with offline():
+        if Path(place).is_dir():
+            with offline(), without_bars():
                 tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True)
                 model: Any = AutoModelForCausalLM.from_pretrained(place, dtype=dtype, local_files_only=True)
         else:
@@ -246,9 +241,6 @@ def _load(name: str, place: str, dtype: Any, device: str) -> Engine:
     except (OSError, ValueError) as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise PolicyError(f"hf:{name} cannot be loaded: {reason}") from error
-    finally:
-        if bars:
-            logging.enable_progress_bar()
     return Engine(model.to(device), tokenizer, name=name)
 
 

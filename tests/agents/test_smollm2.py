@@ -69,6 +69,12 @@ def test_a_failed_build_leaves_nothing_behind(
     assert is_done(checkpoint(tmp_path, say=quiet))
 
 
+def test_what_a_killed_build_left_is_cleared_by_the_next(tmp_path: Path, recipe: list[str]) -> None:
+    (tmp_path / f".{NAME}.killed").mkdir()
+    checkpoint(tmp_path, say=quiet)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [NAME, f"{NAME}.lock"]
+
+
 @pytest.mark.parametrize("damage", [DONE, "weights"])
 def test_a_damaged_checkpoint_is_built_again(tmp_path: Path, recipe: list[str], damage: str) -> None:
     target = checkpoint(tmp_path, say=quiet)
