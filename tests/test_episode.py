@@ -15,10 +15,14 @@ from mars2_env.errors import ConfigError
 from mars2_env.search import AbMctsA, RepeatedSampling
 
 PASSED = Verdict(groups={"public": ("passed", "passed")})
-FAILED = Verdict(groups={"public": ("wrong_answer", "not_run")}, feedback=Feedback("wrong_answer", test=0, input="first"))
+FAILED = Verdict(
+    groups={"public": ("wrong_answer", "not_run")}, feedback=Feedback("wrong_answer", test=0, input="first")
+)
 
 
-def episode(budget: int = 6, *, game: str = "write", agents: Any = ("a_0", "b_0"), seed: int = 0, **rules: Any) -> Episode:
+def episode(
+    budget: int = 6, *, game: str = "write", agents: Any = ("a_0", "b_0"), seed: int = 0, **rules: Any
+) -> Episode:
     made = Rules(game=game, **rules)  # type: ignore[arg-type]
     return Episode(problem(1).public_view(), agents, AbMctsA() if game == "write" else None, budget, seed, rules=made)
 

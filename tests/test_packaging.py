@@ -14,7 +14,6 @@ import pytest
 HEAVY = ("torch", "transformers", "accelerate", "vllm", "peft", "scipy", "stable_baselines3")
 
 
-
 def run(*command: str | Path, cwd: Path) -> str:
     """Run a command that must succeed, outside this repository's environment, and return what it printed."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}

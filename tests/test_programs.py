@@ -45,7 +45,9 @@ def test_the_program_of_a_reply(reply: str, program: str | None) -> None:
     assert extract_program(reply) == program
 
 
-@pytest.mark.parametrize("reply", ["(" * 50_000, "-" * 100_000 + "1", "x = 9" * 40_000, "a\0b", "\ud800 = 1", "'" * 9999])
+@pytest.mark.parametrize(
+    "reply", ["(" * 50_000, "-" * 100_000 + "1", "x = 9" * 40_000, "a\0b", "\ud800 = 1", "'" * 9999]
+)
 def test_hostile_replies_are_parsed_without_harm(reply: str) -> None:
     extract_program(reply)
     normal_form(reply)

@@ -11,7 +11,9 @@ from mars2_env import ConfigError
 from mars2_env.search import SearchTree
 from mars2_env.search.tree import BELOW, CHILDREN, SUBTREE
 
-growth = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 2), st.sampled_from([0.0, 0.25, 0.5, 1.0])), max_size=60)
+growth = st.lists(
+    st.tuples(st.integers(0, 10**6), st.integers(0, 2), st.sampled_from([0.0, 0.25, 0.5, 1.0])), max_size=60
+)
 
 
 def grown(steps: list[tuple[int, int, float]]) -> SearchTree:
@@ -56,7 +58,9 @@ def test_children_are_listed_in_order_and_one_level_down(steps: list[tuple[int, 
         assert all(tree.depth[child] == tree.depth[node] + 1 for child in children)
 
 
-@pytest.mark.parametrize(("parent", "agent", "score"), [(5, 0, 0.5), (-1, 0, 0.5), (0, 2, 0.5), (0, 0, 1.5), (0, 0, float("nan"))])
+@pytest.mark.parametrize(
+    ("parent", "agent", "score"), [(5, 0, 0.5), (-1, 0, 0.5), (0, 2, 0.5), (0, 0, 1.5), (0, 0, float("nan"))]
+)
 def test_a_refused_node_leaves_the_tree_as_it_was(parent: int, agent: int, score: float) -> None:
     tree = SearchTree(2)
     tree.add(0, 1, 1.0)

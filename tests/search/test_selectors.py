@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 from mars2_env import ConfigError
-from mars2_env.search import AbMctsA, Beta, Choice, Gaussian, RepeatedSampling, SearchTree, make_selector, selector_config
+from mars2_env.search import (
+    AbMctsA,
+    Beta,
+    Choice,
+    Gaussian,
+    RepeatedSampling,
+    SearchTree,
+    make_selector,
+    selector_config,
+)
 
 
 def small_tree() -> SearchTree:

@@ -1,0 +1,174 @@
+"""The log: what is written, how it is resumed, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toys import FaultySandbox, Guesser, problem_set, sandbox
+
+import mars2_env
+from mars2_env import Feedback, LogError, Task, Tree, Verdict
+from mars2_env.episode import Asked, Cancelled, Ended, Event, Failed, Told
+from mars2_env.log import LogWriter, decode_event, encode_event, log_path
+
+EVENTS: list[Event] = [
+    Asked(0, "a_0", 0, 2**63 - 1),
+    Asked(1, "a_0", None, 5),
+    Told(0, 1, 0, 0.5, Verdict(groups={"public": ("passed", "not_run")}), "text \u2028 \x00 \n", "x = 1\n", 1),
+    Told(1, None, 7, 0.0, Verdict(settled="illegal"), ""),
+    Told(2, 2, 0, 0.0, Verdict(groups={"public": ("time_limit",)}, feedback=Feedback("time_limit", limit="3 s")), "r"),
+    Failed(3, "gone"),
+    Cancelled(4),
+    Ended("budget"),
+]
+
+
+def task(**options: Any) -> Task:
+    return mars2_env.task(problem_set(), sandbox=sandbox(), **options)
+
+
+def grown(out: Path, **options: Any) -> Tree:
+    (tree,) = mars2_env.rollout(task(**options), Guesser(), problems=["toy/1"], out=out)
+    return tree
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_an_event_reads_back_as_it_was_written(event: Event) -> None:
+    line = encode_event(event)
+    assert b"\n" not in line
+    assert decode_event(line) == event
+
+
+def test_no_clock_time_is_in_a_log(tmp_path: Path) -> None:
+    grown(tmp_path)
+    text = log_path(tmp_path, "toy/1", 0).read_text()
+    assert "seconds" not in text.partition("\n")[2]
+
+
+@pytest.mark.parametrize("line", [b"", b"{}", b"[]", b'{"event":"asked"}', b'{"event":"flew","turn":1}', b"\xff", b"1"])
+def test_a_line_that_is_no_event_is_an_error_of_ours(line: bytes) -> None:
+    with pytest.raises(LogError):
+        decode_event(line)
+
+
+def test_a_damaged_line_is_named_with_file_and_number(tmp_path: Path) -> None:
+    grown(tmp_path)
+    path = log_path(tmp_path, "toy/1", 0)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:3], b"garbage\n", *lines[3:]]))
+    with pytest.raises(LogError, match=r"seed0\.jsonl: line 4"):
+        mars2_env.read_log(path)
+
+
+def test_an_event_that_does_not_follow_is_an_error(tmp_path: Path) -> None:
+    grown(tmp_path)
+    path = log_path(tmp_path, "toy/1", 0)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:2], *lines[3:]]))
+    with pytest.raises(LogError):
+        mars2_env.read_log(path)
+
+
+def test_reading_gives_the_tree_that_was_grown(tmp_path: Path) -> None:
+    tree = grown(tmp_path)
+    assert mars2_env.read_log(tmp_path) == [tree]
+    assert mars2_env.read_log(log_path(tmp_path, "toy/1", 0)) == [tree]
+
+
+@pytest.mark.parametrize("game", ["write", "play"])
+def test_a_replay_draws_the_same_choices(tmp_path: Path, game: str) -> None:
+    tree = grown(tmp_path, game=game)
+    assert mars2_env.replay(tree) == tree
+    assert mars2_env.replay(log_path(tmp_path, "toy/1", 0)) == tree
+
+
+def test_a_replay_of_a_log_with_faults_agrees(tmp_path: Path) -> None:
+    shaken = mars2_env.task(problem_set(), sandbox=FaultySandbox(2))
+    (tree,) = mars2_env.rollout(shaken, Guesser(), problems=["toy/1"], out=tmp_path)
+    assert any(isinstance(event, Failed) for event in tree.events)
+    assert mars2_env.replay(tree) == tree
+
+
+def test_a_replay_of_a_log_that_was_tampered_with_fails(tmp_path: Path) -> None:
+    tree = grown(tmp_path)
+    first = tree.events[0]
+    assert isinstance(first, Asked)
+    for forged in (
+        replace(first, seed=first.seed + 1),
+        replace(first, agent="agent_1" if first.agent == "agent_0" else "agent_0"),
+    ):
+        with pytest.raises(LogError, match="event 0"):
+            mars2_env.replay(replace(tree, events=(forged, *tree.events[1:])))
+
+
+def test_a_log_cut_at_any_byte_is_resumed_to_the_same_bytes(tmp_path: Path) -> None:
+    grown(tmp_path / "whole")
+    whole = log_path(tmp_path / "whole", "toy/1", 0).read_bytes()
+    for number, cut in enumerate(range(0, len(whole), 97)):
+        out = tmp_path / str(number)
+        path = log_path(out, "toy/1", 0)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(whole[:cut])
+        grown(out)
+        assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        ({"budget": 9}, "task.budget.nodes"),
+        ({"score": "fraction"}, "task.rules.score"),
+        ({"selector": "ab_mcts_a,posterior=gaussian"}, "task.selector.posterior"),
+        ({"agents": ["x", "y"]}, "task.agents"),
+        ({"limits": mars2_env.Limits(cpu_seconds=1)}, "task.limits"),
+    ],
+)
+def test_a_resume_under_another_configuration_is_refused_and_names_the_key(
+    tmp_path: Path, options: dict[str, Any], key: str
+) -> None:
+    def header(made: Task) -> Any:
+        return made.header("toy/1", 0, "scripted")
+
+    path = tmp_path / "tree.jsonl"
+    LogWriter(path, header(task())).close()
+    with pytest.raises(LogError, match=key):
+        LogWriter(path, header(task(**options)))
+    LogWriter(path, header(task())).close()
+
+
+def test_another_sandbox_problem_set_or_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "tree.jsonl"
+    header = task().header("toy/1", 0, "docker:1")
+    LogWriter(path, header).close()
+    for changed, key in (
+        (replace(header, sandbox="docker:2"), "sandbox"),
+        (replace(header, problems="0"), "problems"),
+        (replace(header, package="9"), "package"),
+        (replace(header, seed=1), "seed"),
+    ):
+        with pytest.raises(LogError, match=key):
+            LogWriter(path, changed)
+
+
+def test_a_log_of_another_schema_is_refused(tmp_path: Path) -> None:
+    grown(tmp_path)
+    path = log_path(tmp_path, "toy/1", 0)
+    path.write_bytes(path.read_bytes().replace(b'"schema":1', b'"schema":99', 1))
+    with pytest.raises(LogError, match="99"):
+        mars2_env.read_log(path)
+
+
+def test_a_folder_without_trees_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LogError, match="no trees"):
+        mars2_env.read_log(tmp_path)
+    with pytest.raises(LogError, match="cannot be read"):
+        mars2_env.read_log(tmp_path / "none.jsonl")
+
+
+def test_problem_ids_make_file_names_that_stay_in_the_folder(tmp_path: Path) -> None:
+    for id in ("../../etc/passwd", "a/b", "a b", "\u00e9", "x" * 50):
+        assert log_path(tmp_path, id, 0).parent == tmp_path / "trees"
+    assert log_path(tmp_path, "a/b", 0) != log_path(tmp_path, "a-b", 0)
