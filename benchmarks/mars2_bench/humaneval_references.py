@@ -96,6 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         problems = load_problems("humaneval", path=options.path)
         start = time.perf_counter()
         with make_sandbox("docker", workers=options.workers) as sandbox:
+            sandbox.run("", [""])  # workers start in the background: the rate is that of warm ones
             print(f"{sandbox.identity}, ready after {time.perf_counter() - start:.1f} s")
             threads = options.workers or len(os.sched_getaffinity(0))
             report = judge_references(sandbox, problems, threads)

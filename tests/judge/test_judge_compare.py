@@ -91,6 +91,23 @@ def test_lone_surrogates_are_just_text() -> None:
     assert not same_output("\ud800", "\ud801")
 
 
+words = st.text(st.characters(exclude_characters=" \t\n\r\x0b\x0c"), min_size=1)
+gaps = st.text(" \t\n\r\x0b\x0c", min_size=1)
+
+
+@given(st.lists(st.tuples(words, gaps, gaps)))
+def test_layout_never_matters(parts: list[tuple[str, str, str]]) -> None:
+    assert same_output("".join(word + one for word, one, _ in parts), "".join(word + two for word, _, two in parts))
+
+
+@given(st.lists(words, min_size=1), st.data())
+def test_one_other_word_always_matters(expected: list[str], data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, len(expected) - 1))
+    other = data.draw(words.filter(lambda word: word != expected[place] and "." not in word + expected[place]))
+    if "e" not in expected[place].lower():  # then it is no float, and has no tolerance
+        assert not same_output(" ".join([*expected[:place], other, *expected[place + 1 :]]), " ".join(expected))
+
+
 SAME: list[tuple[Any, Any]] = [
     (None, None),
     (True, True),
