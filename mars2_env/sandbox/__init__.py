@@ -52,7 +52,7 @@ def make_sandbox(kind: str = "auto", *, workers: int | None = None, **options: A
 
 
 def check(kind: str = "auto") -> Report:
-    """Make a sandbox and test it: which isolation is in force, and whether known-good and known-bad programs end as due.
+    """Make a sandbox and test it: which isolation is in force, and whether known programs end as they must.
 
     Raises:
         SandboxError: there is none, or it fails to start.

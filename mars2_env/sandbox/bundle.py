@@ -38,7 +38,7 @@ try:
 finally:
     os._exit(70)
 """
-"""Run by a worker's interpreter with the path of the host's socket as its argument; in a seat, `boot` returns what to run."""
+"""Run by a worker's interpreter, with the path of the host's socket as argument. In a seat `boot` returns."""
 
 
 @functools.cache

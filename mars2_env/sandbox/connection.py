@@ -30,9 +30,9 @@ class WorkerLostError(Exception):
 class Done:
     """A worker's account of one run, before anything is made of it.
 
-    `reason` is why it ended: "exit" (the process ended), "answer" (a call was answered), "cpu", "wall", "memory", "output"
-    (a limit), "protocol" (more than one answer). `status` is the wait status of an ended process. `report` is what the
-    driver, in the candidate's process, said: a kind (one byte) and data.
+    `reason` is why it ended: "exit" (the process ended), "answer" (a call was answered), "cpu", "wall", "memory" or
+    "output" (a limit), "protocol" (more than one answer). `status` is the wait status of an ended process. `report` is
+    what the driver, in the candidate's process, said: a kind (one byte) and data.
     """
 
     reason: str
@@ -66,8 +66,9 @@ class Worker:
 
     def alive(self) -> bool:
         """Whether the worker is still there, as far as can be told without asking it."""
-        readable, _, _ = select.select([self._socket], [], [], 0)
-        if not readable:
+        poller = select.poll()
+        poller.register(self._socket, select.POLLIN)
+        if not poller.poll(0):
             return True
         try:
             return self._socket.recv(1, socket.MSG_PEEK) != b""

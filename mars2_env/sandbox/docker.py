@@ -2,14 +2,17 @@
 
 A container has no network, a read-only image, a small scratch file system, four capabilities (which only the supervisor
 keeps), a seccomp profile, and limits on memory and processes. It talks to the host over one unix socket in a private
-folder that is mounted alone and removed before the first job. When that socket closes, for whatever reason, the supervisor
-exits and the engine removes the container: so nothing is left behind by a `kill -9` either, and no signal handler of the
-user's program is touched. What an engine or a machine that crashed left behind is removed at the next start.
+folder that is mounted alone and removed before the first job. When that socket closes, for whatever reason, the
+supervisor exits and the engine removes the container: so SIGTERM and `kill -9` leave nothing behind either, and no
+signal handler of the user's program is touched. What a crash of the engine or the machine left behind is removed at the
+next start.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import json
 import os
 import shutil
 import socket
@@ -18,6 +21,7 @@ import threading
 import weakref
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -62,8 +66,8 @@ def connect() -> Any:
         client.ping()
     except DockerException as error:
         raise SandboxUnavailableError(
-            f"no Docker engine answers ({_reason(error)}). In a checkout, `make test` installs or starts one on Debian and "
-            "Ubuntu; elsewhere start Docker, for instance with `sudo systemctl start docker`."
+            f"no Docker engine answers ({_reason(error)}). In a checkout `make engine` starts one, and on Debian "
+            "and Ubuntu installs it first; elsewhere start Docker, for instance with `sudo systemctl start docker`."
         ) from None
     if not client.api.base_url.startswith(("http+docker://", "http+unix://")):
         client.close()
@@ -85,6 +89,12 @@ def _reason(error: Exception) -> str:
     return text[:200]
 
 
+@functools.cache
+def seccomp_profile() -> str:
+    """Return our allow-list of system calls, as the engine takes it."""
+    return json.dumps(json.loads(files("mars2_env.sandbox").joinpath("seccomp.json").read_text("utf-8")))
+
+
 def container_options(image: str, folder: str, *, memory_bytes: int, runtime: str | None) -> dict[str, Any]:
     """Return the keyword arguments of `client.containers.create` for one worker; `folder` holds the socket."""
     from docker.types import LogConfig, Mount, Ulimit
@@ -102,7 +112,7 @@ def container_options(image: str, folder: str, *, memory_bytes: int, runtime: st
         "tmpfs": {BOX: "rw,size=64m,nr_inodes=4096,mode=711,nosuid,nodev"},
         "cap_drop": ["ALL"],
         "cap_add": ["SETUID", "SETGID", "KILL", "CHOWN"],
-        "security_opt": ["no-new-privileges"],
+        "security_opt": ["no-new-privileges", f"seccomp={seccomp_profile()}"],
         "pids_limit": _PROCESSES,
         "mem_limit": memory_bytes,
         "memswap_limit": memory_bytes,
@@ -208,6 +218,29 @@ class DockerSandbox:
         """Async twin of `stream`."""
         self._check(limits)
         return jobs.astream(self._pool, self._executor, program, inputs, interface, limits, self._isolation)
+
+    def describe(self) -> dict[str, str]:
+        """Say which isolation is in force, for people to read."""
+        engine = self._launcher.client.info()
+        calls = {name for entry in json.loads(seccomp_profile())["syscalls"] for name in entry["names"]}
+        worker = self._pool.lease().result()
+        facts = worker.facts
+        self._pool.release(worker, usable=True)
+        own_ids = "user" not in str(engine.get("SecurityOptions"))
+        return {
+            "back end": f"docker {engine.get('ServerVersion')}, runtime {self._launcher.runtime or 'runc'}",
+            "image": f"{self.image.name}, Python {facts['python']}",
+            "workers": f"{self.workers}, one container and one run at a time each",
+            "system calls": f"our allow-list of {len(calls)} (seccomp)"
+            + ("" if any("seccomp" in option for option in engine.get("SecurityOptions") or ()) else ": NOT SUPPORTED"),
+            "privileges": "none: a user id of its own for each run, no capabilities, no_new_privs"
+            + ("" if own_ids else "; ids are mapped by a user namespace"),
+            "network": "none, and no sockets but AF_UNIX",
+            "files": "read-only image; 64 MB of scratch in memory, wiped after each run",
+            "measured by": "control group" if facts["meter"] == "cgroup" else "sums over /proc (no control group seen)",
+            "cgroup": f"version {engine.get('CgroupVersion', '1')}, memory {self._memory_bytes >> 20} MiB a container",
+            "identity": self.identity,
+        }
 
     def close(self) -> None:
         """Stop every container and wait until they are gone. Idempotent; also done when the program ends."""

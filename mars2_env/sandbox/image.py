@@ -1,10 +1,10 @@
-"""The sandbox image, made from this host's own Python without a registry: interpreter, standard library, their libraries.
+"""The sandbox image, made from this host's own Python without a registry: interpreter and standard library.
 
-`tar_entries` lists what goes in, `build_image` packs it and hands it to the engine (`docker import`). Nothing else of the
-host goes in: no site-packages, no `.pth` files, no `sitecustomize`, no configuration. Worker code is not in the image
-either: it is sent to each container when it starts, so that one image serves every version of this package with the same
-Python. The image is tagged with a hash of its contents; a label with a fingerprint of the host's files (sizes and times)
-finds it again without reading them.
+`tar_entries` lists what goes in, `build_image` packs it and hands it to the engine (`docker import`). Nothing else of
+the host goes in but the shared libraries of those: no site-packages, no `.pth` files, no `sitecustomize`, no
+configuration. Worker code is not in the image either: it is sent to each container when it starts, so that one image
+serves every version of this package with the same Python. The image is tagged with a hash of its contents; a label with
+a fingerprint of the host's files (sizes and times) finds it again without reading them.
 
 Whoever has a registry, or no Linux Python to copy, builds an image from `dockerfile()` instead.
 """
@@ -41,7 +41,8 @@ LABEL: Final = "mars2_env.image"
 _FORMAT: Final = "1"
 
 _OMITTED_DIRECTORIES: Final = frozenset(
-    "__pycache__ site-packages dist-packages test tests idlelib turtledemo ensurepip lib2to3 tkinter".split()
+    {"__pycache__", "site-packages", "dist-packages", "test", "tests"}
+    | {"idlelib", "turtledemo", "ensurepip", "lib2to3", "tkinter"}
 )
 _OMITTED_FILES: Final = re.compile(
     r"sitecustomize\.py|usercustomize\.py|.*\.pth|_tkinter\..*|_test.*\.so|xx.*\.so|.*\.a"
@@ -95,7 +96,9 @@ def _libraries(binaries: Iterable[Path]) -> dict[str, Path]:
     """Return the shared libraries that `binaries` need: soname (or absolute path, for the loader) -> file."""
     ldd = shutil.which("ldd")
     if ldd is None:
-        raise SandboxUnavailableError("building the sandbox image needs `ldd`; use `mars2 sandbox dockerfile` instead.")
+        raise SandboxUnavailableError(
+            "building the sandbox image needs `ldd`; use `mars2 sandbox build --dockerfile` instead."
+        )
     listing = subprocess.run([ldd, *map(str, binaries)], capture_output=True, text=True, check=False).stdout
     found: dict[str, Path] = {}
     for line in listing.splitlines():
@@ -261,8 +264,8 @@ def build_image(client: Any, *, numpy: bool = False, force: bool = False) -> Ima
         return found
     if not sys.platform.startswith("linux"):
         raise SandboxUnavailableError(
-            "only a Linux Python can be packed into a sandbox image; build one from `mars2 sandbox dockerfile` and pass "
-            'its name: make_sandbox("docker", image="NAME").'
+            "only a Linux Python can be packed into a sandbox image; build one from `mars2 sandbox build --dockerfile` "
+            'and pass its name: make_sandbox("docker", image="NAME").'
         )
     with _one_builder():
         found = None if force else _find(client, key)

@@ -7,7 +7,7 @@ import os
 import re
 import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 from math import ceil
 from typing import Any, Final, Literal, TypeAlias
@@ -113,9 +113,7 @@ def _with_report(run: Run, done: Done, interface: Interface, limits: Limits) -> 
         try:
             error_type, message, traceback = decode(data, 2**17, 8, 16)
             if all(type(text) is str for text in (error_type, message, traceback)):
-                return replace(
-                    run, error_type=mask(error_type), error_message=mask(message), traceback=mask(traceback)
-                )
+                return replace(run, error_type=mask(error_type), error_message=mask(message), traceback=mask(traceback))
         except (ValuesError, ValueError, TypeError):
             pass  # the candidate wrote it: then it is left without details
     code = run.exit_code
@@ -208,7 +206,7 @@ def stream(
             lease.failures = 0
             while True:
                 if lease.worker is None:
-                    lease.worker = pool.lease().result()
+                    lease.worker = _wait_for_worker(pool)
                 usable = False
                 try:
                     run = job.step(lease.worker, index)
@@ -243,7 +241,7 @@ async def astream(
             lease.failures = 0
             while True:
                 if lease.worker is None:
-                    lease.worker = await _leased(pool)
+                    lease.worker = await _await_worker(pool)
                 usable = False
                 step = executor.submit(job.step, lease.worker, index)
                 try:
@@ -270,13 +268,30 @@ async def astream(
         lease.give_back(usable=usable)
 
 
-async def _leased(pool: Pool) -> Worker:
+def _wait_for_worker(pool: Pool) -> Worker:
+    future = pool.lease()
+    try:
+        return future.result()
+    except KeyboardInterrupt:
+        _decline(pool, future)
+        raise
+
+
+async def _await_worker(pool: Pool) -> Worker:
     future = pool.lease()
     try:
         return await asyncio.wrap_future(future)
     except asyncio.CancelledError:
-        if not future.cancel():
-            future.add_done_callback(
-                lambda done: None if done.exception() else pool.release(done.result(), usable=True)
-            )
+        _decline(pool, future)
         raise
+
+
+def _decline(pool: Pool, future: Future[Worker]) -> None:
+    """Give up waiting for a worker; one that was granted in the meantime goes back."""
+
+    def give_back(done: Future[Worker]) -> None:
+        if not done.cancelled() and done.exception() is None:
+            pool.release(done.result(), usable=True)
+
+    if not future.cancel():
+        future.add_done_callback(give_back)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def _start_time(pid: int) -> str:
-    """The kernel's start time of a process, or "" if there is none (pids are used again; start times tell them apart)."""
+    """The start time of a process, or "" if there is none: pids are used again, start times tell them apart."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):

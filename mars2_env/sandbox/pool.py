@@ -35,7 +35,8 @@ class Pool:
         self._spare = 0
         self._threads: set[threading.Thread] = set()
         self._closed = False
-        self.restarts = -size
+        self.replacements = -size
+        """How many workers were started beyond the first of each."""
         with self._lock:
             self._refill()
 
@@ -121,7 +122,7 @@ class Pool:
 
     def _start(self) -> None:
         self._starting += 1
-        self.restarts += 1
+        self.replacements += 1
         self._in_background(self._start_one)
 
     def _start_one(self) -> None:
@@ -133,9 +134,15 @@ class Pool:
         with self._lock:
             self._starting -= 1
             closed = self._closed
+            dead = []
             if not closed:
                 self._idle.append(worker)
-            dead = self._serve()
+                worn = next((one for one in self._idle if one.runs >= self._recycle_after), None)
+                if self._spare and worn is not None:
+                    self._spare -= 1
+                    self._idle.remove(worn)
+                    dead = [worn]
+            dead += self._serve()
         for one in (*dead, *([worker] if closed else [])):
             one.stop()
 

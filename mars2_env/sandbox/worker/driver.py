@@ -1,8 +1,8 @@
-"""Runs one candidate program inside its own, already confined, process: the last of our code before it and the first after.
+"""Runs one candidate program inside its own, already confined, process: our last code before it and our first after it.
 
 Nothing here is trusted: the candidate shares the process and can change all of it. So what this module reports decides
-nothing but what is quoted as feedback. A result is compared on the host, and whether a process ended well is judged from
-its exit status, by the supervisor.
+nothing but what is quoted as feedback. A result is compared on the host, and whether a process ended well is judged
+from its exit status, by the supervisor.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import ModuleType, TracebackType
 from typing import Any, Final, NoReturn
 
 from mars2_env.sandbox.worker.values import TooLargeError, ValuesError, decode, encode
 
 FILENAME: Final = "program.py"
+BEGUN: Final = b"B"
+"""Written once by a seat, before the program: a process that ends without it is a fault of ours, never a verdict."""
+
 RESULT: Final = b"V"
 ERROR: Final = b"E"
 FATAL_ERROR: Final = b"F"
@@ -52,7 +56,7 @@ def _send(fd: int, kind: bytes, data: bytes) -> None:
     _write_all(fd, _join((_len(data).to_bytes(4, "big"), kind, data)))
 
 
-def _describe(error: BaseException, source: bytes) -> bytes:
+def _describe(error: Any, source: bytes) -> bytes:
     """Return type, message and traceback of an exception, in the candidate's own frames, as encoded values."""
     frames: list[tuple[int, str]] = []
     trace = _traceback_of(error)
@@ -87,13 +91,11 @@ def _describe(error: BaseException, source: bytes) -> bytes:
 
 def _report(fd: int, error: BaseException, source: bytes, kind: bytes = ERROR) -> None:
     """Report an exception; the report is best effort, and whatever goes wrong in making it is not reported."""
-    try:
+    with suppress(_BaseException):
         if _isinstance(error, _MemoryError) and kind != COMPILE_ERROR:
             _send(fd, MEMORY_ERROR, b'["MemoryError","","MemoryError"]')
         else:
             _send(fd, kind, _describe(error, source))
-    except _BaseException:
-        pass
 
 
 def _load(source: bytes, fd: int) -> Any:
@@ -120,11 +122,9 @@ def _module(name: str) -> ModuleType:
 
 def _end(module: ModuleType, status: int) -> NoReturn:
     """End the process as the interpreter would, without the long way through the destruction of every module."""
-    try:
+    with suppress(_BaseException):
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
-    except _BaseException:
-        pass
     for last in (False, True):
         for stream in (sys.stdout, sys.__stdout__, sys.stderr):
             try:
@@ -141,15 +141,13 @@ def _end(module: ModuleType, status: int) -> NoReturn:
     _exit(status)
 
 
-def _exit_status(code: object) -> int:
+def _exit_status(code: Any) -> int:
     if code is None:
         return 0
     if _isinstance(code, _int):
-        return code & 0xFF
-    try:
+        return int(code & 0xFF)
+    with suppress(_BaseException):
         sys.stderr.write(f"{code}\n")
-    except _BaseException:
-        pass
     return 1
 
 

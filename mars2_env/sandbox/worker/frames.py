@@ -1,6 +1,6 @@
 """Messages between the host and a worker: a kind and a few blobs of bytes, with their lengths in front.
 
-    length of the rest (4 bytes, big-endian) | kind (1 byte) | number of blobs (1 byte) | their sizes (4 bytes each) | blobs
+    length of the rest (4 bytes, big-endian) | kind (1) | number of blobs (1) | their sizes (4 each) | blobs
 
 Host to worker:
     O open    [settings as JSON, program]    a job: one program, to be run on the inputs that follow

@@ -1,8 +1,8 @@
-"""The supervisor: process 1 of a worker. It takes jobs from the host, has the zygote fork a process for each run, watches its
-CPU time, wall time, memory and output, kills all that is left of it, and wipes its scratch folder.
+"""The supervisor: process 1 of a worker.
 
-It never runs, compiles or decodes anything that a candidate wrote. When it cannot clean up, it exits, and the container with
-it; when the host goes away, likewise.
+It takes jobs from the host, has the zygote fork a process for each run, watches its CPU time, wall time, memory and
+output, kills all that is left of it, and wipes its scratch folder. It never runs, compiles or decodes anything that a
+candidate wrote. When it cannot clean up it exits, and the container with it; when the host goes away, likewise.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from mars2_env.sandbox.worker import zygote
-from mars2_env.sandbox.worker.driver import GOES_ON
+from mars2_env.sandbox.worker.driver import BEGUN, GOES_ON
 from mars2_env.sandbox.worker.frames import CLEAN, CLOSE, DONE, FAULT, INPUT, OPEN, READY, Reader, pack
 
 _STDERR_HEAD: Final = 16 * 2**10
@@ -129,6 +129,7 @@ class Seat:
         self.pid, self.box, self.uid = pid, box, uid
         self.job, self.report, self.stdin, self.stdout, self.stderr = ends
         self.open = set(ends)
+        self.begun = False
         self.ended: tuple[int, float, int] | None = None
         for fd in ends:
             os.set_blocking(fd, False)
@@ -167,6 +168,7 @@ class Supervisor:
     def start(self) -> Callable[[], NoReturn] | None:
         """Fork the zygote and tell the host that this worker is ready; in a seat, return what runs its job."""
         zygote.set_no_new_privileges()
+        os.chmod(self.settings["box"], 0o711)  # the engine may have given it the mode of the image's folder
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = os.fork()
         if pid == 0:
@@ -323,15 +325,14 @@ class Supervisor:
 
     def strays(self) -> list[int]:
         """List the processes that belong to no one: what a run has left behind."""
-        return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) not in self.known]
+        strays = [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) not in self.known]
+        return [pid for pid in strays if not is_root(pid)]  # an administrator may be looking around in here
 
     def kill_strays(self, uid: int, deadline: float) -> None:
         """Kill every process of `uid`, until there is none."""
         pause = 0.0
         while True:
-            with contextlib.suppress(ChildProcessError):
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass
+            reap_orphans()
             strays = self.strays()
             if not strays:
                 return
@@ -452,8 +453,11 @@ class Watch:
                 self.reason = self.reason or "output"
         elif fd == self.seat.stderr:
             self.errors.add(piece)
-        elif len(self.report) <= self.report_cap:
-            self.report += piece
+        else:
+            if not self.seat.begun:
+                self.seat.begun, piece = True, piece[len(BEGUN) :]
+            if len(self.report) <= self.report_cap:
+                self.report += piece
         return True
 
     def step(self, timeout_ms: int) -> None:
@@ -475,6 +479,7 @@ class Watch:
 
     def sample(self, now: float) -> None:
         """Compare what the run has used with its limits."""
+        reap_orphans()
         meter = self.supervisor.meter
         self.memory = max(self.memory, meter.memory_bytes() - self.supervisor.base)
         self.sample_at = now + _SAMPLE_SECONDS
@@ -508,6 +513,8 @@ class Watch:
             pieces = 0
             while fd in self.seat.open and pieces < 64 and self.read(fd):
                 pieces += 1
+        if self.reason == "" and not self.seat.begun:
+            self.supervisor.give_up("a process ended before it began its program")
         if self.calls and self.reason == "" and self.result_arrived():
             return self.answered()
         return self.reason or "exit"
@@ -519,7 +526,7 @@ class Watch:
             # More than one answer, or one above every cap: the process is not to be trusted with another input.
             self.end_process()
             return "output" if size > self.report_cap - 5 else "protocol"
-        if self.report[4:5] not in GOES_ON:
+        if bytes(self.report[4:5]) not in GOES_ON:
             self.end_process()
         return "answer"
 
@@ -538,6 +545,22 @@ class Watch:
         if not self.result_arrived() or len(self.report) > self.report_cap + 5:
             return b""
         return bytes(self.report[4 : 5 + int.from_bytes(self.report[:4], "big")])
+
+
+def reap_orphans() -> None:
+    """Reap what has become our child by the death of its parent: dead processes count against a run's own limit."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def is_root(pid: int) -> bool:
+    """Whether a process is the superuser's, or gone."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            return b"\nUid:\t0\t0\t" in file.read()
+    except OSError:
+        return True
 
 
 def empty_folder(path: str) -> None:

@@ -1,8 +1,8 @@
 """The zygote: a lean Python with the usual modules imported that forks a confined process for each run.
 
 It is forked from the supervisor before any payload arrives and never sees one, so that no child inherits another job's
-bytes. A child (a *seat*) is forked ahead of its run, gives up every privilege, and waits for its job on a pipe that only
-the supervisor holds the other end of.
+bytes. A child (a *seat*) is forked ahead of its run, gives up every privilege, and waits for its job on a pipe whose
+other end only the supervisor holds.
 
 Zygote to supervisor, as struct `REPLY`: kind (S a seat was forked, X a process ended), pid, wait status, CPU seconds
 (it and the children it waited for), peak memory in bytes.
@@ -34,12 +34,16 @@ REPLY: Final = struct.Struct("!cIidQ")
 SEATED: Final = b"S"
 ENDED: Final = b"X"
 
+# fmt: off
 USUAL_MODULES: Final = (
-    "abc array ast base64 bisect cmath collections collections.abc contextlib copy csv dataclasses datetime decimal enum "
-    "fractions functools gc hashlib heapq inspect io itertools json linecache math numbers operator os pprint queue random "
-    "re select shutil signal socket statistics string struct subprocess sys tempfile textwrap threading time timeit traceback "
-    "types typing unicodedata unittest uuid warnings weakref zlib"
-).split()
+    "abc", "array", "ast", "base64", "bisect", "cmath", "collections", "collections.abc", "contextlib", "copy",
+    "csv", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "gc", "hashlib", "heapq",
+    "inspect", "io", "itertools", "json", "linecache", "math", "numbers", "operator", "os", "pprint", "queue",
+    "random", "re", "select", "shutil", "signal", "socket", "statistics", "string", "struct", "subprocess",
+    "sys", "tempfile", "textwrap", "threading", "time", "timeit", "traceback", "types", "typing", "unicodedata",
+    "unittest", "uuid", "warnings", "weakref", "zlib",
+)
+# fmt: on
 
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _CAP_SETUID_SETGID: Final = (1 << 7) | (1 << 6)
@@ -86,7 +90,7 @@ def _standard_streams() -> None:
     os.close(write)
     for fd, name, errors in ((0, "stdin", "strict"), (1, "stdout", "strict"), (2, "stderr", "backslashreplace")):
         raw = FileIO(fd, "r" if fd == 0 else "w", closefd=False)
-        raw.name = f"<{name}>"  # type: ignore[misc]
+        raw.name = f"<{name}>"
         buffer: Any = BufferedReader(raw) if fd == 0 else BufferedWriter(raw)
         stream = TextIOWrapper(buffer, encoding="utf-8", errors=errors, line_buffering=fd == 2)
         stream.mode = "r" if fd == 0 else "w"  # type: ignore[misc]
@@ -208,6 +212,7 @@ def _sit(seat: dict[str, Any], fds: list[int], base_memory: int) -> Callable[[],
         (resource.RLIMIT_CPU, used.ru_utime + used.ru_stime + settings["rlimit_cpu"]),
     ):
         resource.setrlimit(kind, (int(value), int(value)))
+    os.write(report, driver.BEGUN)
     if settings["calls"]:
         null = os.open("/dev/null", os.O_RDWR)
         os.dup2(null, 0)
