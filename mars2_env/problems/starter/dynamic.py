@@ -70,7 +70,8 @@ text `wanted` with these steps:
 - add a letter anywhere: costs $add;
 - drop a letter: costs $drop;
 - change a letter into another one: costs $change;
-- swap two neighbouring letters: costs $swap. Letters that were swapped are not touched by any other step.
+- swap two letters that are neighbours in `typed` and, the other way round, neighbours in `wanted`: costs $swap. They
+  are not touched by any other step, and nothing is added or dropped between them.
 
 Both texts have 0 to 20 lower-case letters.
 """,
@@ -139,8 +140,8 @@ ODD_COINS = Template(
     band="hard",
     choices={"coins": _COIN_SETS, "none": ("impossible", "no")},
     statement="""
-An island has coins of three values: $coins. For each amount, print the smallest number of coins that pay exactly this
-amount, and in how many ways it can be paid. Two ways are the same if they use the same number of coins of each value.
+An island has coins of three values: $coins. For each amount, print the smallest number of coins that pay
+exactly this amount, and in how many ways it can be paid. Two ways are the same if they use the same number of coins of each value.
 
 Input: the first line holds n (1 to 8), the second line n amounts (whole numbers from 1 to 200).
 

@@ -72,7 +72,7 @@ Find the cheapest route from town 1 to town n. Roads can be used in both directi
 town that the route passes through, other than town 1 and town n, a toll of $toll is paid.
 
 Input: the first line holds n (2 to 12) and the number m of roads (1 to 40). Each of the next m lines holds the two
-towns that a road joins and its length (1 to 100). There is at most one road between two towns.
+towns that a road joins and its length (1 to 150). There is at most one road between two towns.
 
 Output: if there is a route, two lines: the lowest cost, and the towns of the cheapest route from 1 to n, separated by
 spaces. If several routes are cheapest, print the one that comes first when routes are compared town by town, as lists
@@ -176,8 +176,8 @@ Input: the first line holds n (1 to 20). Each of the next n lines holds the name
 tasks it needs (0 to 6 of the other tasks), separated by spaces.
 
 Output: one line for each day until no task is ready: the number of the day, counted from 1, and the names of the tasks
-done on that day in the order above. If there are tasks that can never be done, one more line
-follows: the word `$stuck` and their names from A to Z.
+done on that day in the order above. If there are tasks that can never be done, one more line follows: the
+word `$stuck` and their names from A to Z.
 """,
     reference="""
 n = int(input())

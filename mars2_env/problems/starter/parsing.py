@@ -63,7 +63,7 @@ Check the brackets of texts. The brackets are the pairs $pairs (the first charac
 all other characters do not matter. A closing bracket must close the last bracket that is still open, and it must be of
 the same pair. Never more than $deep brackets may be open at the same time.
 
-Input: the first line holds n (1 to 10). Each of the next n lines is a text of 1 to 60 characters without spaces.
+Input: the first line holds n (1 to 10). Each of the next n lines is a text of 1 to 120 characters without spaces.
 
 Output: for each text one line. If it is correct: `ok` and the largest number of brackets that are open at the same
 time. Otherwise: `bad` and the place (counted from 1) of the first character that breaks a rule; if the only fault is
@@ -268,7 +268,8 @@ ISLAND_SUMS = Template(
     statement="""
 On an island sums are written with the operators `+`, `-`, `*` and `#`, where a # b means $p times a, minus b; the
 others have their usual meaning. But the operators bind in an order of their own, from the tightest to the loosest:
-$order. Operators of the same kind are worked out from left to right. Parentheses are worked out first.
+$order.
+Operators of the same kind are worked out from left to right. Parentheses are worked out first.
 
 Input: the first line holds n (1 to 8). Each of the next n lines holds a sum without spaces, of 1 to 60 characters. All
 numbers in it are whole and from 0 to 99, without a sign.

@@ -35,7 +35,7 @@ Write a function `running_totals(values)` that keeps a total and returns the lis
 The total starts at $start. Each value is added to it. If the total is then greater than $limit, it falls back to
 $start before it is noted; the value that broke the limit is lost.
 
-`values` has 1 to 25 whole numbers from 0 to 40.
+`values` has 1 to 25 whole numbers from 0 to 60.
 """,
     reference="""
 def running_totals(values):

@@ -158,7 +158,7 @@ the balance below -$credit.
 
 Return a tuple of three numbers: the final balance, how many moves were refused, how many fees were charged.
 
-`moves` has 0 to 30 moves with amounts from 1 to 200.
+`moves` has 0 to 30 moves with amounts from 1 to 500.
 """,
     reference="""
 def account(moves):
@@ -222,9 +222,9 @@ COUNTING_OUT = Template(
     valid=lambda c: c["k"] != c["j"],
     statement="""
 Children stand in a circle and count out. The count starts with the first child and goes round in the order of the
-input; the child that is counted $k-th leaves. The next count starts with the child after the one that left. It goes to
-$k again, except when the child that has just left has a name with an even number of letters: then this one count goes
-to $j. This goes on until all children have left.
+input; the child that is counted as number $k leaves. The next count starts with the child after the one that left. It
+goes to $k again, except when the child that has just left has a name with an even number of letters: then this one
+count goes to $j. This goes on until all children have left.
 
 Input: the first line holds n (1 to 20), the second line n different names of letters, separated by spaces.
 

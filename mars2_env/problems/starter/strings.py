@@ -205,7 +205,8 @@ PICK_WORD = Template(
     statement="""
 Write a function `pick_word(words)`.
 
-Leave out every word that contains the letter `$letter`. From the words that are left, return the $better.
+Leave out every word that contains the letter `$letter`. From the words that are left, return the
+$better.
 If no word is left, return `"$default"`.
 
 `words` has 1 to 10 words of 1 to 14 lower-case letters.

@@ -42,6 +42,13 @@ class Term:
     slip: str = ""
 
 
+def _spoken(value: Any) -> str:
+    if isinstance(value, tuple):
+        *others, last = map(str, value)
+        return f"{', '.join(others)} and {last}"
+    return value.words if isinstance(value, Term) else str(value)
+
+
 def always(constants: Constants) -> bool:
     """Accept any combination of constants."""
     return True
@@ -88,8 +95,7 @@ class Template:
 
     def words(self, text: str, constants: Constants) -> str:
         """Fill the holes of `text` for a reader."""
-        shown = {name: value.words if isinstance(value, Term) else value for name, value in constants.items()}
-        return Holes(text).substitute(shown)
+        return Holes(text).substitute({name: _spoken(value) for name, value in constants.items()})
 
     def program(self, text: str, constants: Constants) -> str:
         """Fill the holes of `text` for Python."""
