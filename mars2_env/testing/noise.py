@@ -21,8 +21,10 @@ from mars2_env.programs import fenced
 from mars2_env.testing.mutation import FAMILIES, Reference, Site, families
 from mars2_env.types import Problem, Reply, Turn
 
-DEFAULT_SKILL: Final = 0.7
-"""Of every family, where a profile says nothing else; calibrated so that about a fifth of fresh programs are right."""
+DEFAULT_SKILL: Final = 0.68
+"""Of every family, where a profile says nothing else. Calibrated: about a sixth of fresh programs are right on the
+starter set and a quarter on HumanEval, slips that change nothing among them.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,8 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
         "default": Profile(),
         "strong": Profile(_all(0.88), repair=0.8),
         "weak": Profile(_all(0.5), repair=0.4),
-        "arithmetic": Profile(_all(0.7, arithmetic=0.97, constant=0.95, initial=0.95, boundary=0.35, comparison=0.35)),
-        "boundary": Profile(_all(0.7, arithmetic=0.35, constant=0.35, initial=0.35, boundary=0.97, comparison=0.95)),
+        "arithmetic": Profile(_all(0.78, arithmetic=0.97, constant=0.95, initial=0.95, boundary=0.35, comparison=0.35)),
+        "boundary": Profile(_all(0.78, arithmetic=0.35, constant=0.35, initial=0.35, boundary=0.97, comparison=0.95)),
         "perfect": Profile(_all(1.0), repair=1.0),
         "hopeless": Profile(_all(0.0), repair=0.0, unaided=0.0),
     }
