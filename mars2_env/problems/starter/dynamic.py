@@ -13,17 +13,19 @@ from mars2_env.problems.starter.template import Arguments, Constants, Template
 
 
 def _typing_cost(c: Constants, typed: str, wanted: str) -> int:
-    # From the ends backward: the lowest cost of turning typed[i:] into wanted[j:].
+    # From the ends backward: cost[i][j] is the lowest cost of turning typed[i:] into wanted[j:].
+    add, drop, change, swap = c["add"], c["drop"], c["change"], c["swap"]
     n, m = len(typed), len(wanted)
-    cost = {(n, j): c["add"] * (m - j) for j in range(m + 1)} | {(i, m): c["drop"] * (n - i) for i in range(n + 1)}
+    cost = [[add * (m - j) + drop * (n - i) for j in range(m + 1)] for i in range(n + 1)]
     for i in reversed(range(n)):
+        row, below = cost[i], cost[i + 1]
         for j in reversed(range(m)):
-            steps = [c["add"] + cost[i, j + 1], c["drop"] + cost[i + 1, j]]
-            steps.append(c["change"] * (typed[i] != wanted[j]) + cost[i + 1, j + 1])
-            if i + 1 < n and j + 1 < m and typed[i : i + 2] == wanted[j + 1] + wanted[j]:
-                steps.append(c["swap"] + cost[i + 2, j + 2])
-            cost[i, j] = min(steps)
-    return int(cost[0, 0])
+            same = typed[i] == wanted[j]
+            best = below[j + 1] if same else min(below[j + 1] + change, below[j] + drop, row[j + 1] + add)
+            if not same and typed[i : i + 2] == wanted[j : j + 2][::-1] and i + 1 < n:
+                best = min(best, cost[i + 2][j + 2] + swap)
+            row[j] = best
+    return int(cost[0][0])
 
 
 def _edited(rng: Random, text: str, edits: str) -> str:
@@ -107,8 +109,8 @@ def typing_cost(typed, wanted):
     ),
     solve=_typing_cost,
     draws=(
-        # One letter to add in the middle; nothing else pays.
-        lambda rng, c: ((base := word(rng, 4, 7, "abcdefgh"))[:-2] + base[-1], base),
+        # Letters to add at one place; nothing else pays.
+        lambda rng, c: ((base := word(rng, 7, 12, "abcdefgh"))[:2] + base[rng.randint(3, 6) :], base),
         _two_swaps,
         lambda rng, c: _pair(rng, rng.choice(("aac", "acca", "aca")), 6, 9),
         lambda rng, c: _pair(rng, "".join(rng.choices("adcs", k=rng.randint(3, 7)))),
@@ -121,14 +123,20 @@ def typing_cost(typed, wanted):
 
 
 def _odd_coins(c: Constants, amounts: list[int]) -> str:
-    a, b, d = c["coins"]
+    return lines(*(_coin_answer(c["coins"], amount) or c["none"] for amount in amounts))
 
-    def answer(amount: int) -> str:
-        ways = [(x, y, z) for x in range(amount // a + 1) for y in range((amount - a * x) // b + 1)
-                for z in [(amount - a * x - b * y) // d] if a * x + b * y + d * z == amount]  # fmt: skip
-        return f"{min(map(sum, ways))} {len(ways)}" if ways else str(c["none"])
 
-    return lines(*map(answer, amounts))
+@cache
+def _coin_answer(coins: tuple[int, int, int], amount: int) -> str:
+    """Try all numbers of coins of the two larger values."""
+    a, b, d = coins
+    found = [
+        (amount - rest) // a + y + z
+        for z in range(amount // d + 1)
+        for y in range((amount - d * z) // b + 1)
+        if (amount - (rest := b * y + d * z)) % a == 0
+    ]
+    return f"{min(found)} {len(found)}" if found else ""
 
 
 _COIN_SETS = tuple(
@@ -141,7 +149,8 @@ ODD_COINS = Template(
     choices={"coins": _COIN_SETS, "none": ("impossible", "no")},
     statement="""
 An island has coins of three values: $coins. For each amount, print the smallest number of coins that pay
-exactly this amount, and in how many ways it can be paid. Two ways are the same if they use the same number of coins of each value.
+exactly this amount, and in how many ways it can be paid. Two ways are the same if they use the same number
+of coins of each value.
 
 Input: the first line holds n (1 to 8), the second line n amounts (whole numbers from 1 to 200).
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import pairwise, permutations
 from random import Random
 
 from mars2_env.problems.starter.material import NAMES, lines, spaced
@@ -121,7 +121,7 @@ else:
 
 def _work_plan(c: Constants, needs: list[list[str]]) -> str:
     left = {name: set(before) for name, *before in needs}
-    rows = []
+    rows: list[str] = []
     while True:
         ready = [name for name, before in left.items() if not before & left.keys()]
         ready.sort(reverse=c["order"].words == "Z to A")
@@ -142,7 +142,7 @@ def _tasks(rng: Random, number: int, likely: float) -> list[list[str]]:
 
 def _one_by_one(rng: Random, c: Constants) -> Arguments:
     names = rng.sample(NAMES, rng.randint(3, 5))
-    return ([[names[0]], *([name, before] for before, name in zip(names, names[1:], strict=False))],)
+    return ([[names[0]], *([name, before] for before, name in pairwise(names))],)
 
 
 def _all_ready(rng: Random, c: Constants) -> Arguments:

@@ -108,7 +108,7 @@ def _free_slots(c: Constants, booked: list[tuple[int, int]]) -> str:
         else:
             slots.append([minute, minute + 1])
     kept = [slot for slot in slots if slot[1] - slot[0] >= c["least"]]
-    return lines(*(f"{_clock(start)} {_clock(end)}" for start, end in kept) or [c["none"]])
+    return lines(*(f"{_clock(start)} {_clock(end)}" for start, end in kept))
 
 
 def _clock(minutes: int) -> str:

@@ -342,8 +342,8 @@ def bucket_counts(values):
     solve=_bucket_counts,
     draws=(
         _off_the_limits,
-        lambda rng, c: (numbers(rng, rng.randint(6, 12), 0, 100) + [c["low"]],),
-        lambda rng, c: (numbers(rng, rng.randint(6, 14), 0, 100) + [c["high"]],),
+        lambda rng, c: ([*numbers(rng, rng.randint(6, 12), 0, 100), c["low"]],),
+        lambda rng, c: ([*numbers(rng, rng.randint(6, 14), 0, 100), c["high"]],),
         lambda rng, c: (shuffled(rng, numbers(rng, rng.randint(5, 9), 0, 100) * 2 + [c["low"], c["high"]]),),
     ),
 )

@@ -37,15 +37,15 @@ def _balanced(rng: Random, c: Constants, depth: int, beside: float = 0.4) -> str
     """Return a correct text of exactly this depth; `beside` is the chance of further brackets at each level."""
     if depth == 0:
         return word(rng, 1, 3, "abcdef")
-    left, right = rng.choice(c["pairs"].split())
+    pair = rng.choice(str(c["pairs"]).split())
     inside = _balanced(rng, c, depth - 1, beside)
     if rng.random() < beside:
         inside += _balanced(rng, c, rng.randrange(depth))
-    return word(rng, 0, 2, "abcdef") + left + inside + right
+    return word(rng, 0, 2, "abcdef") + pair[0] + inside + pair[1]
 
 
 def _spoilt(rng: Random, c: Constants, text: str, how: str) -> str:
-    pairs = c["pairs"].split()
+    pairs: list[str] = c["pairs"].split()
     if how == "cut":
         return text[: max(text.rfind(pair[1]) for pair in pairs)]
     places = [i for i, ch in enumerate(text) if any(ch == pair[1] for pair in pairs)]
@@ -368,14 +368,13 @@ def _nested_text(rng: Random, c: Constants, depth: int, low: int, high: int, ite
         parts.insert(rng.randint(0, len(parts)), _nested_text(rng, c, depth - 1, low, high, items))
         if rng.random() < 0.5:
             parts.append(_nested_text(rng, c, rng.randint(1, depth - 1), low, high, rng.randint(0, 2)))
-    return c["brackets"][0] + c["sep"].join(parts) + c["brackets"][1]
+    return f"{c['brackets'][0]}{c['sep'].join(parts)}{c['brackets'][1]}"
 
 
 DEEP_SUM = Template(
     name="deep-sum",
     band="hard",
-    choices={"brackets": ("[]", "()", "{}", "<>"), "sep": tuple(",;|/ "), "k": range(1, 8)},
-    valid=lambda c: c["sep"] != " ",
+    choices={"brackets": ("[]", "()", "{}", "<>"), "sep": tuple(",;|/"), "k": range(1, 8)},
     signature="deep_sum(text: str) -> tuple[int, int]",
     summary="Return the weighted sum and the depth of a nested list in '$brackets' with '$sep' between items.",
     statement="""

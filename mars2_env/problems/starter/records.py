@@ -12,8 +12,8 @@ from mars2_env.problems.starter.template import Arguments, Constants, Template
 
 
 def _order_total(c: Constants, items: list[tuple[int, int]]) -> int:
-    total = sum(price * (pieces - (pieces >= c["q"])) for price, pieces in items)
-    return total - c["off"] * (total >= c["bound"])
+    total: int = sum(price * (pieces - (pieces >= c["q"])) for price, pieces in items)
+    return total - c["off"] if total >= c["bound"] else total
 
 
 def _order(rng: Random, lines_: int, low: int, high: int, top: int) -> list[tuple[int, int]]:
@@ -202,7 +202,7 @@ def _sales_table(c: Constants, sales: list[tuple[str, str, int]]) -> str:
     for shop, kind, amount in sales:
         totals[shop] += -amount if kind == c["back"] else amount
     kept = [(-total, shop) for shop, total in totals.items() if total >= c["least"]]
-    return lines(*(f"{shop} {-total}" for total, shop in sorted(kept)) or [c["none"]])
+    return lines(*(f"{shop} {-total}" for total, shop in sorted(kept)))
 
 
 def _sales(rng: Random, c: Constants, shops: list[str], number: int, low: int, high: int, back: int) -> Arguments:

@@ -343,7 +343,7 @@ def _skipped_letters(rng: Random, c: Constants) -> Arguments:
     for base in bases:
         for number in range(c["least"] + rng.randint(-1, 2)):
             out.extend(_scrambled(rng, base + c["skip"] * number, 1))
-    return (shuffled(rng, out + [bases[0]]),)
+    return (shuffled(rng, [*out, bases[0]]),)
 
 
 LETTER_GROUPS = Template(
@@ -438,7 +438,7 @@ for value in map(int, input().split()):
     layout=lambda values: lines(len(values), " ".join(map(str, values))),
     draws=(
         lambda rng, c: (rng.choices(range(1, 999), k=3),),
-        lambda rng, c: (rng.choices(range(-99, 99), k=4) + [0],),
+        lambda rng, c: ([*rng.choices(range(-99, 99), k=4), 0],),
         lambda rng, c: ([rng.randint(-300, -1), rng.randint(1, 5000), rng.randint(1, 9)],),
         lambda rng, c: ([rng.randint(10**16, 10**18), -rng.randint(10**16, 10**18), rng.randint(0, 99)],),
     ),

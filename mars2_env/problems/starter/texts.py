@@ -111,7 +111,7 @@ print(missing)
     layout=lambda results: lines(len(results), *(f"{name} {points}" for name, points in results)),
     draws=(
         lambda rng, c: (
-            [*zip(sorted(rng.sample(NAMES, 3)), numbers(rng, 2, c["bound"] + 1, 100) + [c["bound"] - 1], strict=True)],
+            [*zip(sorted(rng.sample(NAMES, 3)), [*numbers(rng, 2, c["bound"] + 1, 100), c["bound"] - 1], strict=True)],
         ),
         lambda rng, c: (
             [*zip(sorted(rng.sample(NAMES, 3), reverse=True), numbers(rng, 3, c["bound"], 99), strict=True)],
@@ -139,7 +139,7 @@ def _steady(rng: Random, c: Constants) -> Arguments:
     return ([" ".join(shuffled(rng, text))],)
 
 
-def _prose(rng: Random, c: Constants, marks: str, capitals: bool) -> Arguments:
+def _prose(rng: Random, c: Constants, marks: list[str], capitals: bool) -> Arguments:
     chosen = words(rng, 4, c["least"] - 1, c["least"] + 3) + words(rng, 2, 1, c["least"])
     rows = []
     for _ in range(rng.randint(1, 3)):
@@ -199,8 +199,10 @@ for word, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[
     draws=(
         _steady,
         lambda rng, c: (
-            [" ".join(w for w in words(rng, c["top"], c["least"] + 1, 8) for _ in range(2))]
-            + [" ".join(words(rng, 3, 1, c["least"] - 1))],
+            [
+                " ".join(w for w in words(rng, c["top"], c["least"] + 1, 8) for _ in range(2)),
+                " ".join(words(rng, 3, 1, c["least"] - 1)),
+            ],
         ),
         lambda rng, c: _prose(rng, c, ["", ",", "."], True),
         lambda rng, c: _prose(rng, c, [";", "-", "'s", "!", "2"], False),

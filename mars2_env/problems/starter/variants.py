@@ -22,7 +22,8 @@ Split: TypeAlias = Literal["train", "test"]
 PUBLIC: Final = 3
 UNSHOWN: Final = 12
 """Tests in each of the scoring and the hidden group."""
-TRIES: Final = 30
+TRIES: Final = 10
+"""Draws of one kind of input before the next kind gets its turn."""
 SAME_OUTPUT: Final = 3
 """How often one expected output may occur within a group, so that a constant answer earns little."""
 
@@ -80,6 +81,8 @@ def quote(template: Template, public: list[TestCase]) -> str:
 
 def literal(value: Any) -> str:
     """Return plain data as a Python literal, the same in every process: sets are written in sorted order."""
+    if isinstance(value, int | str):
+        return repr(value)
     if isinstance(value, set | frozenset):
         inside = ", ".join(sorted(map(literal, value), key=lambda text: (len(text), text)))
         text = f"{{{inside}}}" if inside else "set()"
