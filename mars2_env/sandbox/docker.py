@@ -180,6 +180,11 @@ class DockerSandbox:
         return self._pool.size
 
     @property
+    def containers(self) -> tuple[str, ...]:
+        """The ids of the containers that are up."""
+        return self._pool.names()
+
+    @property
     def image(self) -> Image:
         """The image in use; the first to ask may wait for it to be built."""
         return self._launcher.image()

@@ -45,6 +45,11 @@ class Pool:
         """How many workers the pool keeps."""
         return self._size
 
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the workers there are."""
+        with self._lock:
+            return tuple(worker.name for worker in (*self._idle, *self._leased))
+
     def lease(self) -> Future[Worker]:
         """Ask for a worker; the future resolves to one that is alive, in the order of asking.
 
