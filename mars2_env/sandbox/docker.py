@@ -47,6 +47,7 @@ _ENVIRONMENT: Final = {
     "PATH": "/python/bin:/bin",
     "LANG": "C.UTF-8",
     "PYTHONHASHSEED": "0",
+    "MALLOC_ARENA_MAX": "1",  # an arena for each thread would use up a run's address space
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }

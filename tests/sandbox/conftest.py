@@ -64,9 +64,7 @@ def look_inside(engine: Any) -> Callable[[str], dict[str, Any]]:
 
 
 @pytest.fixture
-def clean_box(
-    one_worker: DockerSandbox, look_inside: Callable[[str], dict[str, Any]]
-) -> Iterator[DockerSandbox]:
+def clean_box(one_worker: DockerSandbox, look_inside: Callable[[str], dict[str, Any]]) -> Iterator[DockerSandbox]:
     """The sandbox with one container; whatever the test ran, the container must be the same and as clean afterwards."""
     assert one_worker.run(ADD, ["1 1"])[0].output == "2\n"
     names = one_worker.containers

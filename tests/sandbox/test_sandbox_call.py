@@ -44,7 +44,12 @@ def test_large_values_flow_both_ways(docker_sandbox: Sandbox) -> None:
 def test_what_is_not_plain_data_is_opaque(docker_sandbox: Sandbox) -> None:
     program = "class T: __eq__ = lambda s, o: True\ndef f(k): return [T(), (x for x in ()), f, {T: 1}][k]"
     results = call(docker_sandbox, program, [0], [1], [2], [3])
-    assert [result.output for result in results] == [Opaque("T"), Opaque("generator"), Opaque("function"), {Opaque("type"): 1}]
+    assert [result.output for result in results] == [
+        Opaque("T"),
+        Opaque("generator"),
+        Opaque("function"),
+        {Opaque("type"): 1},
+    ]
 
 
 def test_arguments_are_fresh_each_time(docker_sandbox: Sandbox) -> None:

@@ -51,7 +51,12 @@ def test_one_run_for_each_input_in_order(docker_sandbox: Sandbox) -> None:
 def test_megabytes_flow_both_ways(docker_sandbox: Sandbox) -> None:
     text = "x" * 3_000_000
     limits = Limits(output_bytes=8_000_000)
-    result = run(docker_sandbox, "import sys\nfor _ in range(2): sys.stdout.write(data := sys.stdin.read() or data)", text, limits)
+    result = run(
+        docker_sandbox,
+        "import sys\nfor _ in range(2): sys.stdout.write(data := sys.stdin.read() or data)",
+        text,
+        limits,
+    )
     assert result.status == "ok" and result.output == text * 2
     assert run(docker_sandbox, "print('ignored it')", text).output == "ignored it\n"
 
@@ -94,7 +99,12 @@ def test_recursion_goes_as_deep_as_in_a_plain_interpreter(docker_sandbox: Sandbo
 
 @pytest.mark.parametrize(
     ("ending", "code"),
-    [("import sys; sys.exit(0)", 0), ("import os; os._exit(0)", 0), ("import sys; sys.exit()", 0), ("raise SystemExit", 0)],
+    [
+        ("import sys; sys.exit(0)", 0),
+        ("import os; os._exit(0)", 0),
+        ("import sys; sys.exit()", 0),
+        ("raise SystemExit", 0),
+    ],
 )
 def test_an_exit_with_status_zero_is_an_ordinary_end(docker_sandbox: Sandbox, ending: str, code: int) -> None:
     result = run(docker_sandbox, f"print(7, flush=True)\n{ending}")
@@ -155,9 +165,7 @@ def test_addresses_and_scratch_paths_are_masked(docker_sandbox: Sandbox) -> None
 
 
 def test_hostile_exceptions_are_reported_as_far_as_they_go(docker_sandbox: Sandbox) -> None:
-    program = (
-        "class E(Exception):\n    def __str__(self): raise self\n    __traceback__ = property(lambda self: 1 / 0)\nraise E"
-    )
+    program = "class E(Exception):\n    def __str__(self): raise self\n    __traceback__ = property(lambda self: 1 / 0)\nraise E"
     result = run(docker_sandbox, program)
     assert (result.status, result.error_type) == ("runtime_error", "E")
     assert "line 4" in result.traceback
@@ -176,7 +184,9 @@ def test_hostile_exceptions_are_reported_as_far_as_they_go(docker_sandbox: Sandb
         ("-" * 500_000 + "1", "MemoryError", ""),
     ],
 )
-def test_what_does_not_compile_is_a_compile_error(docker_sandbox: Sandbox, program: str, error: str, where: str) -> None:
+def test_what_does_not_compile_is_a_compile_error(
+    docker_sandbox: Sandbox, program: str, error: str, where: str
+) -> None:
     first, second = docker_sandbox.run(program, ["", ""])
     assert first.status == second.status == "compile_error"
     if error != "MemoryError":

@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from errno import ENOMEM
 from types import ModuleType, TracebackType
 from typing import Any, Final, NoReturn
 
@@ -44,6 +45,7 @@ _type_name: Callable[[type], str] = type.__dict__["__name__"].__get__
 _traceback_of: Callable[[BaseException], TracebackType | None] = BaseException.__dict__["__traceback__"].__get__
 _join, _join_lines = b"".join, "\n".join
 _BaseException, _SystemExit, _MemoryError, _SyntaxError = BaseException, SystemExit, MemoryError, SyntaxError
+_OSError = OSError
 
 
 def _write_all(fd: int, data: bytes) -> None:
@@ -89,10 +91,14 @@ def _describe(error: Any, source: bytes) -> bytes:
     return encode([name, message, _join_lines(lines)])
 
 
+def _out_of_memory(error: Any) -> bool:
+    return _isinstance(error, _MemoryError) or (_isinstance(error, _OSError) and error.errno == ENOMEM)
+
+
 def _report(fd: int, error: BaseException, source: bytes, kind: bytes = ERROR) -> None:
     """Report an exception; the report is best effort, and whatever goes wrong in making it is not reported."""
     with suppress(_BaseException):
-        if _isinstance(error, _MemoryError) and kind != COMPILE_ERROR:
+        if kind != COMPILE_ERROR and _out_of_memory(error):
             _send(fd, MEMORY_ERROR, b'["MemoryError","","MemoryError"]')
         else:
             _send(fd, kind, _describe(error, source))
@@ -212,13 +218,12 @@ def serve_calls(source: bytes, function: str, inputs: int, report: int, output_b
             if function not in names:
                 raise NameError(f"the program defines no function named {function!r}")
             result = names[function](*arguments)
-        except _MemoryError as error:
-            _report(report, error, source)
-            _exit(1)
         except _BaseException as error:
             _settrace(None)
             _setprofile(None)
             _report(report, error, source)
+            if _out_of_memory(error):
+                _exit(1)
             continue
         _settrace(None)
         _setprofile(None)
