@@ -126,25 +126,26 @@ def search(
         **options,
     )
     total = min(len(problem) if problem else len(task.problems), limit or sys.maxsize)
-    with ProgressBar(total, task.budget.nodes) as bar:
-        runs = mars2_env.rollout(
-            task,
-            team,
-            seed=seed,
-            out=out,
-            problems=problem,
-            limit=limit,
-            trees=trees,
-            in_flight=in_flight,
-            observer=bar,
-        )
-        try:
+    bar = ProgressBar(total, task.budget.nodes)
+    runs = mars2_env.rollout(
+        task,
+        team,
+        seed=seed,
+        out=out,
+        problems=problem,
+        limit=limit,
+        trees=trees,
+        in_flight=in_flight,
+        observer=bar,
+    )
+    try:
+        with bar:
             for tree in runs:
                 bar.finish(tree)
-        except KeyboardInterrupt:
-            again = "the same command goes on from here" if out else "give --out to be able to resume"
-            bar.console.print(f"interrupted; {again}.", style="yellow")
-            raise typer.Exit(130) from None
+    except KeyboardInterrupt:
+        again = "the same command goes on from here" if out else "give --out to be able to resume"
+        bar.console.print(f"interrupted; {again}.", style="yellow")
+        raise typer.Exit(130) from None
     Console().print(summary_table(bar.tally))
     if out is not None:
         typer.echo(f"Logs are in {out}. Next: mars2 evaluate {out}")

@@ -65,15 +65,26 @@ class ProgressBar:
     def __init__(self, total: int, budget: int, console: Console | None = None) -> None:
         """Prepare for `total` trees of `budget` nodes."""
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         self.tally = Tally()
         self.console = console or Console(stderr=True)
         self._progress = Progress(
+            SpinnerColumn(),
             TextColumn("nodes"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("{task.fields[text]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
             TimeRemainingColumn(),
             console=self.console,
         )

@@ -162,13 +162,16 @@ def test_another_team_or_seed_in_the_same_folder_is_refused(tmp_path: Path) -> N
 
 
 def test_an_observer_sees_every_event_those_of_earlier_runs_included(tmp_path: Path) -> None:
-    for _ in range(2):
+    def events_seen() -> tuple[list[Any], list[Tree]]:
         seen: list[Any] = []
-        trees: list[Tree] = list(
+        return seen, list(
             mars2_env.rollout(
                 task(count=2), Guesser(), out=tmp_path, observer=lambda header, event, trace: seen.append(event)
             )
         )
+
+    for _ in range(2):
+        seen, trees = events_seen()
         assert len(seen) == sum(len(tree.events) for tree in trees)
 
 

@@ -1,4 +1,4 @@
-"""Small problems and a scripted sandbox for tests of the machinery: a program `print(X)` writes X, whatever the input."""
+"""Small problems and a scripted sandbox for tests of the machinery: a program `print(X)` writes X on any input."""
 
 from __future__ import annotations
 

@@ -150,10 +150,10 @@ def test_lasting_faults_truncate_and_on_fault_raise_raises() -> None:
 
 def test_a_parallel_round_expands_the_tree_as_it_stood_and_pays_the_first() -> None:
     env = parallel(budget=6, agents=3)
-    observations, infos = env.reset(seed=0, options={"problem": "toy/2"})
+    _, infos = env.reset(seed=0, options={"problem": "toy/2"})
     assert all(info["action_mask"]["parent"].tolist() == [1, 0, 0, 0, 0, 0, 0] for info in infos.values())
     actions = {agent: {"parent": 0, "program": f"n = {number}\nprint(2)"} for number, agent in enumerate(env.agents)}
-    observations, rewards, terminated, _, infos = env.step(actions)
+    _, rewards, terminated, _, infos = env.step(actions)
     assert rewards == {"agent_0": 1.0, "agent_1": 0.0, "agent_2": 0.0}
     assert [infos[agent]["node"] for agent in env.agents] == [1, 2, 3]
     assert not any(terminated.values())

@@ -1,0 +1,227 @@
+"""The command line, as a process of its own with real Docker: what it prints, leaves behind, survives and refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mars2_env
+from mars2_env.log import log_path
+from mars2_env.specs import make_policy
+
+TEAM = ("--agent", "coder=noise:default", "--agent", "fixer=noise:weak")
+PROBLEMS = ("starter", "--limit", "3", "--budget", "6")
+
+
+def mars2(
+    *arguments: str | Path, env: dict[str, str] | None = None, input: str = ""
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mars2_env.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        input=input,
+        env={**os.environ, "COLUMNS": "120", **(env or {})},
+        check=False,
+    )
+
+
+def logs(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (out / "trees").glob("*.jsonl")}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, docker_engine: None) -> Path:
+    """A finished run of the search command."""
+    out = tmp_path_factory.mktemp("run")
+    done = mars2("search", *PROBLEMS, *TEAM, "--out", out)
+    assert done.returncode == 0, done.stderr
+    for part in ("trees", "nodes by coder_0", "solved on public tests", "seconds in models"):
+        assert part in done.stdout
+    assert "3/3 trees" in done.stderr
+    return out
+
+
+def test_search_then_evaluate_prints_the_fields_numbers_with_intervals(run: Path) -> None:
+    done = mars2("evaluate", run, "--verbose")
+    assert done.returncode == 0, done.stderr
+    assert "Pass@1(MCTS)" in done.stdout
+    assert "Pass@N" in done.stdout
+    assert "starter/train/badge/0: answer #" in done.stdout
+    results = mars2_env.evaluate(run)
+    assert len(results.trees) == 3
+    assert f"{results.pass_at_n:.3f}" in done.stdout
+
+
+def test_a_second_run_with_the_same_seed_is_byte_identical(run: Path, tmp_path: Path) -> None:
+    assert mars2("search", *PROBLEMS, *TEAM, "--out", tmp_path).returncode == 0
+    assert logs(tmp_path) == logs(run)
+    assert len(logs(run)) == 3
+
+
+def test_a_run_killed_with_sigkill_at_five_random_moments_ends_with_the_same_logs(run: Path, tmp_path: Path) -> None:
+    rng = random.Random()
+    command = [sys.executable, "-m", "mars2_env.cli", "search", *PROBLEMS, *TEAM, "--out", str(tmp_path)]
+    for _ in range(5):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(timeout=rng.uniform(0.8, 2.5))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    last = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert last.returncode == 0, last.stderr
+    assert logs(tmp_path) == logs(run)
+
+
+def test_ctrl_c_says_how_to_go_on_and_leaves_a_run_that_can(run: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mars2_env.cli", "search", *PROBLEMS, *TEAM, "--out", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    trees = tmp_path / "trees"
+    while process.poll() is None and not (trees.is_dir() and any(trees.iterdir())):
+        os.sched_yield()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode in (0, 130)
+    if process.returncode == 130:
+        assert "the same command goes on from here" in errors
+    assert "Traceback" not in errors
+    assert mars2(*command[3:]).returncode == 0
+    assert logs(tmp_path) == logs(run)
+
+
+def test_the_environment_writes_the_log_of_the_search_command(run: Path, tmp_path: Path, docker_engine: None) -> None:
+    task = mars2_env.task("starter", agents=["coder", "fixer"], budget=6, out=tmp_path)
+    policies = {
+        "coder_0": make_policy("noise:default", problems=task.problems),
+        "fixer_0": make_policy("noise:weak", problems=task.problems),
+    }
+    env = mars2_env.make(task)
+    assert isinstance(env, mars2_env.envs.TreeSearchAEC)
+    for problem in list(task.problems)[:3]:
+        env.reset(seed=0, options={"problem": problem.id})
+        while env.turn is not None:
+            (reply,) = policies[env.turn.agent].act([env.turn])
+            env.step({"program": reply.text})
+        env.close()
+        ours = log_path(tmp_path, problem.id, 0).read_bytes()
+        assert ours == log_path(run, problem.id, 0).read_bytes()
+
+
+def test_replay_agrees_with_every_log_of_a_run(run: Path) -> None:
+    trees = mars2_env.read_log(run)
+    assert [mars2_env.replay(tree) for tree in trees] == trees
+
+
+def test_a_run_is_not_resumed_by_another_command(run: Path) -> None:
+    done = mars2("search", "starter", "--limit", "3", "--budget", "7", *TEAM, "--out", run)
+    assert done.returncode == 1
+    assert "task.budget.nodes was 6 and is now 7" in done.stderr
+    done = mars2("search", *PROBLEMS, "--agent", "coder=noise:default", "--agent", "fixer=noise:default", "--out", run)
+    assert "team.fixer_0 was 'noise:weak' and is now 'noise:default'" in done.stderr
+
+
+@pytest.mark.docker
+def test_judge_says_what_failed_and_exits_by_the_verdict(tmp_path: Path) -> None:
+    problem = next(p for p in mars2_env.load_problems("starter") if isinstance(p.interface, mars2_env.Call))
+    good, bad = tmp_path / "good.py", tmp_path / "bad.py"
+    assert problem.reference is not None
+    good.write_text(problem.reference)
+    bad.write_text(f"def {problem.interface.name}(*args):\n    raise KeyError('\x1b[31mred')\n")
+    done = mars2("judge", problem.id, good, "--tests", "all")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "verdict: passed" in done.stdout
+    done = mars2("judge", problem.id, "-", input=bad.read_text())
+    assert done.returncode == 1
+    assert "runtime_error" in done.stdout
+    assert "KeyError" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+@pytest.mark.docker
+def test_problems_are_listed_shown_and_checked(tmp_path: Path) -> None:
+    assert "starter" in mars2("problems", "list").stdout.split()
+    listed = mars2("problems", "list", "starter").stdout
+    assert "starter/train/badge/0" in listed
+    assert "hash" in listed
+    shown = mars2("problems", "show", "starter/train/badge/0").stdout
+    assert "public test" in shown
+    done = mars2("problems", "check", "starter", "--limit", "4")
+    assert (done.returncode, done.stdout) == (0, "4 of 4 references pass all tests\n")
+    wrong = tmp_path / "wrong.jsonl"
+    record = {"id": "x/1", "statement": "Say 1.", "interface": "stdin", "reference": "print(2)"}
+    record |= {group: [{"input": "", "output": "1"}] for group in ("public", "hidden")}  # type: ignore[dict-item]
+    wrong.write_text(json.dumps(record) + "\n")
+    done = mars2("problems", "check", wrong)
+    assert done.returncode == 1
+    assert "x/1: the reference fails: wrong_answer" in done.stdout
+
+
+@pytest.mark.docker
+def test_env_shows_spaces_and_plays_an_episode() -> None:
+    done = mars2("env", "--seed", "3")
+    assert done.returncode == 0, done.stderr
+    assert "AnyText" in done.stdout
+    assert "[8/8]" in done.stdout
+    assert done.stdout == mars2("env", "--seed", "3").stdout
+
+
+@pytest.mark.docker
+def test_sandbox_check_says_which_isolation_is_in_force() -> None:
+    done = mars2("sandbox", "check")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for part in ("docker", "seccomp", "network"):
+        assert part in done.stdout.lower()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("search", "humanevl", *TEAM), "humaneval"),
+        (("search", "starter", "--agent", "coder=nois:default"), "Did you mean 'noise'"),
+        (("search", "starter", "--agent", "coder"), "name=policy"),
+        (("search", "starter", "--agent", "coder=noise:default", "--selector", "mcts"), "unknown selector"),
+        (("search", "starter", "--agent", "coder=noise:default", "--problem", "starter/train/bage/0"), "badge"),
+        (("search", "empty.jsonl", *TEAM), "empty.jsonl"),
+        (("search", "missing.jsonl", *TEAM), "missing.jsonl"),
+        (("search", "starter", *TEAM, "--sandbox", "dokcer"), "docker"),
+        (("search", "starter", *TEAM, "--budget", "0"), "at least 1"),
+        (("evaluate", "nowhere"), "nowhere"),
+        (("judge", "starter/train/badge/0", "missing.py"), "missing.py"),
+        (("judge", "nothing/0", "missing.py"), "--set"),
+        (("judge", "starter/train/badge/0", "empty.jsonl", "--tests", "secret"), "secret"),
+        (("env", "mars2/Nothing-v0"), "mars2/Starter-v0"),
+    ],
+    ids=str,
+)
+def test_mistakes_get_one_clear_sentence_and_no_traceback(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty.jsonl").touch()
+    done = mars2(*arguments)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_missing_engine_is_one_sentence_that_says_what_to_do() -> None:
+    done = mars2("search", *PROBLEMS, *TEAM, env={"DOCKER_HOST": "unix:///nowhere/docker.sock"})
+    assert done.returncode == 1
+    assert "Docker" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["", "search", "evaluate", "judge", "env", "problems", "sandbox"])
+def test_help_teaches(command: str) -> None:
+    done = mars2(*command.split(), "--help")
+    assert done.returncode == 0
+    assert "Usage: " in done.stdout
