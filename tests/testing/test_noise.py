@@ -73,7 +73,7 @@ def test_programs_come_right_as_often_as_the_skills_say() -> None:
     expected = 1.0
     for family in families:
         expected *= policy.profile.skill[family] ** (5 / len(families)) ** 0.5
-    assert abs(share_right(policy, TURN, 2000) - expected) < 0.05
+    assert abs(share_right(policy, TURN, 800) - expected) < 0.05
     assert share_right(NoisePolicy(SET, "perfect"), TURN) == 1
     assert share_right(NoisePolicy(SET, "hopeless"), TURN) == 0
 
@@ -85,14 +85,14 @@ def test_a_better_profile_is_better() -> None:
 
 def refining(policy: NoisePolicy, slips: dict[int, int], feedback: Feedback | None) -> float:
     parent = policy.reference("count").write(slips)
-    return share_right(policy, replace(TURN, parent=1, parents=(0, 1), program=parent, feedback=feedback), 1000)
+    return share_right(policy, replace(TURN, parent=1, parents=(0, 1), program=parent, feedback=feedback), 400)
 
 
 def test_refining_helps_and_feedback_helps_it() -> None:
     policy = NoisePolicy(SET)
     blind, told = refining(policy, {0: 0}, None), refining(policy, {0: 0}, FAILED)
     assert told > 2 * blind
-    assert told > 1.5 * share_right(policy, TURN, 1000)
+    assert told > 1.5 * share_right(policy, TURN, 400)
 
 
 def test_feedback_that_quotes_nothing_does_not_help() -> None:
