@@ -19,7 +19,7 @@ import msgspec
 
 from mars2_env.episode import Event, Submission, Told
 from mars2_env.errors import ConfigError, LogError, PolicyError, SandboxError
-from mars2_env.games import Match, Task
+from mars2_env.games import Match, Task, sandbox_of
 from mars2_env.log import Header, Trace, Tree, append_trace, check_same, read_trace
 from mars2_env.specs import make_policy
 from mars2_env.types import Policy, Reply, Turn, Verdict
@@ -128,6 +128,7 @@ def rollout(
         ConfigError: the team does not fit the task's agents, or a problem is unknown.
         LogError: `out` holds another run; the message names the key that differs.
         PolicyError: a policy did not return one reply a turn.
+        SandboxUnavailableError: there is no sandbox on this machine.
         SandboxError: with `on_fault="raise"`, a fault of the sandbox.
     """
     counts = {"trees": trees, "in_flight": in_flight, "limit": limit, "batch": batch}
@@ -139,6 +140,7 @@ def rollout(
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ConfigError(f"rollout(seed={seed!r}): must be a whole number of at least 0.")
     ids = [task.problem(id).id for id in problems] if problems is not None else [p.id for p in task.problems]
+    sandbox_of(task)  # its workers start while models are loaded
     policies = seat(task, team)
     if out is not None:
         _claim(Path(out), task, team, seed, in_flight)
