@@ -26,7 +26,7 @@ from mars2_env.prompt import fresh_messages, play_messages, refinement_messages
 from mars2_env.search.budget import Budget
 from mars2_env.search.selectors import Choice, Selector
 from mars2_env.search.tree import ROOT, SearchTree
-from mars2_env.types import Node, PublicView, Reply, TestGroup, Turn, Verdict
+from mars2_env.types import Call, Node, PublicView, Reply, TestGroup, Turn, Verdict
 
 Game: TypeAlias = Literal["write", "play"]
 ScoreKind: TypeAlias = Literal["pass", "fraction"]
@@ -282,7 +282,9 @@ class Episode:
         self._check_pending(turn)
         if self._parent_of(turn, reply) is None:
             return Submission(None, ILLEGAL)
-        program = extract_program(_clean(reply.text))
+        interface = self.problem.interface
+        called = interface.name if isinstance(interface, Call) else None
+        program = extract_program(_clean(reply.text), called)
         if program is None:
             return Submission(None, NO_PROGRAM)
         earlier = self._programs.get(normal_form(program))

@@ -21,12 +21,17 @@ _OPENS_LIKE_CODE = re.compile(
 )
 
 
-def extract_program(reply: str) -> str | None:
+def extract_program(reply: str, defines: str | None = None) -> str | None:
     """Return the program in a reply, or None where there is none.
+
+    Args:
+        reply: what an agent returned.
+        defines: the function that the program is called by, if it is.
 
     1. `<think>` parts are dropped: up to the last `</think>`, and from a `<think>` that is never closed.
     2. The last fenced block is the program. Blocks that never close (a reply cut short), that are empty, or that are
-       labelled as another language than Python count only where there is no other.
+       labelled as another language than Python count only where there is no other; nor, where a function is called, do
+       blocks without it (an example of its use after the program, say).
     3. Without a fence, the whole reply is the program if it reads as Python: it opens like code, or it parses and does
        more than name something.
     """
@@ -36,9 +41,16 @@ def extract_program(reply: str) -> str | None:
         filled = [block for block in blocks if block[1].strip()]
         if not filled:
             return None
-        rank = max((closed, tag in PYTHON_TAGS) for tag, _, closed in filled)
-        return next(body for tag, body, closed in reversed(filled) if (closed, tag in PYTHON_TAGS) == rank)
+        ranks = [(closed, tag in PYTHON_TAGS, _defines(body, defines)) for tag, body, closed in filled]
+        last = max(range(len(filled)), key=lambda index: (ranks[index], index))
+        return filled[last][1]
     return text.strip("\n") + "\n" if reads_as_python(text) else None
+
+
+def _defines(body: str, name: str | None) -> bool:
+    if name is None:
+        return True
+    return re.search(rf"^[ \t]*(async[ \t]+def|def|class)[ \t]+{name}\b|^{name}[ \t]*=", body, re.MULTILINE) is not None
 
 
 def drop_thinking(text: str) -> str:
