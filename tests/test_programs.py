@@ -46,6 +46,19 @@ def test_the_program_of_a_reply(reply: str, program: str | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("reply", "program"),
+    [
+        ("```python\ndef f():\n    return 1\n```\nUse:\n```python\nprint(f())\n```", "def f():\n    return 1\n"),
+        ("```python\ndef f(): return 1\n```\n```python\ndef f(): return 2\n```", "def f(): return 2\n"),
+        ("```python\nf = abs\n```\n```python\nprint(f(1))\n```", "f = abs\n"),
+        ("```python\ndef g(): return 1\n```\n```python\nprint(f())\n```", "print(f())\n"),
+    ],
+)
+def test_a_called_program_is_the_last_block_that_defines_the_function(reply: str, program: str) -> None:
+    assert extract_program(reply, "f") == program
+
+
+@pytest.mark.parametrize(
     "reply", ["(" * 50_000, "-" * 100_000 + "1", "x = 9" * 40_000, "a\0b", "\ud800 = 1", "'" * 9999]
 )
 def test_hostile_replies_are_parsed_without_harm(reply: str) -> None:
