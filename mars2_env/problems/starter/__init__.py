@@ -97,7 +97,10 @@ def load(
 
 
 def wrong_programs(problem_id: str) -> tuple[str, ...]:
-    """Return the plausible wrong programs of a problem: each passes some public tests and fails hidden ones.
+    """Return the plausible wrong programs of a problem.
+
+    With seed 0 (the tests prove it) each passes some public tests and fails some scoring and some hidden ones; with
+    other seeds one in a thousand or so fails in one of the two unshown groups only.
 
     Raises:
         ConfigError: no problem of the starter set has this id.

@@ -48,10 +48,13 @@ def _pair(rng: Random, edits: str, low: int = 5, high: int = 9) -> Arguments:
     return _edited(rng, wanted, edits), wanted
 
 
-def _two_swaps(rng: Random, c: Constants) -> Arguments:
-    wanted = "".join(rng.sample("abcdefghijk", rng.randint(6, 9)))
-    extra = word(rng, 0, 2, "xyz")
-    return wanted[1] + wanted[0] + wanted[2] + wanted[4] + wanted[3] + wanted[5:] + extra, wanted
+def _swapped(rng: Random, c: Constants) -> Arguments:
+    """Up to three pairs of neighbours swapped, in a word of different letters; a few letters too many at its end."""
+    wanted = "".join(rng.sample("abcdefghijklm", rng.randint(9, 11)))
+    typed = list(wanted)
+    for at in rng.sample((0, 3, 6), rng.randint(1, 3)):
+        typed[at : at + 2] = typed[at + 1], typed[at]
+    return "".join(typed) + word(rng, 0, 3, "xyz"), wanted
 
 
 TYPING_COST = Template(
@@ -104,14 +107,13 @@ def typing_cost(typed, wanted):
     wrong=(
         ("best = min(best, cost[i - 2][j - 2] + $swap)", "pass"),
         ("cost[i - 1][j] + $drop", "cost[i - 1][j] + $add"),
-        ("cost[i][j] = j * $add", "cost[i][j] = j"),
         ("cost[i - 1][j - 1] + change", "cost[i - 1][j - 1] + (change > 0)"),
     ),
     solve=_typing_cost,
     draws=(
         # Letters to add at one place; nothing else pays.
-        lambda rng, c: ((base := word(rng, 7, 12, "abcdefgh"))[:2] + base[rng.randint(3, 6) :], base),
-        _two_swaps,
+        lambda rng, c: ((base := word(rng, 8, 12, "abcdefgh"))[:4] + base[rng.randint(5, 6) :], base),
+        _swapped,
         lambda rng, c: _pair(rng, rng.choice(("aac", "acca", "aca")), 6, 9),
         lambda rng, c: _pair(rng, "".join(rng.choices("adcs", k=rng.randint(3, 7)))),
         lambda rng, c: (word(rng, 0, 9, "abc"), word(rng, 0, 9, "abc")),

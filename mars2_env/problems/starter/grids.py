@@ -306,7 +306,7 @@ def _leaper(c: Constants, rows: list[str]) -> str:
             if far[to] == far[at] + 1:
                 ways[to] = ways.get(to, 0) + ways[at]
     goal = (height - 1, width - 1)
-    return lines(f"{far[goal]} {ways[goal] % c['mod']}" if goal in far else f"{c['stuck']} {len(far)}")
+    return lines(f"{far[goal]} {ways[goal] % c['mod']} {len(far)}" if goal in far else f"{c['stuck']} {len(far)}")
 
 
 def _floor(rng: Random, c: Constants, height: int, width: int, walls: float) -> Arguments:
@@ -322,10 +322,20 @@ def _one_jump(rng: Random, c: Constants) -> Arguments:
     return _floor(rng, c, 1 + a * times, 1 + b * times, 0.0 if times == 1 else rng.choice((0.1, 0.3)))
 
 
+def _walled_in(rng: Random, c: Constants) -> Arguments:
+    """All cells from which one jump leads to the goal are walls."""
+    height, width = rng.randint(5, 9), rng.randint(5, 9)
+    (rows,) = _floor(rng, c, height, width, 0.15)
+    cells = [list(row) for row in rows]
+    for up, left in (c["jump"], c["jump"][::-1]):
+        cells[height - 1 - up][width - 1 - left] = c["wall"]
+    return (["".join(row) for row in cells],)
+
+
 def _many_ways(rng: Random, c: Constants) -> Arguments:
     """The goal is two jumps of each direction away, in any order."""
     size = 1 + 2 * sum(c["jump"])
-    return _floor(rng, c, size, size, rng.choice((0.03, 0.06)))
+    return _floor(rng, c, size, size, 0.02)
 
 
 LEAPER = Template(
@@ -333,7 +343,7 @@ LEAPER = Template(
     band="hard",
     choices={
         "jump": ((1, 2), (1, 3), (2, 3)),
-        "mod": range(3, 7),
+        "mod": (3, 5, 6),
         "wall": tuple("#X@"),
         "stuck": ("stuck", "never"),
     },
@@ -346,7 +356,8 @@ Input: the first line holds the height and the width of the floor (2 to 12 each)
 and the lower right cells are free and different.
 
 Output: if the goal can be reached, the smallest number of jumps and the number of different ways to get there with that
-many jumps, modulo $mod. If not, the word `$stuck` and the number of cells the leaper can reach, its own included.
+many jumps, modulo $mod. If not, the word `$stuck`. Either way then, on the same line, the number of cells that the
+leaper can reach with any number of jumps, its own included.
 """,
     reference="""
 from collections import deque
@@ -372,12 +383,12 @@ while queue:
             ways[(i, j)] += ways[(x, y)]
 goal = (height - 1, width - 1)
 if goal in far:
-    print(far[goal], ways[goal] % $mod)
+    print(far[goal], ways[goal] % $mod, len(far))
 else:
     print($stuck, len(far))
 """,
     wrong=(
-        ("print(far[goal], ways[goal] % $mod)", "print(far[goal], ways[goal])"),
+        ("ways[goal] % $mod, len(far)", "ways[goal], len(far)"),
         ("ways[(i, j)] += ways[(x, y)]", "ways[(i, j)] += 1"),
         ("print($stuck, len(far))", "print($stuck, len(far) - 1)"),
         ("ways[(i, j)] += ways[(x, y)]", "ways[(i, j)] = ways[(x, y)]"),
@@ -386,10 +397,10 @@ else:
     layout=_grid_text,
     draws=(
         _one_jump,
-        lambda rng, c: _floor(rng, c, rng.randint(5, 8), rng.randint(5, 8), 0.55),
+        _walled_in,
         _many_ways,
         lambda rng, c: _floor(rng, c, rng.randint(10, 12), rng.randint(10, 12), 0.05),
-        lambda rng, c: _floor(rng, c, rng.randint(4, 8), rng.randint(7, 12), 0.5),
+        lambda rng, c: _floor(rng, c, rng.randint(6, 9), rng.randint(8, 12), 0.12),
     ),
 )
 

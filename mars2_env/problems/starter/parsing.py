@@ -162,13 +162,13 @@ def _messy_settings(rng: Random, c: Constants) -> Arguments:
     eq = c["eq"]
     parts = [
         f" {_setting(rng, c, 'AbC')} ",
-        f"{rng.choice('abc')}{eq}{rng.randint(1, 9)}{eq}{rng.randint(1, 9)}",
         "",
         f"{rng.choice('bcd')}{eq}",
         rng.choice("Dd"),
         f"{rng.choice('abc')} {eq} {word(rng, 2, 4)}",
     ]
-    return _settings(rng, c, shuffled(rng, parts)[: rng.randint(3, 6)])
+    twice = f"{rng.choice('ABC')}{eq}{rng.randint(1, 9)}{eq}{rng.randint(1, 9)}"
+    return _settings(rng, c, shuffled(rng, [twice, *rng.sample(parts, rng.randint(2, 5))]))
 
 
 READ_SETTINGS = Template(

@@ -93,7 +93,7 @@ def _all_known(rng: Random, c: Constants) -> Arguments:
 def _any_stock(rng: Random, c: Constants) -> Arguments:
     names = rng.sample(GOODS, 7)
     exact = rng.randint(1, c["least"] - 1)
-    stock = {names[0]: exact, **_shelf(rng, names[1:5], 1, c["most"])}
+    stock = {names[0]: exact, **_shelf(rng, names[1:4], 1, c["most"]), names[4]: c["most"]}
     return stock, {names[0]: c["least"] - exact, **_shelf(rng, names[3:], 1, c["most"])}
 
 

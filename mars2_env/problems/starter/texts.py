@@ -200,7 +200,7 @@ for word, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[
         _steady,
         lambda rng, c: (
             [
-                " ".join(w for w in words(rng, c["top"], c["least"] + 1, 8) for _ in range(2)),
+                " ".join(w for w in words(rng, c["top"] + 1, c["least"] + 1, 8) for _ in range(2)),
                 " ".join(words(rng, 3, 1, c["least"] - 1)),
             ],
         ),
@@ -305,7 +305,7 @@ def justify(words):
         lambda rng, c: (_fitting_rows(rng, c, rng.choice((1, 3))) + words(rng, 1, 1, 3),),
         lambda rng, c: (words(rng, rng.randint(7, 12), 1, 9),),
         # A row of a single word in the middle.
-        lambda rng, c: (words(rng, rng.randint(1, 8), 5, 14) + words(rng, 2, 12, 14) + words(rng, 1, 3, 9),),
+        lambda rng, c: (words(rng, rng.randint(1, 8), 5, 14) + words(rng, 3, 13, 14) + words(rng, 1, 3, 9),),
         lambda rng, c: (_fitting_rows(rng, c, 0) + words(rng, rng.randint(3, 9), 2, 6, ascii_lowercase[:12]),),
     ),
 )
