@@ -118,7 +118,10 @@ class Worker:
             raise WorkerLostError(f"worker {self.name} is gone: {error}", job_began=self._clean) from None
 
     def _exchange(self, message: bytes, timeout: float) -> tuple[bytes, list[bytes]]:
-        self._socket.settimeout(timeout)
+        try:
+            self._socket.settimeout(timeout)
+        except OSError:
+            raise WorkerLostError(f"worker {self.name} was stopped", job_began=self._clean) from None
         self._send(message)
         try:
             kind, blobs = self._reader.read()

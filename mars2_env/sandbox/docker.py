@@ -54,40 +54,33 @@ _ENVIRONMENT: Final = {
 
 
 def connect() -> Any:
-    """Return a `docker.DockerClient` for the engine that the environment names, by default the local one.
+    """Return a `docker.DockerClient` for the engine that `DOCKER_HOST` names, by default the local one.
 
     Raises:
-        SandboxUnavailableError: no engine answers.
+        SandboxUnavailableError: no engine answers there.
     """
     import docker
     from docker.errors import DockerException
 
-    try:
-        client = docker.from_env(timeout=60)
-        client.ping()
-    except DockerException as error:
+    address = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+    if not address.startswith("unix://"):
         raise SandboxUnavailableError(
-            f"no Docker engine answers ({_reason(error)}). In a checkout `make engine` starts one, and on Debian "
-            "and Ubuntu installs it first; elsewhere start Docker, for instance with `sudo systemctl start docker`."
-        ) from None
-    if not client.api.base_url.startswith(("http+docker://", "http+unix://")):
-        client.close()
-        raise SandboxUnavailableError(
-            f"the Docker engine at {client.api.base_url} is remote; this version needs one on the same machine."
+            f"the Docker engine at {address} (DOCKER_HOST) is remote; this version needs one on the same machine."
         )
-    return client
-
-
-def _reason(error: Exception) -> str:
-    text = str(error)
-    for known, short in (
-        ("Permission", "permission denied on its socket: is this user in the group `docker`?"),
-        ("No such file", "its socket is missing"),
-        ("Connection refused", "connection refused"),
-    ):
-        if known in text:
-            return short
-    return text[:200]
+    try:
+        # Asked first with a socket of our own: the client leaks its when nobody answers.
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(10)
+            probe.connect(address.removeprefix("unix://"))
+        return docker.from_env(timeout=60)
+    except PermissionError:
+        reason = f"permission denied on {address}: is this user in the group `docker`?"
+    except (OSError, DockerException) as error:
+        reason = f"{address}: {error}"
+    raise SandboxUnavailableError(
+        f"no Docker engine answers ({reason}). In a checkout `make engine` starts one, and on Debian and Ubuntu "
+        "installs it first; elsewhere start Docker, for instance with `sudo systemctl start docker`."
+    )
 
 
 @functools.cache

@@ -23,7 +23,9 @@ Isolation: TypeAlias = Literal["program", "input"]
 """In call mode: one process for a program (it may remember earlier inputs), or one for each input."""
 
 _SECOND_CHANCE: Final = 1.2
-_HUNG_SECONDS: Final = 15.0
+HUNG_SECONDS: Final = 15.0
+"""So long after its wall limit a run's worker counts as hung."""
+
 _STOPPED: Final[dict[str, Status]] = {
     "cpu": "time_limit",
     "wall": "time_limit",
@@ -142,7 +144,7 @@ class Job:
         self.settings = _settings(interface, limits, len(inputs))
         self.fresh = isolation == "input"
         self.opened_in: Worker | None = None
-        self.timeout = limits.wall_seconds + _HUNG_SECONDS
+        self.timeout = limits.wall_seconds + HUNG_SECONDS
         self.settled: Run | None = None
 
     def step(self, worker: Worker, index: int) -> Run:

@@ -36,7 +36,12 @@ class Owner:
     @classmethod
     def this(cls) -> Owner:
         """The calling process."""
-        return cls(os.getpid(), _start_time(os.getpid()), *_place())
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> Owner:
+        """The process that has this pid now."""
+        return cls(pid, _start_time(pid), *_place())
 
     @classmethod
     def parse(cls, text: str) -> Owner | None:
