@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -153,10 +154,8 @@ def test_an_owner_that_dies_in_the_middle_of_a_run_leaves_no_container(engine: A
         from docker.errors import NotFound
 
         patch.setattr(engine.api, "timeout", 20)
-        try:
+        with contextlib.suppress(NotFound):
             container.wait(condition="removed")
-        except NotFound:
-            pass
     assert up(engine, label) == set()
 
 

@@ -20,7 +20,8 @@ def run(sandbox: DockerSandbox, program: str, limits: Limits = LIMITS) -> Run:
     [
         "while True: pass",
         "x = 7 ** 10 ** 9",
-        "import signal\nfor s in range(1, 65):\n    try: signal.signal(s, signal.SIG_IGN)\n    except (OSError, ValueError): pass\nwhile True: pass",
+        "import signal\nfor s in range(1, 65):\n    try: signal.signal(s, signal.SIG_IGN)\n"
+        "    except (OSError, ValueError): pass\nwhile True: pass",
         "import threading\nfor _ in range(4): threading.Thread(target=lambda: [0 for _ in iter(int, 1)]).start()",
         "import os\nfor _ in range(4):\n    if os.fork() == 0:\n        while True: pass\nimport time; time.sleep(100)",
         # Many short-lived processes, reaped by nobody who would tell.
@@ -51,7 +52,8 @@ def test_a_stopped_process_is_limited_by_the_wall(clean_box: DockerSandbox) -> N
     [
         "x = bytearray(10**9)",
         "x = []\nwhile True: x.append(bytearray(10**6))",
-        "import mmap\nm = [mmap.mmap(-1, 10**7) for _ in range(100)]\nfor x in m:\n    for i in range(0, 10**7, 4096): x[i] = 1",
+        "import mmap\nm = [mmap.mmap(-1, 10**7) for _ in range(100)]\nfor x in m:\n"
+        "    for i in range(0, 10**7, 4096): x[i] = 1",
         "import os, time\nfor _ in range(5):\n    if os.fork() == 0: break\nx = bytearray(60 * 10**6)\ntime.sleep(60)",
         "import os, time\nfor i in range(40): os.write(os.memfd_create('x'), b'x' * 8 * 10**6)\ntime.sleep(60)",
         "import sys\nsys.setrecursionlimit(10**9)\ndef f(n): return f(n + 1) + 1\nf(0)",
@@ -76,7 +78,10 @@ def test_output_is_limited(clean_box: DockerSandbox) -> None:
 
 
 def test_processes_and_threads_are_limited(clean_box: DockerSandbox) -> None:
-    forks = "import os, time\nn = 0\ntry:\n    while True:\n        if os.fork() == 0: time.sleep(60)\n        n += 1\nexcept OSError: print(n)"
+    forks = (
+        "import os, time\nn = 0\ntry:\n    while True:\n        if os.fork() == 0: time.sleep(60)\n"
+        "        n += 1\nexcept OSError: print(n)"
+    )
     assert run(clean_box, forks).output == "15\n"
     threads = forks.replace(
         "if os.fork() == 0: time.sleep(60)", "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()"
@@ -95,13 +100,16 @@ def test_a_fork_bomb_ends_and_leaves_nothing(clean_box: DockerSandbox) -> None:
 @pytest.mark.parametrize(
     "program",
     [
-        "import os\nos.makedirs('a/b/c'); open('a/b/c/f', 'w').write('x'); os.chmod('a/b', 0); os.chmod('a', 0); os.chmod('.', 0)",
+        "import os\n"
+        "os.makedirs('a/b/c'); open('a/b/c/f', 'w').write('x'); os.chmod('a/b', 0); os.chmod('a', 0); os.chmod('.', 0)",
         "import os\nfor _ in range(3000):\n    os.mkdir('d'); os.chdir('d')",
         "import os\nn = 0\ntry:\n    while True: n += 1; open(f'f{n}', 'w')\nexcept OSError: pass",
         "for n in range(100):\n    try: open(f'f{n}', 'wb').write(b'x' * 4 * 2**20)\n    except OSError: break",
-        "import os\nos.symlink('/', 'a'); os.symlink('/proc/1/root', 'b'); os.mkfifo('c'); os.link('c', 'd'); os.mkdir('e'); os.symlink('..', 'e/f')",
+        "import os\n"
+        "os.symlink('/', 'a'); os.symlink('/proc/1/root', 'b'); os.mkfifo('c'); os.link('c', 'd'); os.mkdir('e'); os.symlink('..', 'e/f')",
         "import os\nfor n in range(1, 256): open(bytes([n]) * 200 if n != 47 else b'x', 'w')",
-        "import socket\ns = socket.socket(socket.AF_UNIX); s.bind('here'); t = socket.socket(socket.AF_UNIX); t.bind('\\0there')",
+        "import socket\n"
+        "s = socket.socket(socket.AF_UNIX); s.bind('here'); t = socket.socket(socket.AF_UNIX); t.bind('\\0there')",
     ],
 )
 def test_whatever_is_left_in_the_scratch_folder_is_wiped(clean_box: DockerSandbox, program: str) -> None:
@@ -118,7 +126,10 @@ def test_a_program_that_hits_a_limit_decides_no_other_input(clean_box: DockerSan
 
 
 def test_cpu_time_is_counted_for_each_call(clean_box: DockerSandbox) -> None:
-    program = "import time\ndef f():\n    end = time.process_time() + 0.25\n    while time.process_time() < end: pass\n    return 1"
+    program = (
+        "import time\ndef f():\n    end = time.process_time() + 0.25\n"
+        "    while time.process_time() < end: pass\n    return 1"
+    )
     runs = clean_box.run(program, [[]] * 4, interface=Call("f"), limits=LIMITS)
     assert [result.status for result in runs] == ["ok"] * 4
     assert all(0.2 < result.cpu_seconds < 0.4 for result in runs)

@@ -25,16 +25,20 @@ def run(sandbox: Sandbox, program: str, text: str = "", limits: Limits | None = 
         "print(open(0).read().strip()[::-1])",
         "import sys\nfor line in sys.stdin: print(line.strip()[::-1])",
         "import fileinput\nfor line in fileinput.input(): print(line.strip()[::-1])",
-        "import sys\nclass Out:\n    def __init__(self): self.f = open(1, 'w')\nout = Out()\nout.f.write(input()[::-1] + '\\n')",
+        "import sys\nclass Out:\n    def __init__(self): self.f = open(1, 'w')\nout = Out()\n"
+        "out.f.write(input()[::-1] + '\\n')",
         "import atexit\natexit.register(lambda: print(text[::-1]))\ntext = input()",
         "import threading\nt = threading.Thread(target=lambda: print(input()[::-1]))\nt.start()",
         "if __name__ == '__main__':\n    print(input()[::-1])",
         "print(input()[::-1])\nexit()",
         "print(input()[::-1])\nquit(0)",
-        "import io, os, sys\nsys.stdin = io.BytesIO(os.read(0, os.fstat(0).st_size or 99))\nprint(sys.stdin.read().decode().strip()[::-1])",
-        "import subprocess, sys\nprint(subprocess.run([sys.executable, '-c', 'print(input()[::-1])'], capture_output=True, text=True).stdout, end='')",
+        "import io, os, sys\nsys.stdin = io.BytesIO(os.read(0, os.fstat(0).st_size or 99))\n"
+        "print(sys.stdin.read().decode().strip()[::-1])",
+        "import subprocess, sys\n"
+        "print(subprocess.run([sys.executable, '-c', 'print(input()[::-1])'], capture_output=True, text=True).stdout, end='')",
         "import os\nos.system('read x; echo $x | { read y; echo cba; }')",
-        "import tempfile\nwith tempfile.TemporaryFile('w+') as f:\n    f.write(input()); f.seek(0); print(f.read()[::-1])",
+        "import tempfile\nwith tempfile.TemporaryFile('w+') as f:\n"
+        "    f.write(input()); f.seek(0); print(f.read()[::-1])",
     ],
 )
 def test_usual_ways_to_read_and_write_work(docker_sandbox: Sandbox, program: str) -> None:
@@ -165,7 +169,10 @@ def test_addresses_and_scratch_paths_are_masked(docker_sandbox: Sandbox) -> None
 
 
 def test_hostile_exceptions_are_reported_as_far_as_they_go(docker_sandbox: Sandbox) -> None:
-    program = "class E(Exception):\n    def __str__(self): raise self\n    __traceback__ = property(lambda self: 1 / 0)\nraise E"
+    program = (
+        "class E(Exception):\n    def __str__(self): raise self\n"
+        "    __traceback__ = property(lambda self: 1 / 0)\nraise E"
+    )
     result = run(docker_sandbox, program)
     assert (result.status, result.error_type) == ("runtime_error", "E")
     assert "line 4" in result.traceback
@@ -208,7 +215,8 @@ def test_standard_error_is_kept_up_to_a_cap(docker_sandbox: Sandbox) -> None:
 
 def test_ordinary_programs_work_under_the_system_call_filter(docker_sandbox: Sandbox) -> None:
     program = """
-import array, asyncio, concurrent.futures, ctypes, datetime, decimal, hashlib, multiprocessing, os, signal, socket, sqlite3, time
+import asyncio, concurrent.futures, ctypes, hashlib, multiprocessing
+import os, signal, socket, sqlite3, time
 with concurrent.futures.ThreadPoolExecutor(8) as pool:
     print(sum(pool.map(abs, range(-9, 0))))
 async def main():

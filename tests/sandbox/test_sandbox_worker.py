@@ -1,0 +1,134 @@
+"""Parts of a worker that can be tried without a container: messages, wiping, owners, the system call profile."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mars2_env.sandbox.owner import Owner
+from mars2_env.sandbox.worker.frames import FrameError, Reader, pack
+from mars2_env.sandbox.worker.supervisor import Buffer, empty_folder
+
+
+@given(st.lists(st.tuples(st.binary(min_size=1, max_size=1), st.lists(st.binary(), max_size=4)), max_size=5))
+def test_messages_arrive_as_they_were_sent(messages: list[tuple[bytes, list[bytes]]]) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(b"".join(pack(kind, *blobs) for kind, blobs in messages))
+        ours.shutdown(socket.SHUT_WR)
+        reader = Reader(theirs)
+        assert [reader.read() for _ in messages] == messages
+        with pytest.raises(EOFError):
+            reader.read()
+
+
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_message_are_refused(data: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, contextlib.suppress(EOFError, FrameError):
+        ours.sendall(data)
+        ours.shutdown(socket.SHUT_WR)
+        reader = Reader(theirs)
+        while True:
+            kind, blobs = reader.read()
+            assert len(kind) == 1 and all(isinstance(blob, bytes) for blob in blobs)
+
+
+def test_buffers_keep_head_and_tail() -> None:
+    buffer = Buffer(4, 3)
+    for piece in (b"ab", b"cdef", b"ghij"):
+        buffer.add(piece)
+    assert buffer.text() == b"abcd\n... 3 bytes left out ...\nhij" and buffer.total == 10
+    capped = Buffer(3)
+    capped.add(b"abcdef")
+    assert capped.text() == b"abc" and capped.total == 6
+
+
+def test_a_folder_is_emptied_whatever_is_in_it(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    (outside / "kept").mkdir(parents=True)
+    (outside / "file").write_text("kept")
+    outside.chmod(mode := 0o751)
+    box = tmp_path / "box"
+    (box / "a" / "b" / "c").mkdir(parents=True)
+    (box / "a" / "b" / "c" / "f").write_text("x")
+    for index in range(300):
+        (box / f"f{index}").write_text("x")
+    os.symlink(outside, box / "link")
+    os.symlink(outside, box / "a" / "link")
+    os.symlink("nowhere", box / "dangling")
+    os.mkfifo(box / "pipe")
+    (box / b"\xff\n".decode("utf-8", "surrogateescape")).write_text("x")
+    deep = os.open(box, os.O_RDONLY)
+    for _ in range(2000):
+        os.mkdir("d" * 100, dir_fd=deep)
+        deeper = os.open("d" * 100, os.O_RDONLY, dir_fd=deep)
+        os.close(deep)
+        deep = deeper
+    os.close(deep)
+    for path in (box / "a" / "b", box / "a", box):
+        path.chmod(0)
+    empty_folder(str(box))
+    assert os.listdir(box) == []
+    assert (outside / "file").read_text() == "kept" and (outside / "kept").is_dir()
+    assert stat.S_IMODE(outside.stat().st_mode) == mode
+
+
+def test_owners_are_told_alive_from_dead() -> None:
+    here = Owner.this()
+    assert Owner.parse(str(here)) == here and not here.is_dead(running=True)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        other = Owner.of(child.pid)
+        assert not other.is_dead(running=True)
+        child.communicate(b"\n")
+    assert other.is_dead(running=True)
+    rebooted = Owner(1, "1", "another boot", here.namespace)
+    assert rebooted.is_dead(running=False) and not rebooted.is_dead(running=True)
+    for nonsense in ("", "x", "1/2", "a/b/c/d"):
+        assert Owner.parse(nonsense) is None
+
+
+# What the profile must not allow without conditions, whatever else changes in it.
+DENIED = set(
+    """
+    unshare setns mount umount2 pivot_root chroot ptrace process_vm_readv process_vm_writev kcmp bpf
+    perf_event_open userfaultfd io_uring_setup io_uring_enter io_uring_register keyctl add_key request_key
+    shmget shmat shmctl msgget msgsnd msgrcv semget semop semctl mq_open mq_unlink name_to_handle_at
+    open_by_handle_at init_module finit_module kexec_load reboot swapon syslog acct quotactl setxattr
+    modify_ldt iopl ioperm io_setup fanotify_init seccomp mbind move_pages clone clone3 socket socketpair
+    ioctl personality
+    """.split()
+)
+
+
+def test_the_profile_is_an_allow_list_without_what_must_be_denied() -> None:
+    profile = json.loads(files("mars2_env.sandbox").joinpath("seccomp.json").read_text())
+    assert profile["defaultAction"] == "SCMP_ACT_ERRNO"
+    assert {entry["action"] for entry in profile["syscalls"]} == {"SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"}
+    free = {
+        name
+        for entry in profile["syscalls"]
+        if entry["action"] == "SCMP_ACT_ALLOW" and not entry.get("args")
+        for name in entry["names"]
+    }
+    assert free.isdisjoint(DENIED)
+    rules = {
+        name: entry
+        for entry in profile["syscalls"]
+        if entry.get("args") or "errnoRet" in entry
+        for name in entry["names"]
+    }
+    assert rules["clone3"]["errnoRet"] == 38, "ENOSYS, so that libraries fall back to clone"
+    assert rules["clone"]["args"][0] == {"index": 0, "value": 0x7E020000, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}
+    assert rules["socket"]["args"] == [{"index": 0, "value": socket.AF_UNIX, "valueTwo": 0, "op": "SCMP_CMP_EQ"}]
