@@ -7,7 +7,9 @@ off goes on where it stopped.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -142,15 +144,23 @@ def evaluate(
     done = 0
     results = []
     used = sandbox if sandbox is not None else shared_sandbox("auto")
-    for tree in finished:
+
+    def result(tree: Tree) -> TreeResult:
         problem, settings = problems[tree.problem], tree.header.task
         if settings["limits"] is not None:
             problem = replace(problem, limits=Limits(**settings["limits"]))
-        judge = Judge(used, strict_types=settings["strict_types"])
-        results.append(_evaluate_tree(tree, problem, judge, known, store))
-        done += len(tree.nodes)
-        if observer is not None:
-            observer(done, total)
+        return _evaluate_tree(tree, problem, Judge(used, strict_types=settings["strict_types"]), known, store)
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        try:
+            for one in pool.map(result, finished):
+                results.append(one)
+                done += one.nodes
+                if observer is not None:
+                    observer(done, total)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     return Results(tuple(results), len(trees) - len(finished))
 
 
@@ -174,7 +184,7 @@ def _evaluate_tree(
             passed[node.id] = judge.grade(problem, node.program, tests="hidden").passed
             if store is not None:
                 verdict = HiddenVerdict(tree.problem, tree.seed, node.id, tree.header.problems, passed[node.id])
-                with open(store, "ab") as file:
+                with open(store, "ab", buffering=0) as file:  # one write a line: threads do not mix
                     file.write(msgspec.json.encode(verdict) + b"\n")
     return TreeResult(
         problem=tree.problem,

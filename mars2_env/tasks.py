@@ -77,18 +77,21 @@ def task(id_or_problem_set: str | ProblemSet | Task = "mars2/Starter-v0", **over
     return _build({**options, **overrides}, None if overrides else name)
 
 
-def make(task_or_id: str | ProblemSet | Task = "mars2/Starter-v0", **overrides: Any) -> Env:
+_task = task  # `make` has an argument of that name
+
+
+def make(task: str | ProblemSet | Task = "mars2/Starter-v0", **overrides: Any) -> Env:
     """Make an environment: a PettingZoo AEC environment, or a Parallel one with `api="parallel"`.
 
     Args:
-        task_or_id: as in `task`.
-        **overrides: as in `task`; any override clears the environment's id.
+        task: as the first argument of `mars2_env.task`.
+        **overrides: as in `mars2_env.task`; any override clears `env.spec.id`.
 
     Raises:
         ConfigError: the task makes no sense.
         SandboxUnavailableError: no sandbox can be had on this machine; the message says what to do.
     """
-    found = task(task_or_id, **overrides)
+    found = _task(task, **overrides)
     return TreeSearchAEC(found) if found.api == "aec" else TreeSearchParallel(found)
 
 
@@ -184,9 +187,9 @@ def _announce(id: str) -> None:
     register: Callable[..., None] | None = getattr(pettingzoo, "register", None)
     if register is None:
         return
-    register("aec", id, entry_point=make, kwargs={"task_or_id": id})
+    register("aec", id, entry_point=make, kwargs={"task": id})
     if TASKS[id].get("game") == "play":
-        register("parallel", id, entry_point=make, kwargs={"task_or_id": id, "api": "parallel"})
+        register("parallel", id, entry_point=make, kwargs={"task": id, "api": "parallel"})
 
 
 for _id in TASKS:

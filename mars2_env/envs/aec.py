@@ -11,6 +11,7 @@ from pettingzoo import AECEnv
 
 from mars2_env.envs import rewards
 from mars2_env.envs.base import Table
+from mars2_env.episode import Episode
 from mars2_env.errors import SandboxError
 from mars2_env.games import Task
 from mars2_env.types import Turn
@@ -59,6 +60,7 @@ class TreeSearchAEC(AECEnv[str, Any, Any]):
         """
         super().__init__()
         self.task = task
+        self.spec = task
         self.render_mode = task.render_mode
         self._table = Table(task)
         self.possible_agents = list(task.agents)
@@ -67,6 +69,11 @@ class TreeSearchAEC(AECEnv[str, Any, Any]):
         self.action_spaces: Any = self._table.action_spaces
         self.state_space = self._table.state_space
         self.turn: Turn | None = None
+
+    @property
+    def episode(self) -> Episode:
+        """The episode being played: its problem, nodes, tree and budget; to look at, not to drive."""
+        return self._table.match.episode
 
     def observation_space(self, agent: str) -> gymnasium.spaces.Space[Any]:
         """Return the observation space of an agent, the same object at each call."""
@@ -91,6 +98,7 @@ class TreeSearchAEC(AECEnv[str, Any, Any]):
     def step(self, action: Any) -> None:
         """Expand the tree by the acting agent's program."""
         match = self._table.match
+        episode = match.episode
         agent = self.agent_selection
         if self.terminations[agent] or self.truncations[agent]:
             self._was_dead_step(action)
@@ -98,7 +106,6 @@ class TreeSearchAEC(AECEnv[str, Any, Any]):
         turn = self.turn
         assert turn is not None
         reply = self._table.reply(agent, action)
-        episode = match.episode
         before = episode.best_score
         info: dict[str, Any]
         self._cumulative_rewards[agent] = 0.0
@@ -123,7 +130,7 @@ class TreeSearchAEC(AECEnv[str, Any, Any]):
             self.render()
 
     def _next_turn(self) -> None:
-        episode = self._table.match.episode
+        episode = self.episode
         self.turn = None
         if not episode.done:
             self.turn = episode.ask()

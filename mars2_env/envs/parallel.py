@@ -12,6 +12,7 @@ from pettingzoo import ParallelEnv
 
 from mars2_env.envs import rewards
 from mars2_env.envs.base import Table
+from mars2_env.episode import Episode
 from mars2_env.errors import ConfigError, SandboxError
 from mars2_env.games import Task
 from mars2_env.types import Reply, Turn, Verdict
@@ -34,6 +35,7 @@ class TreeSearchParallel(ParallelEnv[str, Any, Any]):
             SandboxUnavailableError: the task's sandbox cannot be had on this machine.
         """
         self.task = task
+        self.spec = task
         self.render_mode = task.render_mode
         self._table = Table(task)
         self.possible_agents = list(task.agents)
@@ -42,6 +44,11 @@ class TreeSearchParallel(ParallelEnv[str, Any, Any]):
         self.action_spaces: Any = self._table.action_spaces
         self.state_space = self._table.state_space
         self.turns: dict[str, Turn] = {}
+
+    @property
+    def episode(self) -> Episode:
+        """The episode being played: its problem, nodes, tree and budget; to look at, not to drive."""
+        return self._table.match.episode
 
     def observation_space(self, agent: str) -> gymnasium.spaces.Space[Any]:
         """Return the observation space of an agent, the same object at each call."""
@@ -120,7 +127,7 @@ class TreeSearchParallel(ParallelEnv[str, Any, Any]):
         return verdicts
 
     def _next_round(self) -> None:
-        episode = self._table.match.episode
+        episode = self.episode
         turns = [] if episode.done else [episode.ask() for _ in self.possible_agents]
         self.turns = {turn.agent: turn for turn in turns}
 

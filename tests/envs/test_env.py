@@ -132,7 +132,7 @@ def test_a_fault_is_a_void_turn() -> None:
     assert env.turn is not None
     assert turn is not None
     assert (env.turn.parent, env.turn.seed) == (turn.parent, turn.seed)
-    assert "1/" not in env._table.observe(actor, None)["tree"]
+    assert env.episode.spent == 0
 
 
 def test_lasting_faults_truncate_and_on_fault_raise_raises() -> None:
@@ -239,10 +239,10 @@ def test_the_same_seed_gives_the_same_problem_and_another_may_not() -> None:
     def problems(seed: int) -> list[str]:
         env = aec()
         env.reset(seed=seed)
-        found = [env._table.match.problem.id]
+        found = [env.episode.problem.id]
         for _ in range(5):
             env.reset()
-            found.append(env._table.match.problem.id)
+            found.append(env.episode.problem.id)
         return found
 
     assert problems(3) == problems(3)
@@ -352,6 +352,7 @@ def test_names_follow_pettingzoos_rule() -> None:
 def test_an_override_clears_the_id() -> None:
     assert mars2_env.task().id == "mars2/Starter-v0"
     assert mars2_env.task(budget=4).id is None
+    assert mars2_env.make(sandbox=sandbox()).spec.id is None
 
 
 def test_a_task_can_be_changed_in_one_option() -> None:
