@@ -1,0 +1,1 @@
+"""Measurements of speed and of quality; each prints what it measured and on what."""
