@@ -21,8 +21,8 @@ from typing import Literal, TypeAlias, get_args
 
 from mars2_env import keys
 from mars2_env.errors import ConfigError, EpisodeError, LogError
-from mars2_env.programs import extract_program, normal_form
-from mars2_env.prompt import fresh_messages, play_messages, refinement_messages
+from mars2_env.programs import normal_form
+from mars2_env.prompt import extract_program, fresh_messages, play_messages, refinement_messages
 from mars2_env.search.budget import Budget
 from mars2_env.search.selectors import Choice, Selector
 from mars2_env.search.tree import ROOT, SearchTree

@@ -1,4 +1,4 @@
-"""From a place in a tree to chat messages.
+"""From a place in a tree to chat messages, and (by `mars2_env.programs`) from a reply to its program.
 
 Everything that came from a candidate or a problem is quoted by concatenation inside a fence longer than any it holds;
 it is never formatted as a template. Fresh prompts carry no feedback; refinement prompts carry the parent's program and
@@ -10,8 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mars2_env.outline import outline
-from mars2_env.programs import fenced
+from mars2_env.programs import extract_program, fenced
 from mars2_env.types import Call, Feedback, Message, Node, PublicView
+
+__all__ = [
+    "extract_program",
+    "feedback_text",
+    "fresh_messages",
+    "messages_text",
+    "play_messages",
+    "refinement_messages",
+    "task_text",
+]
 
 SYSTEM = "You are an expert Python programmer."
 REPLY_FORMAT = "Reply with the complete program in one ```python block."
