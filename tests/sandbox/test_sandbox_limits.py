@@ -106,7 +106,8 @@ def test_a_fork_bomb_ends_and_leaves_nothing(clean_box: DockerSandbox) -> None:
         "import os\nn = 0\ntry:\n    while True: n += 1; open(f'f{n}', 'w')\nexcept OSError: pass",
         "for n in range(100):\n    try: open(f'f{n}', 'wb').write(b'x' * 4 * 2**20)\n    except OSError: break",
         "import os\n"
-        "os.symlink('/', 'a'); os.symlink('/proc/1/root', 'b'); os.mkfifo('c'); os.link('c', 'd'); os.mkdir('e'); os.symlink('..', 'e/f')",
+        "os.symlink('/', 'a'); os.symlink('/proc/1/root', 'b'); os.mkfifo('c'); os.link('c', 'd'); os.mkdir('e')\n"
+        "os.symlink('..', 'e/f')",
         "import os\nfor n in range(1, 256): open(bytes([n]) * 200 if n != 47 else b'x', 'w')",
         "import socket\n"
         "s = socket.socket(socket.AF_UNIX); s.bind('here'); t = socket.socket(socket.AF_UNIX); t.bind('\\0there')",

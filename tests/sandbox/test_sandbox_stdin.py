@@ -35,7 +35,8 @@ def run(sandbox: Sandbox, program: str, text: str = "", limits: Limits | None = 
         "import io, os, sys\nsys.stdin = io.BytesIO(os.read(0, os.fstat(0).st_size or 99))\n"
         "print(sys.stdin.read().decode().strip()[::-1])",
         "import subprocess, sys\n"
-        "print(subprocess.run([sys.executable, '-c', 'print(input()[::-1])'], capture_output=True, text=True).stdout, end='')",
+        "print(subprocess.run([sys.executable, '-c', 'print(input()[::-1])'],"
+        " capture_output=True, text=True).stdout, end='')",
         "import os\nos.system('read x; echo $x | { read y; echo cba; }')",
         "import tempfile\nwith tempfile.TemporaryFile('w+') as f:\n"
         "    f.write(input()); f.seek(0); print(f.read()[::-1])",

@@ -100,16 +100,17 @@ def test_owners_are_told_alive_from_dead() -> None:
 
 
 # What the profile must not allow without conditions, whatever else changes in it.
-DENIED = set(
-    """
-    unshare setns mount umount2 pivot_root chroot ptrace process_vm_readv process_vm_writev kcmp bpf
-    perf_event_open userfaultfd io_uring_setup io_uring_enter io_uring_register keyctl add_key request_key
-    shmget shmat shmctl msgget msgsnd msgrcv semget semop semctl mq_open mq_unlink name_to_handle_at
-    open_by_handle_at init_module finit_module kexec_load reboot swapon syslog acct quotactl setxattr
-    modify_ldt iopl ioperm io_setup fanotify_init seccomp mbind move_pages clone clone3 socket socketpair
-    ioctl personality
-    """.split()
-)
+# fmt: off
+DENIED = {
+    "unshare", "setns", "mount", "umount2", "pivot_root", "chroot", "ptrace", "process_vm_readv",
+    "process_vm_writev", "kcmp", "bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter",
+    "io_uring_register", "keyctl", "add_key", "request_key", "shmget", "shmat", "shmctl", "msgget", "msgsnd",
+    "msgrcv", "semget", "semop", "semctl", "mq_open", "mq_unlink", "name_to_handle_at", "open_by_handle_at",
+    "init_module", "finit_module", "kexec_load", "reboot", "swapon", "syslog", "acct", "quotactl", "setxattr",
+    "modify_ldt", "iopl", "ioperm", "io_setup", "fanotify_init", "seccomp", "mbind", "move_pages", "clone",
+    "clone3", "socket", "socketpair", "ioctl", "personality",
+}
+# fmt: on
 
 
 def test_the_profile_is_an_allow_list_without_what_must_be_denied() -> None:

@@ -7,8 +7,10 @@ candidate wrote. When it cannot clean up it exits, and the container with it; wh
 
 from __future__ import annotations
 
+import array
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import secrets
@@ -16,6 +18,7 @@ import select
 import signal
 import socket
 import sys
+import termios
 import time
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
@@ -262,12 +265,14 @@ class Supervisor:
         )
         started = time.monotonic()
         payload = b""
+        first = self.seat is None
         if self.seat is None:
             self.seat, self.next_seat = self.next_seat or self.prepare(), None
             settings = json.dumps({**self.job, "size": len(self.program)}).encode()
             payload = len(settings).to_bytes(4, "big") + settings + self.program
             self.base = memory_before
         seat = self.seat
+        data_of_call = data
         if calls:
             payload += len(data).to_bytes(4, "big") + data
             seat.close(seat.stdin)
@@ -277,6 +282,11 @@ class Supervisor:
         if self.next_seat is None:
             self.next_seat = self.prepare()
         reason = watch.until_done()
+        if calls and not first and reason == "exit" and watch.nothing_was_read():
+            # It died of an earlier input, before it could know of this one: that decides nothing about this one.
+            self.finish(seat)
+            self.run(data_of_call)
+            return
         cpu = self.meter.cpu_seconds() - cpu_before
         wall = time.monotonic() - started
         ended = seat.ended
@@ -410,6 +420,7 @@ class Watch:
         self.memory = 0
         self.reason = ""
         self.sample_at = started + _SAMPLE_SECONDS
+        self.sent = 0
         self.pending = {seat.job: memoryview(payload), seat.stdin: memoryview(data)}
         self.poller = select.poll()
         for fd in (seat.stdout, seat.stderr, seat.report):
@@ -428,7 +439,10 @@ class Watch:
         rest = self.pending[fd]
         try:
             while rest:
-                rest = rest[os.write(fd, rest[: 2**16]) :]
+                count = os.write(fd, rest[: 2**16])
+                rest = rest[count:]
+                if fd == self.seat.job:
+                    self.sent += count
         except BlockingIOError:
             pass
         except BrokenPipeError:
@@ -471,11 +485,17 @@ class Watch:
                 if event & select.POLLOUT:
                     self.write(fd)
                 else:
-                    self.seat.close(fd)
+                    self.pending[fd] = memoryview(b"")  # nobody will read it
                 if fd not in self.seat.open or not self.pending[fd]:
                     self.poller.unregister(fd)
             elif fd in self.seat.open:
                 self.read(fd)
+
+    def nothing_was_read(self) -> bool:
+        """Whether all that was sent to the process just now is still in the pipe."""
+        unread = array.array("i", [0])
+        fcntl.ioctl(self.seat.job, termios.FIONREAD, unread)
+        return unread[0] == self.sent
 
     def sample(self, now: float) -> None:
         """Compare what the run has used with its limits."""
