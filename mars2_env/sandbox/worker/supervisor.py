@@ -348,20 +348,21 @@ class Supervisor:
                 return
             if time.monotonic() > deadline:
                 self.give_up(f"{len(strays)} processes of a run did not die")
-            # From a process of that user all die in one system call, however fast they fork.
-            if not self.as_user(uid, lambda: os.kill(-1, signal.SIGKILL), deadline):
-                for pid in strays:
-                    with contextlib.suppress(OSError):
-                        os.kill(pid, signal.SIGKILL)
+            for pid in strays:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            # From a process of that user all die in one system call, however fast they fork. They may stop or kill that
+            # process too, if they are quick: then once more.
+            self.as_user(uid, lambda: os.kill(-1, signal.SIGKILL), min(deadline, time.monotonic() + 0.1))
             time.sleep(pause)
             pause = 0.001
 
-    def as_user(self, uid: int, act: Any, deadline: float) -> bool:
-        """Do `act` in a process of user `uid`; return whether that process could be made."""
+    def as_user(self, uid: int, act: Callable[[], None], deadline: float) -> None:
+        """Do `act` in a process of user `uid`, as far as it gets until the deadline."""
         try:
             pid = os.fork()
         except OSError:
-            return False
+            return
         if pid == 0:
             try:
                 os.setgroups([])
@@ -373,10 +374,9 @@ class Supervisor:
         self.known.add(pid)
         while os.waitpid(pid, os.WNOHANG)[0] == 0:
             if time.monotonic() > deadline:
-                self.give_up("clean-up did not end")
+                os.kill(pid, signal.SIGKILL)
             time.sleep(0.0005)
         self.known.discard(pid)
-        return True
 
     def wipe(self, seat: Seat, deadline: float) -> None:
         """Remove the scratch folder: at once if it is empty, else as its owner, so that no link leads us astray."""
