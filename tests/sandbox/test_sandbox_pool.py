@@ -106,12 +106,26 @@ def test_a_dead_idle_worker_is_not_handed_out() -> None:
     assert living.runs == 1 and dead.stopped.wait(5)
 
 
-def test_workers_that_cannot_start_are_an_error_to_whoever_waits() -> None:
-    pool = pool_of(SandboxError("no engine"), ValueError("odd"), Played())
-    with pytest.raises(SandboxError, match="no engine"):
-        run(pool, ["a"])
-    with pytest.raises(SandboxError, match="ValueError: odd"):
-        run(pool, ["a"])
+def test_workers_that_cannot_start_are_an_error_to_whoever_waits_and_are_tried_again() -> None:
+    somebody_waits = threading.Semaphore(0)
+    outcomes: list[Any] = [SandboxError("no engine"), ValueError("odd"), Played()]
+
+    def launch() -> Any:
+        somebody_waits.acquire(timeout=10)
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    pool = Pool(launch, 1, recycle_after=1000)
+    for words in ("no engine", "ValueError: odd"):
+        waiting = pool.lease()
+        somebody_waits.release()
+        with pytest.raises(SandboxError, match=words):
+            waiting.result(10)
+    waiting = pool.lease()
+    somebody_waits.release()
+    pool.release(waiting.result(10), usable=True)
     assert run(pool, ["a"])[0].output == "a"
 
 
