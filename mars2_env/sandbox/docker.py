@@ -39,6 +39,7 @@ from mars2_env.types import Call, Interface, Limits, Run
 SANDBOX_LABEL: Final = "mars2_env.sandbox"
 OWNER_LABEL: Final = "mars2_env.owner"
 SOCKET: Final = "/run/mars2/socket"
+_FOLDER_PREFIX: Final = "mars2-sandbox-"
 _PROCESSES: Final = 128
 _PROCESSES_RESERVED: Final = 16
 _MEMORY_RESERVED: Final = 128 * 2**20
@@ -307,9 +308,10 @@ class _Launcher:
     def launch(self) -> Worker:
         """Start a container and wait until its worker has run a known-good program."""
         image = self.image()
-        folder = tempfile.mkdtemp(prefix="mars2-sandbox-")
+        folder = tempfile.mkdtemp(prefix=_FOLDER_PREFIX)
         container: Any = None
         try:
+            Path(folder, "owner").write_text(str(Owner.this()))
             inner = Path(folder, "run")
             inner.mkdir()
             inner.chmod(0o777)  # the container's root may be nobody to this file system; `folder` keeps others out
@@ -362,7 +364,12 @@ class _Launcher:
             container.wait(condition="removed", timeout=20)
 
     def reap_orphans(self) -> list[str]:
-        """Remove containers whose owner is dead; return their ids."""
+        """Remove containers, and folders of sockets, whose owner is dead; return the containers' ids."""
+        for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}*"):
+            with contextlib.suppress(OSError):
+                owner = Owner.parse(Path(folder, "owner").read_text())
+                if folder.stat().st_uid == os.getuid() and owner is not None and owner.is_dead(running=False):
+                    shutil.rmtree(folder, ignore_errors=True)
         reaped = []
         with contextlib.suppress(Exception):
             for found in self.client.api.containers(all=True, filters={"label": [f"{SANDBOX_LABEL}=worker"]}):

@@ -8,9 +8,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -187,6 +189,19 @@ def test_containers_of_the_dead_are_removed_at_the_next_start_and_no_others(
         for made in engine.containers.list(all=True, filters={"label": SANDBOX_LABEL}):
             if made.id in {one.id for one in containers.values()}:
                 made.remove(force=True)
+
+
+def test_folders_of_the_dead_are_removed_at_the_next_start_and_no_others(
+    docker_engine: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    here = Owner.this()
+    for name, owner in (("dead", Owner(here.pid, "1", here.boot, here.namespace)), ("alive", here)):
+        (tmp_path / f"mars2-sandbox-{name}" / "run").mkdir(parents=True)
+        (tmp_path / f"mars2-sandbox-{name}" / "owner").write_text(str(owner))
+    with make_sandbox("docker", workers=1) as sandbox:
+        assert sandbox.run(ADD, ["1 2"])[0].output == "3\n"
+        assert [path.name for path in tmp_path.glob("mars2-sandbox-*")] == ["mars2-sandbox-alive"]
 
 
 def test_closing_a_stream_early_frees_its_worker(sandbox: DockerSandbox) -> None:
