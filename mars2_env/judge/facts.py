@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from mars2_env.sandbox.jobs import mask
 from mars2_env.sandbox.worker.values import Opaque
 from mars2_env.types import Feedback, Interface, Limits, Outcome, Run, Stdin, TestCase
 
@@ -68,7 +69,8 @@ def failing_test(
     """Return the facts about public test `index`, which ended with `outcome`.
 
     A program that does not compile fails whatever the test, so none is quoted. What the program produced is quoted only
-    where it is a wrong answer: the output of a program that was stopped depends on when it was stopped.
+    where it is a wrong answer: the output of a program that was stopped depends on when it was stopped. What would differ
+    from run to run in it (object addresses, scratch paths) is masked.
     """
     text = str if isinstance(interface, Stdin) else shown
     if outcome == "compile_error":
@@ -84,7 +86,7 @@ def failing_test(
         test=index,
         input=elided(text(test.input)),
         expected=elided(text(test.output)),
-        actual=elided(text(run.output)) if outcome == "wrong_answer" else "",
+        actual=elided(mask(text(run.output))) if outcome == "wrong_answer" else "",
         error_type=elided(run.error_type) if failed else "",
         error_message=elided(run.error_message) if failed else "",
         traceback=elided(run.traceback, MAX_TRACEBACK) if failed else "",

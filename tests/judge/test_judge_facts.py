@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from mars2_env.judge.facts import MAX_TEXT, elided, limit_text, shown
+from mars2_env.judge.facts import MAX_TEXT, elided, failing_test, limit_text, shown
 from mars2_env.sandbox.worker.values import Opaque
-from mars2_env.types import Limits
+from mars2_env.types import Limits, Run, Stdin, TestCase
 
 
 def test_a_long_text_loses_its_middle_and_says_how_much() -> None:
@@ -56,3 +56,16 @@ def test_limits_are_named_readably() -> None:
     assert limit_text("memory_limit", limits) == "512 MB of memory"
     assert limit_text("output_limit", limits) == "1.5 kB of output"
     assert limit_text("wrong_answer", limits) == ""
+
+
+def test_object_addresses_in_an_output_are_masked_so_that_feedback_repeats() -> None:
+    facts = failing_test(
+        0,
+        TestCase("", "3"),
+        Run("ok", output="<object object at 0x7f16fd9a71b0>\n"),
+        "wrong_answer",
+        Stdin(),
+        Limits(),
+    )
+    assert "7f16fd9a71b0" not in facts.actual
+    assert "<object object at 0x" in facts.actual
