@@ -69,8 +69,8 @@ def failing_test(
     """Return the facts about public test `index`, which ended with `outcome`.
 
     A program that does not compile fails whatever the test, so none is quoted. What the program produced is quoted only
-    where it is a wrong answer: the output of a program that was stopped depends on when it was stopped. What would differ
-    from run to run in it (object addresses, scratch paths) is masked.
+    where it is a wrong answer: the output of a program that was stopped depends on when it was stopped. What would
+    differ from run to run in it (object addresses, scratch paths) is masked.
     """
     text = str if isinstance(interface, Stdin) else shown
     if outcome == "compile_error":
