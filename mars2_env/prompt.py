@@ -122,9 +122,9 @@ def feedback_text(program: str | None, feedback: Feedback | None) -> str:
     }
     parts = [lines.get(feedback.outcome, f"It fails: {feedback.outcome}.")]
     if feedback.outcome != "compile_error":
-        parts += ["Input:", fenced(feedback.input), "Expected output:", fenced(feedback.expected)]
+        parts += ["The first failing test:", fenced(feedback.input), "Expected:", fenced(feedback.expected)]
     if feedback.outcome == "wrong_answer":
-        parts += ["Its output:", fenced(feedback.actual)]
+        parts += ["What came out:", fenced(feedback.actual)]
     error = feedback.traceback or ": ".join(part for part in (feedback.error_type, feedback.error_message) if part)
     if error:
         parts += ["The error:", fenced(error)]

@@ -40,7 +40,7 @@ def test_a_parent_that_fails_only_unshown_tests_is_told_that_and_nothing_more() 
     prompt = text(PROBLEM, "x = 1", Feedback("wrong_answer", unshown=True))
     assert "not shown" in prompt
     assert "Expected" not in prompt
-    assert "Input" not in prompt
+    assert "failing test" not in prompt
 
 
 def test_a_parent_without_a_program_is_told_so() -> None:

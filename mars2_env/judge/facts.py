@@ -63,6 +63,11 @@ def _shown_elements(elements: set[Any] | frozenset[Any]) -> str:
     return "{" + ", ".join(texts) + "}"
 
 
+def shown_call(name: str, arguments: list[Any]) -> str:
+    """Return a call as Python writes it."""
+    return f"{name}({', '.join(map(shown, arguments))})"
+
+
 def failing_test(
     index: int, test: TestCase, run: Run, outcome: Outcome, interface: Interface, limits: Limits
 ) -> Feedback:
@@ -84,7 +89,7 @@ def failing_test(
     return Feedback(
         outcome=outcome,
         test=index,
-        input=elided(text(test.input)),
+        input=elided(test.input if isinstance(interface, Stdin) else shown_call(interface.name, test.input)),
         expected=elided(text(test.output)),
         actual=elided(mask(text(run.output))) if outcome == "wrong_answer" else "",
         error_type=elided(run.error_type) if failed else "",

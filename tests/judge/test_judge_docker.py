@@ -122,7 +122,7 @@ def test_facts_of_a_wrong_answer_an_exception_and_a_program_that_does_not_compil
     assert (raised.outcome, raised.test, raised.actual) == ("wrong_answer", 0, "-0.25")
     raised = judge.grade(CALL_ADD, "def add(a, b):\n    return a / (a - 1)\n").feedback
     assert raised is not None
-    assert (raised.outcome, raised.test, raised.input) == ("runtime_error", 0, "[1, 2]")
+    assert (raised.outcome, raised.test, raised.input) == ("runtime_error", 0, "add(1, 2)")
     assert (raised.error_type, raised.error_message) == ("ZeroDivisionError", "division by zero")
     assert "line 2" in raised.traceback
     broken = judge.grade(CALL_ADD, "def add(a, b)\n    return a\n", tests="all")

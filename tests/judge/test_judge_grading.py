@@ -266,7 +266,7 @@ def test_call_values_are_compared_as_values_and_quoted_as_reprs() -> None:
     assert not grade({"k": [1, 2.0]}, strict=True).passed
     assert grade({"k": (1.0, 2)}, strict=True).passed
     assert grade(Opaque("Spam")).feedback == Feedback(
-        "wrong_answer", test=0, input="[1, 'a']", expected="{'k': (1.0, 2)}", actual="<Spam object>"
+        "wrong_answer", test=0, input="f(1, 'a')", expected="{'k': (1.0, 2)}", actual="<Spam object>"
     )
     assert grade(None).feedback.actual == "None"
     assert not grade(True).passed
