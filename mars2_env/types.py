@@ -191,8 +191,8 @@ class Feedback:
     """Facts about the first failing test, in listed order; all of it may be quoted.
 
     `unshown` says that every public test passed and only tests that are never quoted failed: then nothing else is set
-    but `outcome`, which is `wrong_answer` whatever happened (one bit). Texts are bounded; in call mode `input` is the call and values are `repr`s.
-    `limit` is the limit that was hit, as readable text such as "3 s of CPU time".
+    but `outcome`, which is `wrong_answer` whatever happened (one bit). Texts are bounded; in call mode `input` is the
+    call and values are `repr`s. `limit` is the limit that was hit, as readable text such as "3 s of CPU time".
     """
 
     outcome: Outcome
