@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import gymnasium
-import numpy as np
-from numpy.typing import NDArray
 from pettingzoo import AECEnv
 
 from mars2_env.envs import rewards
-from mars2_env.envs.base import Table
-from mars2_env.episode import Episode
+from mars2_env.envs.base import TextGame
 from mars2_env.errors import SandboxError
 from mars2_env.games import Task
 from mars2_env.types import Turn
 
 
-class TreeSearchAEC(AECEnv[str, Any, Any]):
+class TreeSearchAEC(TextGame, AECEnv[str, Any, Any]):
     """Several agents grow ONE search tree of programs for a coding problem, one expansion a step.
 
     **Games.** In `write` a selector (Thompson sampling by default) picks who acts and which node is refined; the agent
@@ -58,34 +54,12 @@ class TreeSearchAEC(AECEnv[str, Any, Any]):
         Raises:
             SandboxUnavailableError: the task's sandbox cannot be had on this machine.
         """
-        super().__init__()
-        self.task = task
-        self.spec = task
-        self.render_mode = task.render_mode
-        self._table = Table(task)
-        self.possible_agents = list(task.agents)
-        self.agents: list[str] = []
-        self.observation_spaces: Any = self._table.observation_spaces
-        self.action_spaces: Any = self._table.action_spaces
-        self.state_space = self._table.state_space
+        super().__init__(task)
         self.turn: Turn | None = None
-
-    @property
-    def episode(self) -> Episode:
-        """The episode being played: its problem, nodes, tree and budget; to look at, not to drive."""
-        return self._table.match.episode
-
-    def observation_space(self, agent: str) -> gymnasium.spaces.Space[Any]:
-        """Return the observation space of an agent, the same object at each call."""
-        return self._table.observation_spaces[agent]
-
-    def action_space(self, agent: str) -> gymnasium.spaces.Space[Any]:
-        """Return the action space of an agent, the same object at each call."""
-        return self._table.action_spaces[agent]
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Begin the next tree; `options={"problem": id}` chooses the problem."""
-        episode = self._table.reset(seed, options).episode
+        episode = self._begin(seed, options).episode
         self.agents = list(self.possible_agents)
         self.rewards = dict.fromkeys(self.agents, 0.0)
         self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
@@ -97,7 +71,7 @@ class TreeSearchAEC(AECEnv[str, Any, Any]):
 
     def step(self, action: Any) -> None:
         """Expand the tree by the acting agent's program."""
-        match = self._table.match
+        match = self._match
         episode = match.episode
         agent = self.agent_selection
         if self.terminations[agent] or self.truncations[agent]:
@@ -105,7 +79,7 @@ class TreeSearchAEC(AECEnv[str, Any, Any]):
             return
         turn = self.turn
         assert turn is not None
-        reply = self._table.reply(agent, action)
+        reply = self._reply(agent, action)
         before = episode.best_score
         info: dict[str, Any]
         self._cumulative_rewards[agent] = 0.0
@@ -116,7 +90,7 @@ class TreeSearchAEC(AECEnv[str, Any, Any]):
             info, amount = {"fault": str(error)}, 0.0
         else:
             node = episode.tell(turn, reply, verdict)
-            info = self._table.node_info(node)
+            info = self._node_info(node)
             kind = self.task.reward
             amount = rewards.progress(before, episode.best_score) if kind == "progress" else rewards.score(node)
         self.rewards = rewards.paid(self.agents, agent, amount, self.task.share)
@@ -139,21 +113,9 @@ class TreeSearchAEC(AECEnv[str, Any, Any]):
             self.agent_selection = self.agents[0]
         for agent in self.agents:
             waiting = self.turn if self.turn is not None and self.turn.agent == agent else None
-            self.infos[agent].update(self._table.turn_info(waiting))
+            self.infos[agent].update(self._turn_info(waiting))
 
     def observe(self, agent: str) -> dict[str, str]:
         """Return the observation of an agent."""
         waiting = self.turn if self.turn is not None and self.turn.agent == agent else None
-        return self._table.observe(agent, waiting)
-
-    def state(self) -> NDArray[np.float32]:
-        """Return the numeric features of the tree, float32 in [0, 1] (`mars2_env.features.state`)."""
-        return self._table.state()
-
-    def render(self) -> str | None:
-        """Return the tree as text (`ansi`), or print it (`human`)."""
-        return self._table.render()
-
-    def close(self) -> None:
-        """Close the log, if there is one."""
-        self._table.close()
+        return self._observe(agent, waiting)

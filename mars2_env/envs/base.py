@@ -1,4 +1,4 @@
-"""What the AEC and the Parallel environment share: choosing a problem, observing a match, and closing it."""
+"""What the AEC and the Parallel environment share: all but `reset` and `step`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mars2_env import features, keys
 from mars2_env.envs import spaces
+from mars2_env.episode import Episode
 from mars2_env.errors import ConfigError, EpisodeError
 from mars2_env.games import Match, Task, sandbox_of
 from mars2_env.outline import outline
@@ -18,33 +19,54 @@ from mars2_env.render import tree_text
 from mars2_env.types import Node, Reply, Turn
 
 
-class Table:
-    """The seat of one environment: its task, its spaces, and the match being played."""
+class TextGame:
+    """All of an environment but `reset` and `step`: its task, its spaces, and the match being played.
+
+    Attributes:
+        task: what is played; `spec` is the same object, whose `id` is None where an option was overridden.
+        possible_agents: the agents' names.
+        state_space: the space of `state()`.
+    """
 
     def __init__(self, task: Task) -> None:
         """Check that the task's sandbox is there, so that a missing one is an error at `make`, not in mid-game."""
+        super().__init__()
         self.task = task
-        self.agents = list(task.agents)
-        self.observation_spaces = {agent: spaces.observation_space() for agent in self.agents}
-        self.action_spaces = {agent: spaces.action_space(task.rules.game, task.budget.nodes) for agent in self.agents}
+        self.spec = task
+        self.render_mode = task.render_mode
+        self.possible_agents = list(task.agents)
+        self.agents: list[str] = []
+        nodes = task.budget.nodes
+        self.observation_spaces: Any = {agent: spaces.observation_space() for agent in task.agents}
+        self.action_spaces: Any = {agent: spaces.action_space(task.rules.game, nodes) for agent in task.agents}
         self.state_space = gymnasium.spaces.Box(0.0, 1.0, (features.state_size(task.budget.nodes),), np.float32)
         sandbox_of(task)
-        self._match: Match | None = None
+        self._playing: Match | None = None
         self._base: int | None = None
         self._episodes = 0
 
+    def observation_space(self, agent: str) -> gymnasium.spaces.Space[Any]:
+        """Return the observation space of an agent, the same object at each call."""
+        space: gymnasium.spaces.Space[Any] = self.observation_spaces[agent]
+        return space
+
+    def action_space(self, agent: str) -> gymnasium.spaces.Space[Any]:
+        """Return the action space of an agent, the same object at each call."""
+        space: gymnasium.spaces.Space[Any] = self.action_spaces[agent]
+        return space
+
     @property
-    def match(self) -> Match:
-        """The match being played.
+    def episode(self) -> Episode:
+        """The episode being played: its problem, nodes, tree and budget; to look at, not to drive."""
+        return self._match.episode
 
-        Raises:
-            EpisodeError: `reset` was never called.
-        """
-        if self._match is None:
+    @property
+    def _match(self) -> Match:
+        if self._playing is None:
             raise EpisodeError("call reset() before anything else: there is no tree yet.")
-        return self._match
+        return self._playing
 
-    def reset(self, seed: int | None, options: dict[str, Any] | None) -> Match:
+    def _begin(self, seed: int | None, options: dict[str, Any] | None) -> Match:
         """Begin the next match.
 
         The first match after `reset(seed=s)` has the episode seed s, the following ones have seeds keyed by s and their
@@ -65,10 +87,10 @@ class Table:
             number = int(keys.generator("problem", episode_seed).integers(len(self.task.problems)))
             problem = self.task.problems.problems[number].id
         self.close()
-        self._match = Match(self.task, problem, episode_seed, out=self.task.out)
-        return self._match
+        self._playing = Match(self.task, problem, episode_seed, out=self.task.out)
+        return self._playing
 
-    def reply(self, agent: str, action: Any) -> Reply:
+    def _reply(self, agent: str, action: Any) -> Reply:
         """Return the reply that an action stands for.
 
         Raises:
@@ -91,11 +113,11 @@ class Table:
             raise ConfigError(f"{agent}: action['parent'] must be a node number, not {parent!r:.200}.")
         return Reply(program, parent=int(parent))
 
-    def observe(self, agent: str, turn: Turn | None) -> dict[str, str]:
+    def _observe(self, agent: str, turn: Turn | None) -> dict[str, str]:
         """Return the observation of an agent: `prompt` is empty unless a turn of its own is waiting."""
         if agent not in self.observation_spaces:
-            raise ConfigError(f"unknown agent {agent!r}; the agents are {', '.join(self.agents)}.")
-        match = self.match
+            raise ConfigError(f"unknown agent {agent!r}; the agents are {', '.join(self.possible_agents)}.")
+        match = self._match
         own = agent if self.task.rules.observe == "own" else None
         return {
             "problem": spaces.fit(task_text(match.problem.public_view()), spaces.PROBLEM_LENGTH),
@@ -103,17 +125,17 @@ class Table:
             "prompt": "" if turn is None else spaces.fit(messages_text(turn.messages), spaces.PROMPT_LENGTH),
         }
 
-    def action_mask(self, turn: Turn | None) -> dict[str, Any]:
+    def _action_mask(self, turn: Turn | None) -> dict[str, Any]:
         """Return the mask of a `play` action: which parents are legal (all ones where no turn is waiting)."""
         mask = np.zeros(self.task.budget.nodes + 1, np.int8)
         mask[list(turn.parents) if turn is not None else slice(None)] = 1
         return {"parent": mask, "program": None}
 
-    def turn_info(self, turn: Turn | None) -> dict[str, Any]:
+    def _turn_info(self, turn: Turn | None) -> dict[str, Any]:
         """Return the part of an info that says what is asked of an agent."""
         info: dict[str, Any] = {}
         if self.task.rules.game == "play":
-            info["action_mask"] = self.action_mask(turn)
+            info["action_mask"] = self._action_mask(turn)
         if turn is not None:
             info["turn"] = turn.id
             info["seed"] = turn.seed
@@ -121,7 +143,7 @@ class Table:
                 info["parent"] = turn.parent
         return info
 
-    def node_info(self, node: Node | None) -> dict[str, Any]:
+    def _node_info(self, node: Node | None) -> dict[str, Any]:
         """Return the part of an info that says what an agent's last turn came to."""
         if node is None:
             return {"outcome": "illegal"}
@@ -131,15 +153,15 @@ class Table:
         return info
 
     def state(self) -> NDArray[np.float32]:
-        """Return the numeric features of the tree (`mars2_env.features.state`)."""
-        return features.state(self.match.episode)
+        """Return the numeric features of the tree, float32 in [0, 1] (`mars2_env.features.state`)."""
+        return features.state(self.episode)
 
     def render(self) -> str | None:
         """Return the tree as text (`ansi`), or print it (`human`)."""
         mode = self.task.render_mode
         if mode is None:
             raise ConfigError("this environment has no render_mode; make it with render_mode='ansi' or 'human'.")
-        match = self.match
+        match = self._match
         episode = match.episode
         text = tree_text(match.problem.id, episode.nodes, spent=episode.spent, budget=episode.budget.nodes)
         if mode == "ansi":
@@ -149,5 +171,5 @@ class Table:
 
     def close(self) -> None:
         """Close the log of the match; the sandbox is shared and closes with the process, or is the caller's own."""
-        if self._match is not None:
-            self._match.close()
+        if self._playing is not None:
+            self._playing.close()

@@ -5,20 +5,16 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
-import gymnasium
-import numpy as np
-from numpy.typing import NDArray
 from pettingzoo import ParallelEnv
 
 from mars2_env.envs import rewards
-from mars2_env.envs.base import Table
-from mars2_env.episode import Episode
+from mars2_env.envs.base import TextGame
 from mars2_env.errors import ConfigError, SandboxError
 from mars2_env.games import Task
 from mars2_env.types import Reply, Turn, Verdict
 
 
-class TreeSearchParallel(ParallelEnv[str, Any, Any]):
+class TreeSearchParallel(TextGame, ParallelEnv[str, Any, Any]):
     """The `play` game in rounds: every agent chooses a node of the tree as it stood at the start of the round.
 
     Spaces, rewards and ends are those of `TreeSearchAEC`. A step is one round: all programs are judged side by side,
@@ -34,50 +30,29 @@ class TreeSearchParallel(ParallelEnv[str, Any, Any]):
         Raises:
             SandboxUnavailableError: the task's sandbox cannot be had on this machine.
         """
-        self.task = task
-        self.spec = task
-        self.render_mode = task.render_mode
-        self._table = Table(task)
-        self.possible_agents = list(task.agents)
-        self.agents: list[str] = []
-        self.observation_spaces: Any = self._table.observation_spaces
-        self.action_spaces: Any = self._table.action_spaces
-        self.state_space = self._table.state_space
+        super().__init__(task)
         self.turns: dict[str, Turn] = {}
-
-    @property
-    def episode(self) -> Episode:
-        """The episode being played: its problem, nodes, tree and budget; to look at, not to drive."""
-        return self._table.match.episode
-
-    def observation_space(self, agent: str) -> gymnasium.spaces.Space[Any]:
-        """Return the observation space of an agent, the same object at each call."""
-        return self._table.observation_spaces[agent]
-
-    def action_space(self, agent: str) -> gymnasium.spaces.Space[Any]:
-        """Return the action space of an agent, the same object at each call."""
-        return self._table.action_spaces[agent]
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         """Begin the next tree; `options={"problem": id}` chooses the problem."""
-        self._table.reset(seed, options)
+        self._begin(seed, options)
         self.agents = list(self.possible_agents)
         self._next_round()
-        return self._observations(), {agent: self._table.turn_info(self.turns.get(agent)) for agent in self.agents}
+        return self._observations(), {agent: self._turn_info(self.turns.get(agent)) for agent in self.agents}
 
     def step(
         self, actions: dict[str, Any]
     ) -> tuple[dict[str, Any], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
         """Play one round; `actions` has one action for every agent."""
-        match = self._table.match
+        match = self._match
         episode = match.episode
         if not self.agents:
             raise ConfigError("the episode is over; call reset() before step().")
         if set(actions) != set(self.agents):
             raise ConfigError(f"step() takes one action for each of {self.agents}, not for {sorted(actions)}.")
-        replies = {agent: self._table.reply(agent, actions[agent]) for agent in self.agents}
+        replies = {agent: self._reply(agent, actions[agent]) for agent in self.agents}
         infos: dict[str, dict[str, Any]] = {agent: {} for agent in self.agents}
         paid = dict.fromkeys(self.agents, 0.0)
         verdicts = self._judge(replies, infos)
@@ -90,12 +65,12 @@ class TreeSearchParallel(ParallelEnv[str, Any, Any]):
             amount = rewards.progress(before, episode.best_score) if kind == "progress" else rewards.score(node)
             for receiver, part in rewards.paid(self.agents, agent, amount, self.task.share).items():
                 paid[receiver] += part
-            infos[agent].update(self._table.node_info(node))
+            infos[agent].update(self._node_info(node))
         terminations = dict.fromkeys(self.agents, episode.done and episode.ended != "faults")
         truncations = dict.fromkeys(self.agents, episode.ended == "faults")
         self._next_round()
         for agent in self.agents:
-            infos[agent].update(self._table.turn_info(self.turns.get(agent)))
+            infos[agent].update(self._turn_info(self.turns.get(agent)))
         observations = self._observations()
         if self.render_mode == "human":
             self.render()
@@ -105,7 +80,7 @@ class TreeSearchParallel(ParallelEnv[str, Any, Any]):
 
     def _judge(self, replies: dict[str, Reply], infos: dict[str, dict[str, Any]]) -> dict[str, Verdict]:
         """Grade a round side by side, asking again after faults; the tree does not change meanwhile."""
-        match = self._table.match
+        match = self._match
         verdicts: dict[str, Verdict] = {}
         open_agents = list(self.agents)
         with ThreadPoolExecutor(max_workers=len(open_agents)) as pool:
@@ -132,16 +107,4 @@ class TreeSearchParallel(ParallelEnv[str, Any, Any]):
         self.turns = {turn.agent: turn for turn in turns}
 
     def _observations(self) -> dict[str, Any]:
-        return {agent: self._table.observe(agent, self.turns.get(agent)) for agent in self.agents}
-
-    def state(self) -> NDArray[np.float32]:
-        """Return the numeric features of the tree, float32 in [0, 1] (`mars2_env.features.state`)."""
-        return self._table.state()
-
-    def render(self) -> str | None:
-        """Return the tree as text (`ansi`), or print it (`human`)."""
-        return self._table.render()
-
-    def close(self) -> None:
-        """Close the log, if there is one."""
-        self._table.close()
+        return {agent: self._observe(agent, self.turns.get(agent)) for agent in self.agents}

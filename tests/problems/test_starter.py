@@ -16,16 +16,16 @@ import pytest
 
 from mars2_env.errors import ConfigError
 from mars2_env.judge import Judge, equal, same_output
-from mars2_env.problems import ProblemSet, load_problems, problem_set_hash, starter
+from mars2_env.problems import ProblemSet, load_problems, starter
 from mars2_env.sandbox.base import Sandbox
 from mars2_env.types import Call, Problem, Stdin, TestCase
 
 NAMES = [template.name for template in starter.TEMPLATES]
 
 HASHES = """
-from mars2_env.problems import load_problems, problem_set_hash
+from mars2_env.problems import load_problems
 for split in ("train", "test"):
-    print(problem_set_hash(load_problems("starter", split=split)))
+    print(load_problems("starter", split=split).hash)
 """
 
 
@@ -100,7 +100,7 @@ def test_wrong_programs_of_an_unknown_problem_are_an_error(id: str) -> None:
 
 
 def test_problems_are_the_same_bit_for_bit_in_every_process(splits: dict[str, ProblemSet]) -> None:
-    here = [problem_set_hash(problem_set) for problem_set in splits.values()]
+    here = [problem_set.hash for problem_set in splits.values()]
     for seed in ("1", "2"):
         environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         there = subprocess.run(
