@@ -99,6 +99,7 @@ def rollout(
     task: Task,
     team: Policy | str | Mapping[str, Policy | str],
     *,
+    split: str | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     problems: Sequence[str] | None = None,
@@ -113,6 +114,7 @@ def rollout(
     Args:
         task: what is played.
         team: a policy for every agent, or a mapping from agent to policy; a text is a spec such as `noise:default`.
+        split: the split of the problem set; the task's own by default.
         seed: with the problem's id, the source of all randomness of a tree.
         out: run folder for logs. A run that was killed goes on inside its trees; finished ones are yielded at once.
         problems: ids of the problems to play; all of the task's by default.
@@ -139,6 +141,8 @@ def rollout(
             raise ConfigError(f"rollout({name}={value!r}): must be a whole number of at least 1.")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ConfigError(f"rollout(seed={seed!r}): must be a whole number of at least 0.")
+    if split is not None:
+        task = task.on_split(split)
     ids = [task.problem(id).id for id in problems] if problems is not None else [p.id for p in task.problems]
     sandbox_of(task)  # its workers start while models are loaded
     policies = seat(task, team)

@@ -24,7 +24,7 @@ from mars2_env.errors import ConfigError, EpisodeError, LogError
 from mars2_env.programs import normal_form
 from mars2_env.prompt import extract_program, fresh_messages, play_messages, refinement_messages
 from mars2_env.search.budget import Budget
-from mars2_env.search.selectors import Choice, Selector
+from mars2_env.search.selectors import Choice, Selector, make_selector
 from mars2_env.search.tree import ROOT, SearchTree
 from mars2_env.types import Call, Node, PublicView, Reply, TestGroup, Turn, Verdict
 
@@ -172,7 +172,7 @@ class Episode:
         self,
         problem: PublicView,
         agents: Sequence[str] | Mapping[str, str],
-        selector: Selector | None,
+        selector: Selector | str | None,
         budget: Budget | int,
         seed: int,
         *,
@@ -184,7 +184,7 @@ class Episode:
         Args:
             problem: the public view of a problem.
             agents: agent names, or a mapping from each name to what its prompts say of its role.
-            selector: picks agent and parent in the `write` game; None in `play`.
+            selector: picks agent and parent in the `write` game (a name makes one); None in `play`.
             budget: how many expansions the tree may have.
             seed: with the problem's id, the source of all randomness.
             rules: the game; `Rules()` by default.
@@ -199,7 +199,7 @@ class Episode:
         self.rules = rules or Rules()
         self.budget = budget if isinstance(budget, Budget) else Budget(budget)
         self.seed = seed
-        self.selector = selector
+        self.selector = make_selector(selector) if isinstance(selector, str) else selector
         if not self.agents:
             raise ConfigError("an episode needs at least one agent.")
         if not isinstance(agents, Mapping) and len(self.agents) != len(agents):

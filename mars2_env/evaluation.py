@@ -17,12 +17,11 @@ import msgspec
 
 from mars2_env.engine import read_run
 from mars2_env.errors import ConfigError, LogError
-from mars2_env.games import shared_sandbox
+from mars2_env.games import load_from, shared_sandbox
 from mars2_env.judge import Judge
 from mars2_env.log import Tree, read_log
 from mars2_env.problems import ProblemSet
 from mars2_env.sandbox import Sandbox
-from mars2_env.tasks import load_from
 from mars2_env.types import Limits, Problem
 
 HIDDEN_FILE = "hidden.jsonl"

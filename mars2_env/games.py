@@ -18,7 +18,7 @@ from mars2_env.episode import Episode, Event, Rules, Submission
 from mars2_env.errors import ConfigError, LogError, SandboxError
 from mars2_env.judge import Judge
 from mars2_env.log import Header, LogWriter, Tree, log_path, make_episode, task_hash, tree_of
-from mars2_env.problems.base import ProblemSet
+from mars2_env.problems import ProblemSet, load_problems
 from mars2_env.sandbox import Sandbox, make_sandbox
 from mars2_env.search.budget import Budget
 from mars2_env.search.selectors import Selector, selector_config
@@ -166,6 +166,29 @@ class Task:
             sandbox=sandbox,
             package=__version__,
         )
+
+    def on_split(self, split: str) -> Task:
+        """Return this task on another split of its problem set.
+
+        Raises:
+            ConfigError: the problems were given as an object, so that no other split can be loaded.
+        """
+        if split == self.problems.split:
+            return self
+        if not self.source:
+            raise ConfigError(
+                f"split={split!r}: the problems of this task were given, not loaded by name; they are of split "
+                f"{self.problems.split!r}."
+            )
+        source = {**self.source, "split": split}
+        return replace(self, problems=load_from(source), source=source, id=None)
+
+
+def load_from(source: Mapping[str, Any]) -> ProblemSet:
+    """Load the problem set that a task's `source` describes."""
+    return load_problems(
+        source["problems"], path=source.get("path"), split=source.get("split"), **source.get("problem_options", {})
+    )
 
 
 _shared: dict[str, Sandbox] = {}

@@ -13,12 +13,11 @@ from pettingzoo import AECEnv, ParallelEnv
 from mars2_env.envs import TreeSearchAEC, TreeSearchParallel
 from mars2_env.episode import Rules
 from mars2_env.errors import ConfigError, unknown_name
-from mars2_env.games import Task, agent_names
-from mars2_env.problems import ProblemSet, load_problems
+from mars2_env.games import Task, agent_names, load_from
+from mars2_env.problems import ProblemSet
 from mars2_env.problems import names as problem_set_names
 from mars2_env.search.budget import Budget
 from mars2_env.search.selectors import Selector, make_selector
-from mars2_env.specs import parse_spec
 
 Env: TypeAlias = AECEnv[str, Any, Any] | ParallelEnv[str, Any, Any]
 
@@ -151,18 +150,10 @@ def _selector(game: str, selector: Any) -> Selector | None:
     if selector is None:
         selector = "ab_mcts_a"
     if isinstance(selector, str):
-        spec = parse_spec(selector)
-        return make_selector(spec.name, **spec.options)
+        return make_selector(selector)
     if not isinstance(selector, Selector):
         raise ConfigError(f"selector={selector!r} is neither a name nor an object with select(tree, rng, pending).")
     return selector
-
-
-def load_from(source: Mapping[str, Any]) -> ProblemSet:
-    """Load the problem set that a task's `source` describes."""
-    return load_problems(
-        source["problems"], path=source.get("path"), split=source.get("split"), **source.get("problem_options", {})
-    )
 
 
 def register_task(id: str, **options: Any) -> None:

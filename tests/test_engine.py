@@ -40,6 +40,14 @@ def test_a_limit_or_a_list_of_ids_chooses_the_problems() -> None:
     assert [tree.problem for tree in mars2_env.rollout(task(), Guesser(), problems=["toy/3"])] == ["toy/3"]
 
 
+def test_a_split_can_be_chosen_at_rollout() -> None:
+    starter = mars2_env.task("starter", sandbox=sandbox())
+    (tree,) = mars2_env.rollout(starter, Guesser(), split="test", limit=1)
+    assert tree.problem.startswith("starter/test/")
+    with pytest.raises(ConfigError, match="not loaded by name"):
+        mars2_env.rollout(task(), Guesser(), split="test")
+
+
 def test_each_agent_is_played_by_its_own_policy() -> None:
     one, other = Guesser(), Guesser()
     list(mars2_env.rollout(task(agents=["a", "b"]), {"a_0": one, "b_0": other}))

@@ -92,11 +92,13 @@ SELECTORS: dict[str, type[Any]] = {kind.name: kind for kind in (AbMctsA, Repeate
 
 
 def make_selector(name: str, **options: Any) -> Selector:
-    """Build a selector by name.
+    """Build a selector by name; options may also be written behind it, as in `ab_mcts_a,posterior=gaussian`.
 
     Raises:
         ConfigError: the name or an option is unknown, or an option's value makes no sense.
     """
+    name, *pairs = (part.strip() for part in name.split(","))
+    options |= {option.strip(): value.strip() for option, _, value in (pair.partition("=") for pair in pairs)}
     if name not in SELECTORS:
         raise ConfigError(unknown_name("selector", name, SELECTORS))
     kind = SELECTORS[name]
