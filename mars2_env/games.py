@@ -6,6 +6,7 @@ problem: the episode with its log, opened or resumed, and the grading of replies
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -193,6 +194,14 @@ def load_from(source: Mapping[str, Any]) -> ProblemSet:
 
 _shared: dict[str, Sandbox] = {}
 _shared_lock = Lock()
+
+
+def _new_lock() -> None:
+    global _shared_lock
+    _shared_lock = Lock()
+
+
+os.register_at_fork(after_in_child=_new_lock)  # a thread that held it at the fork is not there to let go of it
 
 
 def shared_sandbox(kind: str) -> Sandbox:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import gymnasium
 import numpy as np
@@ -18,9 +18,14 @@ from mars2_env.prompt import messages_text, task_text
 from mars2_env.render import tree_text
 from mars2_env.types import Node, Reply, Turn
 
+_PICKLED: Final = ("task", "observation_spaces", "action_spaces", "state_space", "_base", "_episodes")
+
 
 class TextGame:
     """All of an environment but `reset` and `step`: its task, its spaces, and the match being played.
+
+    An environment can be pickled and copied: that takes its task and the place in its sequence of episodes along, but
+    not the match being played, whose tree and log have one owner. Call `reset` first.
 
     Attributes:
         task: what is played; `spec` is the same object, whose `id` is None where an option was overridden.
@@ -44,6 +49,15 @@ class TextGame:
         self._playing: Match | None = None
         self._base: int | None = None
         self._episodes = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: the task, the spaces with their generators, and which episode comes next; not the match."""
+        return {name: getattr(self, name) for name in _PICKLED}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make the environment anew; `reset` begins the episode that would have come next."""
+        type(self).__init__(self, state["task"])
+        self.__dict__.update(state)
 
     def observation_space(self, agent: str) -> gymnasium.spaces.Space[Any]:
         """Return the observation space of an agent, the same object at each call."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import select
 import socket
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -45,6 +47,9 @@ class Done:
     report: bytes
 
 
+_workers: Final[weakref.WeakSet[Worker]] = weakref.WeakSet()
+
+
 class Worker:
     """One warm worker. Not thread-safe: whoever has leased it uses it alone."""
 
@@ -56,6 +61,7 @@ class Worker:
         self._reader = Reader(sock)
         self._discard = discard
         self._clean = True
+        _workers.add(self)
 
     def greet(self, bundle: bytes) -> None:
         """Send a new worker its code and wait until it is ready."""
@@ -111,6 +117,11 @@ class Worker:
         self._socket.close()
         self._discard()
 
+    def disown(self) -> None:
+        """Let go of the worker without a word to it, for a forked process: it belongs to the one forked from."""
+        self._discard = _nothing
+        self._socket.close()
+
     def _send(self, message: bytes) -> None:
         try:
             self._socket.sendall(message)
@@ -136,3 +147,16 @@ class Worker:
             message_text = blobs[0].decode("utf-8", "replace") if blobs else ""
             raise WorkerLostError(f"worker {self.name} gave up: {message_text}", job_began=self._clean)
         return kind, blobs
+
+
+def _nothing() -> None:
+    pass
+
+
+def _disown_all() -> None:
+    # A copy of the connection that a child kept open would also keep the container alive when its owner dies.
+    for worker in list(_workers):
+        worker.disown()
+
+
+os.register_at_fork(after_in_child=_disown_all)

@@ -21,6 +21,7 @@ import threading
 import weakref
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
@@ -33,7 +34,7 @@ from mars2_env.sandbox.bundle import BOOT, bundle
 from mars2_env.sandbox.connection import Worker, WorkerLostError
 from mars2_env.sandbox.image import BOX, PACKAGES, PYTHON, Image, build_image
 from mars2_env.sandbox.owner import Owner
-from mars2_env.sandbox.pool import Pool
+from mars2_env.sandbox.pool import PerProcess, Pool
 from mars2_env.types import Call, Interface, Limits, Run
 
 SANDBOX_LABEL: Final = "mars2_env.sandbox"
@@ -126,6 +127,10 @@ def container_options(image: str, folder: str, *, memory_bytes: int, runtime: st
 class DockerSandbox:
     """Runs untrusted programs in warm Docker containers. Keeps the contract of `Sandbox`; thread-safe.
 
+    No container is shared between processes: in a forked process, and where it was unpickled, a sandbox opens
+    containers of its own when it is first used. A job that was in progress at a fork goes on in the process it was
+    begun in, and is a `SandboxError` in the other.
+
     Args:
         workers: How many containers, hence how many runs at a time; by default one for each core.
         isolation: In call mode, "program": one process for all inputs of a program, which may remember earlier ones and
@@ -160,34 +165,60 @@ class DockerSandbox:
             raise ConfigError(f"memory_bytes={memory_bytes!r}: a container needs at least {2 * _MEMORY_RESERVED}.")
         if recycle_after < 1:
             raise ConfigError(f"recycle_after={recycle_after!r}: must be above 0.")
+        self._size = workers if workers is not None else os.cpu_count() or 1
         self._isolation: jobs.Isolation = isolation
+        self._numpy = numpy
+        self._image_name = image
         self._memory_bytes = memory_bytes
-        self._launcher = _Launcher(connect(), image, numpy, memory_bytes, runtime)
-        self._launcher.reap_orphans()
-        size = workers if workers is not None else os.cpu_count() or 1
-        self._pool = Pool(self._launcher.launch, size, recycle_after)
-        self._executor = ThreadPoolExecutor(size, thread_name_prefix="mars2-sandbox")
-        self._finalizer = weakref.finalize(self, _close, self._pool, self._executor, self._launcher)
+        self._runtime = runtime
+        self._recycle_after = recycle_after
+        self._closed = False
+        self._here: PerProcess[_Open] = PerProcess()
+        self._here.get(self._open)
+
+    def _open(self) -> _Open:
+        """Connect to the engine and begin to start containers, for this process alone."""
+        if self._closed:
+            raise SandboxError("the sandbox is closed.")
+        launcher = _Launcher(connect(), self._image_name, self._numpy, self._memory_bytes, self._runtime)
+        launcher.reap_orphans()
+        opened = _Open(
+            launcher,
+            Pool(launcher.launch, self._size, self._recycle_after),
+            ThreadPoolExecutor(self._size, thread_name_prefix="mars2-sandbox"),
+            os.getpid(),
+        )
+        weakref.finalize(self, opened.close)
+        return opened
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: the configuration."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_here", "_closed")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take a configuration; containers start at the first use."""
+        self.__dict__.update(state, _here=PerProcess(), _closed=False)
 
     @property
     def workers(self) -> int:
         """How many runs go on at a time."""
-        return self._pool.size
+        return self._size
 
     @property
     def containers(self) -> tuple[str, ...]:
-        """The ids of the containers that are up."""
-        return self._pool.names()
+        """The ids of this process's containers that are up."""
+        opened = self._here.peek()
+        return () if opened is None else opened.pool.names()
 
     @property
     def image(self) -> Image:
         """The image in use; the first to ask may wait for it to be built."""
-        return self._launcher.image()
+        return self._here.get(self._open).launcher.image()
 
     @property
     def identity(self) -> str:
         """What decides behaviour: back end, Python, hash of the image, isolation of calls."""
-        runtime = f":runtime={self._launcher.runtime}" if self._launcher.runtime else ""
+        runtime = f":runtime={self._runtime}" if self._runtime else ""
         return f"docker:{self.image.identity}:isolation={self._isolation}{runtime}"
 
     def run(
@@ -204,7 +235,7 @@ class DockerSandbox:
         Between two results the iterator holds a worker: finish it or close it.
         """
         self._check(limits)
-        return jobs.stream(self._pool, program, inputs, interface, limits, self._isolation)
+        return jobs.stream(self._here.get(self._open).pool, program, inputs, interface, limits, self._isolation)
 
     async def arun(
         self, program: str, inputs: Sequence[Any], *, interface: Interface = STDIN, limits: Limits = LIMITS
@@ -217,18 +248,20 @@ class DockerSandbox:
     ) -> AsyncIterator[Run]:
         """Async twin of `stream`."""
         self._check(limits)
-        return jobs.astream(self._pool, self._executor, program, inputs, interface, limits, self._isolation)
+        here = self._here.get(self._open)
+        return jobs.astream(here.pool, here.executor, program, inputs, interface, limits, self._isolation)
 
     def describe(self) -> dict[str, str]:
         """Say which isolation is in force, for people to read."""
-        engine = self._launcher.client.info()
+        here = self._here.get(self._open)
+        engine = here.launcher.client.info()
         calls = {name for entry in json.loads(seccomp_profile())["syscalls"] for name in entry["names"]}
-        worker = self._pool.lease().result()
+        worker = here.pool.lease().result()
         facts = worker.facts
-        self._pool.release(worker, usable=True)
+        here.pool.release(worker, usable=True)
         own_ids = "user" not in str(engine.get("SecurityOptions"))
         return {
-            "back end": f"docker {engine.get('ServerVersion')}, runtime {self._launcher.runtime or 'runc'}",
+            "back end": f"docker {engine.get('ServerVersion')}, runtime {self._runtime or 'runc'}",
             "image": f"{self.image.name}, Python {facts['python']}",
             "workers": f"{self.workers}, one container and one run at a time each",
             "system calls": f"our allow-list of {len(calls)} (seccomp)"
@@ -244,7 +277,10 @@ class DockerSandbox:
 
     def close(self) -> None:
         """Stop every container and wait until they are gone. Idempotent; also done when the program ends."""
-        self._finalizer()
+        self._closed = True
+        opened = self._here.peek()
+        if opened is not None:
+            opened.close()
 
     def __enter__(self) -> DockerSandbox:
         """Return itself."""
@@ -269,10 +305,25 @@ class DockerSandbox:
             )
 
 
-def _close(pool: Pool, executor: ThreadPoolExecutor, launcher: _Launcher) -> None:
-    pool.close()
-    executor.shutdown(wait=False)
-    launcher.close()
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """What one process has of a sandbox: its connection to the engine, its containers, its threads."""
+
+    launcher: _Launcher
+    pool: Pool
+    executor: ThreadPoolExecutor
+    pid: int
+
+    def close(self) -> None:
+        """Stop every container. Idempotent; does nothing in another process, such as a forked one that ends."""
+        if os.getpid() == self.pid:
+            self.pool.close()
+            self.executor.shutdown(wait=False)
+            self.launcher.close()
+
+
+class _ImageGoneError(SandboxError):
+    """The image was there and is no more."""
 
 
 class _Launcher:
@@ -307,7 +358,16 @@ class _Launcher:
 
     def launch(self) -> Worker:
         """Start a container and wait until its worker has run a known-good program."""
-        image = self.image()
+        try:
+            return self._launch(self.image())
+        except _ImageGoneError:
+            with self._lock:
+                self._image = None
+            return self._launch(self.image())  # builds it again; an image of the user's own is an error that names it
+
+    def _launch(self, image: Image) -> Worker:
+        from docker.errors import ImageNotFound
+
         folder = tempfile.mkdtemp(prefix=_FOLDER_PREFIX)
         container: Any = None
         try:
@@ -328,6 +388,8 @@ class _Launcher:
                 self._remove(container)
             if isinstance(error, SandboxError) or not isinstance(error, Exception):
                 raise
+            if isinstance(error, ImageNotFound):
+                raise _ImageGoneError(f"the sandbox image {image.name!r} was removed from the engine.") from error
             raise SandboxError(f"a sandbox container could not be started: {error}") from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import Final, Generic, TypeVar
 
 from mars2_env.errors import SandboxError
 from mars2_env.sandbox.connection import Worker
@@ -13,9 +16,41 @@ from mars2_env.sandbox.connection import Worker
 Launch = Callable[[], Worker]
 """Starts one worker and checks that it works; takes a second or so, raises `SandboxError`."""
 
+_pools: Final[weakref.WeakSet[Pool]] = weakref.WeakSet()
+
+Made = TypeVar("Made")
+
+
+class PerProcess(Generic[Made]):
+    """Holds a thing that a forked process must not share: each process that asks for it makes its own."""
+
+    def __init__(self) -> None:
+        self._made: tuple[int, Made] | None = None
+        self._locks: dict[int, threading.Lock] = {}
+
+    def peek(self) -> Made | None:
+        """Return this process's own, if it has been made."""
+        made = self._made
+        return made[1] if made is not None and made[0] == os.getpid() else None
+
+    def get(self, make: Callable[[], Made]) -> Made:
+        """Return this process's own, made by `make` the first time."""
+        pid = os.getpid()
+        made = self._made
+        if made is not None and made[0] == pid:
+            return made[1]
+        # A lock for each process: one that some thread held at the time of a fork stays locked in the child.
+        with self._locks.setdefault(pid, threading.Lock()):
+            made = self._made
+            if made is None or made[0] != pid:
+                made = self._made = (pid, make())
+            return made[1]
+
 
 class Pool:
     """Keeps up to `size` workers. Thread-safe.
+
+    In a process forked from the one that made it, a pool is closed: its workers still belong to the other.
 
     Args:
         launch: Starts one worker.
@@ -35,8 +70,10 @@ class Pool:
         self._spare = 0
         self._threads: set[threading.Thread] = set()
         self._closed = False
+        self._refusal = "the sandbox is closed."
         self.replacements = -size
         """How many workers were started beyond the first of each."""
+        _pools.add(self)
         with self._lock:
             self._refill()
 
@@ -58,7 +95,7 @@ class Pool:
         future: Future[Worker] = Future()
         with self._lock:
             if self._closed:
-                future.set_exception(SandboxError("the sandbox is closed."))
+                future.set_exception(SandboxError(self._refusal))
                 return future
             self._waiting.append(future)
             dead = self._serve()
@@ -72,7 +109,7 @@ class Pool:
         with self._lock:
             self._leased.discard(worker)
             worn = worker.runs >= self._recycle_after
-            if usable and worn and self._spare == 0 and self._starting == 0:
+            if usable and worn and self._spare == 0 and self._starting == 0 and not self._closed:
                 self._spare += 1
                 self._start()  # it goes on working until its successor is there
             retire = worn and self._spare > 0 and self._starting == 0
@@ -85,7 +122,7 @@ class Pool:
             dead += self._serve()
             self._refill()
         for one in dead:
-            self._in_background(one.stop)
+            self._in_background(one.stop)  # in a forked process this only closes what it inherited
 
     def close(self) -> None:
         """Stop every worker, wait for those that are just starting, and refuse what comes. Idempotent."""
@@ -104,6 +141,16 @@ class Pool:
         for thread in threads:
             if thread is not threading.current_thread():
                 thread.join(timeout=60)
+
+    def abandon(self) -> None:
+        """Forget every worker without a word to it; for a forked process, whose other threads are gone."""
+        self._lock = threading.RLock()
+        self._closed = True
+        self._refusal = "this job was begun before a fork; it goes on in the process that was forked, not here."
+        self._idle.clear()
+        self._leased.clear()
+        self._waiting.clear()
+        self._threads.clear()
 
     def _serve(self) -> list[Worker]:
         """Hand idle workers to whoever waits; return those found dead, to be stopped outside the lock."""
@@ -178,3 +225,11 @@ class Pool:
         except RuntimeError:  # the interpreter is shutting down
             self._threads.discard(thread)
             act()
+
+
+def _abandon_all() -> None:
+    for pool in list(_pools):
+        pool.abandon()
+
+
+os.register_at_fork(after_in_child=_abandon_all)

@@ -136,6 +136,14 @@ class ScriptedSandbox:
         self._closed = False
         self.calls: list[tuple[str, Any]] = []
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: all but the lock. A copy has calls of its own."""
+        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what was pickled."""
+        self.__dict__.update(state, _lock=Lock(), calls=list(state["calls"]))
+
     def __repr__(self) -> str:
         return "ScriptedSandbox(runs nothing; for conformance tests only)"
 
