@@ -86,7 +86,11 @@ def search(
     budget: Annotated[int, typer.Option(help="Nodes a tree.")] = 8,
     game: Annotated[str, typer.Option(help="write: a selector picks the place; play: the agents do.")] = "write",
     selector: Annotated[
-        str | None, typer.Option(help="ab_mcts_a[,posterior=beta|gaussian] (the default) or repeated_sampling.")
+        str | None,
+        typer.Option(
+            help="ab_mcts_a[,posterior=beta|gaussian][,agents=thompson|ucb|stack] (the default), ab_mcts_m, mars2, uct, "
+            "best_first, breadth_first, repeated_sampling, sequential_refinement, random."
+        ),
     ] = None,
     score: Annotated[str, typer.Option(help="A node's value: pass or fraction.")] = "pass",
     score_on: Annotated[

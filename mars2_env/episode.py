@@ -24,7 +24,8 @@ from mars2_env.errors import ConfigError, EpisodeError, LogError
 from mars2_env.programs import normal_form
 from mars2_env.prompt import extract_program, fresh_messages, play_messages, refinement_messages
 from mars2_env.search.budget import Budget
-from mars2_env.search.selectors import Choice, Selector, make_selector
+from mars2_env.search.choice import Choice, Selector
+from mars2_env.search.selectors import make_selector
 from mars2_env.search.tree import ROOT, SearchTree
 from mars2_env.types import Call, Node, PublicView, Reply, TestGroup, Turn, Verdict
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, TypeAlias, get_args
 
+import msgspec
+
 from mars2_env import __version__
 from mars2_env.episode import Episode, Event, Rules, Submission
 from mars2_env.errors import ConfigError, LogError, SandboxError
@@ -22,7 +24,8 @@ from mars2_env.log import Header, LogWriter, Tree, log_path, make_episode, task_
 from mars2_env.problems import ProblemSet, load_problems
 from mars2_env.sandbox import Sandbox, make_sandbox
 from mars2_env.search.budget import Budget
-from mars2_env.search.selectors import Selector, selector_config
+from mars2_env.search.choice import Selector
+from mars2_env.search.selectors import selector_config
 from mars2_env.types import Limits, Problem, Reply, Turn, Verdict
 
 RewardKind: TypeAlias = Literal["progress", "score"]
@@ -139,7 +142,7 @@ class Task:
 
     def config(self) -> dict[str, Any]:
         """Return what decides a tree, but for problem, seed and replies, as plain data; it goes into log headers."""
-        return {
+        config = {
             "problem_set": self.problems.name,
             "split": self.problems.split,
             "agents": [[name, role] for name, role in self.agents.items()],  # a list: their order counts
@@ -149,6 +152,8 @@ class Task:
             "limits": None if self.limits is None else asdict(self.limits),
             "strict_types": self.strict_types,
         }
+        plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(config))  # as a log gives it back
+        return plain
 
     def problem(self, id: str) -> Problem:
         """Return a problem by id, under this task's limits."""

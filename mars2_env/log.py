@@ -24,7 +24,8 @@ import msgspec
 from mars2_env.episode import Asked, Cancelled, Ended, Episode, Event, Failed, Rules, Told
 from mars2_env.errors import LogError, unknown_name
 from mars2_env.search.budget import Budget
-from mars2_env.search.selectors import Selector, make_selector
+from mars2_env.search.choice import Selector
+from mars2_env.search.selectors import make_selector
 from mars2_env.types import Generation, Limits, Node, PublicView, Reply, Stdin
 
 SCHEMA = 1
@@ -202,7 +203,7 @@ def check_same(where: str | Path, found: Any, wanted: Any, name: str = "") -> No
     Raises:
         LogError: the two differ; the message names the first differing key with both values.
     """
-    found, wanted = msgspec.to_builtins(found), msgspec.to_builtins(wanted)
+    found, wanted = (msgspec.json.decode(msgspec.json.encode(one)) for one in (found, wanted))
     if isinstance(found, dict) and isinstance(wanted, dict):
         # the parts before their hashes: a name and two values say more than two digests
         order = sorted({*found, *wanted}, key=lambda key: (key.endswith("hash"), str(key)))

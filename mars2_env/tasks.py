@@ -17,7 +17,8 @@ from mars2_env.games import Task, agent_names, load_from
 from mars2_env.problems import ProblemSet
 from mars2_env.problems import names as problem_set_names
 from mars2_env.search.budget import Budget
-from mars2_env.search.selectors import Selector, make_selector
+from mars2_env.search.choice import Selector
+from mars2_env.search.selectors import make_selector
 
 Env: TypeAlias = AECEnv[str, Any, Any] | ParallelEnv[str, Any, Any]
 

@@ -9,31 +9,47 @@ for _ in range(8):
     tree.add(parent, agent, score=0.5)
 """
 
-from mars2_env.search.posteriors import Beta, Gaussian, Posterior
-from mars2_env.search.selectors import (
-    AbMctsA,
-    Choice,
+from mars2_env.search.ab_mcts import AbMctsA, Guidance, Mars2, descend, stack_choice
+from mars2_env.search.ab_mcts_m import AbMctsM
+from mars2_env.search.agents import thompson_agent, ucb_agent
+from mars2_env.search.baselines import (
+    BestFirst,
+    BreadthFirst,
+    Random,
     RepeatedSampling,
-    Selector,
-    descend,
-    make_selector,
-    selector_config,
-    thompson_agent,
+    Schedule,
+    SequentialRefinement,
+    Uct,
 )
+from mars2_env.search.choice import Choice, Selector
+from mars2_env.search.posteriors import Beta, Gaussian, Posterior
+from mars2_env.search.selectors import SELECTORS, make_selector, selector_config
 from mars2_env.search.tree import ROOT, SearchTree
 
 __all__ = [
     "ROOT",
+    "SELECTORS",
     "AbMctsA",
+    "AbMctsM",
+    "BestFirst",
     "Beta",
+    "BreadthFirst",
     "Choice",
     "Gaussian",
+    "Guidance",
+    "Mars2",
     "Posterior",
+    "Random",
     "RepeatedSampling",
+    "Schedule",
     "SearchTree",
     "Selector",
+    "SequentialRefinement",
+    "Uct",
     "descend",
     "make_selector",
     "selector_config",
+    "stack_choice",
     "thompson_agent",
+    "ucb_agent",
 ]

@@ -5,7 +5,7 @@ A posterior sees a multiset of scores only through n = count, S = sum and Q = su
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -32,6 +32,10 @@ class Posterior(Protocol):
         """
         ...
 
+    def scale(self, triple: Triples) -> float | None:
+        """Return the scale of the posterior of one row, shape (1, 3); None where draws are never negative."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Beta:
@@ -45,6 +49,9 @@ class Beta:
         n, s = triples[:, 0], triples[:, 1]
         return rng.beta(self.a0 + s, self.b0 + np.maximum(n - s, 0.0))
 
+    def scale(self, triple: Triples) -> None:
+        """Return None: draws are in [0, 1]."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gaussian:
@@ -56,7 +63,17 @@ class Gaussian:
     t0: float = 0.1
 
     def draw(self, rng: np.random.Generator, triples: Triples) -> Draws:
-        """Draw m + sqrt(t / k) * student_t(v) for each row of (n, S, Q); returns shape (k,).
+        """Draw m + sqrt(t / k) * student_t(v) for each row of (n, S, Q); returns shape (k,)."""
+        m, scale, v = self.parameters(triples)
+        draws: Draws = m + scale * rng.standard_t(v)
+        return draws
+
+    def scale(self, triple: Triples) -> float:
+        """Return sqrt(t / k)."""
+        return float(self.parameters(triple)[1][0])
+
+    def parameters(self, triples: Triples) -> tuple[Draws, Draws, Draws]:
+        """Return m, sqrt(t / k) and v for each row of (n, S, Q), each of shape (rows,).
 
         k = k0 + n, v = v0 + n, m = (k0 m0 + S) / k,
         t = [v0 t0 + (Q - n ybar^2) + n k0 (m0 - ybar)^2 / k] / v.
@@ -67,8 +84,7 @@ class Gaussian:
         m = (self.k0 * self.m0 + s) / k
         within = np.maximum(q - n * ybar**2, 0.0)  # rounding can leave it just below 0
         t = (self.v0 * self.t0 + within + n * self.k0 * (self.m0 - ybar) ** 2 / k) / v
-        draws: Draws = m + np.sqrt(t / k) * rng.standard_t(v)
-        return draws
+        return m, np.sqrt(t / k), v
 
 
 def posterior(name: str) -> Posterior:
@@ -78,3 +94,18 @@ def posterior(name: str) -> Posterior:
     if name == "gaussian":
         return Gaussian()
     raise ConfigError(f"unknown posterior {name!r}. Known: beta, gaussian.")
+
+
+def with_mean(family: Posterior, mean: float) -> Posterior:
+    """Return a family whose prior expects this mean score: Beta(mean, 1 - mean), or m0 = mean.
+
+    Raises:
+        ConfigError: the mean is not between 0 and 1.
+    """
+    if not 0 < mean < 1:
+        raise ConfigError(f"a prior mean of {mean!r} is not between 0 and 1.")
+    if isinstance(family, Beta):
+        return Beta(mean, 1 - mean)
+    if isinstance(family, Gaussian):
+        return replace(family, m0=mean)
+    raise ConfigError(f"{family!r} has no prior mean that could be set.")

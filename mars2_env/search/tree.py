@@ -50,6 +50,7 @@ class SearchTree:
         self._score = np.zeros(capacity, np.float64)
         self._stats = np.zeros((capacity, 3, 3), np.float64)
         self._children: list[list[int]] = [[]]
+        self._widths = [1]
         self.agent_stats: Triples = np.zeros((n_agents, 3), np.float64)
 
     def __len__(self) -> int:
@@ -85,6 +86,10 @@ class SearchTree:
         """Return the children of a node in the order they were added."""
         return self._children[node]
 
+    def width(self, depth: int) -> int:
+        """Return how many nodes there are at a depth."""
+        return self._widths[depth] if depth < len(self._widths) else 0
+
     def add(self, parent: int, agent: int, score: float) -> int:
         """Add a node and return its id: the number of nodes before it.
 
@@ -110,6 +115,9 @@ class SearchTree:
         self._agent[node] = agent
         self._depth[node] = self._depth[parent] + 1
         self._score[node] = score
+        if self._depth[node] == len(self._widths):
+            self._widths.append(0)
+        self._widths[self._depth[node]] += 1
         self._children.append([])
         self._children[parent].append(node)
 

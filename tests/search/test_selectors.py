@@ -124,7 +124,7 @@ def test_selectors_are_made_by_name_and_described() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("ab_mcts", {}, "Did you mean 'ab_mcts_a'"),
+        ("ab_mtcs_a", {}, "Did you mean 'ab_mcts_a'"),
         ("ab_mcts_a", {"posterior": "gamma"}, "gamma"),
         ("ab_mcts_a", {"postrior": "beta"}, "Did you mean 'posterior'"),
     ],

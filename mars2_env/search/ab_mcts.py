@@ -1,0 +1,161 @@
+"""Adaptive-branching MCTS with node aggregation (AB-MCTS-A, arXiv 2503.04412), and MARS2's order of its choices.
+
+At each node two posteriors are held against each other: GEN, over the own scores of its children, and CONT, over the
+scores further below. Thompson sampling decides whether a new child is generated here or the walk goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
+
+import numpy as np
+
+from mars2_env.errors import ConfigError
+from mars2_env.search.agents import thompson_agent, ucb_agent
+from mars2_env.search.choice import Choice
+from mars2_env.search.posteriors import Posterior, posterior, with_mean
+from mars2_env.search.tree import BELOW, CHILDREN, ROOT, SUBTREE, SearchTree, Triples
+
+AgentChoice = Literal["thompson", "ucb", "stack"]
+
+
+def descend(tree: SearchTree, rng: np.random.Generator, family: Posterior, guidance: Guidance | None = None) -> int:
+    """Walk down from the root and return the node at which a new child is generated (AB-MCTS-A, arXiv 2503.04412).
+
+    At a node with children, a draw from GEN (own scores of its children) is held against a draw from CONT (scores
+    further below); GEN wins ties and stops the walk, else it goes on into the child with the largest draw from that
+    child's posterior. A leaf is always expanded. With `guidance`, draws of GEN are weighed by depth.
+    """
+    node = ROOT
+    while children := tree.children(node):
+        pair = tree.stats[node, [CHILDREN, BELOW]]
+        generate, go_on = family.draw(rng, pair)
+        if guidance is not None:
+            generate = guidance.weigh(float(generate), family, pair[:1], tree, node)
+        if generate >= go_on:
+            break
+        node = children[int(np.argmax(family.draw(rng, tree.stats[children, SUBTREE])))]
+    return node
+
+
+@dataclass(frozen=True, slots=True)
+class Guidance:
+    """Depth-guided exploration (MARS2-T+): GEN draws at depth d are weighed by w(d, c) = gamma(d)^c.
+
+    c is the number of nodes that were generated from depth d in this tree. The papers give gamma near 0.98 when shallow
+    and smaller with depth, and no schedule; ours is gamma(d) = gamma * decay^d. A draw that can be negative (gaussian)
+    is lowered by s * ln(1/w) instead, with s the posterior's scale.
+    """
+
+    gamma: float = 0.98
+    decay: float = 0.95
+
+    def __post_init__(self) -> None:
+        if not (0 < self.gamma <= 1 and 0 < self.decay <= 1):
+            raise ConfigError(f"depth guidance: gamma={self.gamma!r} and decay={self.decay!r} must be in (0, 1].")
+
+    def log_weight(self, depth: int, count: int) -> float:
+        """Return ln w(d, c) = c * (ln gamma + d * ln decay)."""
+        return count * float(np.log(self.gamma) + depth * np.log(self.decay))
+
+    def weigh(self, draw: float, family: Posterior, triple: Triples, tree: SearchTree, node: int) -> float:
+        """Return a draw of GEN at a node, weighed; `triple` has shape (1, 3)."""
+        depth = int(tree.depth[node])
+        log_weight = self.log_weight(depth, tree.width(depth + 1))
+        scale = family.scale(triple)
+        return draw * float(np.exp(log_weight)) if scale is None else draw + scale * log_weight
+
+
+def stack_choice(
+    tree: SearchTree,
+    rng: np.random.Generator,
+    family: Posterior,
+    agent_families: Posterior | Sequence[Posterior],
+) -> Choice:
+    """Choose agent, then GEN or CONT, then child at each node, from what that agent's children there came to (`stack`).
+
+    At a node, an agent's own posterior sees the scores in the subtrees of the children it wrote there, its GEN these
+    children's own scores, its CONT the scores below them. GEN wins ties, and an agent without children generates.
+    """
+    node = ROOT
+    while True:
+        children = np.asarray(tree.children(node), np.int64)
+        whole, own = np.zeros((tree.n_agents, 3)), np.zeros((tree.n_agents, 3))
+        if len(children):
+            author, score = tree.agent[children], tree.score[children]
+            np.add.at(whole, author, tree.stats[children, SUBTREE])
+            np.add.at(own, author, np.stack([np.ones_like(score), score, score * score], axis=1))
+        agent = thompson_agent(whole, rng, agent_families)
+        written = children[tree.agent[children] == agent]
+        if not len(written):
+            return Choice(node, agent)
+        below = tree.stats[written, CHILDREN].sum(axis=0) + tree.stats[written, BELOW].sum(axis=0)
+        generate, go_on = family.draw(rng, np.stack([own[agent], below]))
+        if generate >= go_on:
+            return Choice(node, agent)
+        node = int(written[np.argmax(family.draw(rng, tree.stats[written, SUBTREE]))])
+
+
+@dataclass(frozen=True, slots=True)
+class AbMctsA:
+    """AB-MCTS-A (arXiv 2503.04412).
+
+    Attributes:
+        posterior: `beta` or `gaussian`.
+        agents: how the agent is chosen: `thompson` (by all scores of the nodes it wrote), `ucb`, or `stack` (by node).
+        priors: a prior mean score for each agent, or none.
+        guidance: depth guidance (T+), or none.
+    """
+
+    name: ClassVar[str] = "ab_mcts_a"
+    posterior: str = "beta"
+    agents: AgentChoice = "thompson"
+    priors: tuple[float, ...] = ()
+    guidance: Guidance | None = None
+
+    def __post_init__(self) -> None:
+        posterior(self.posterior)
+        if self.agents not in get_args(AgentChoice):
+            raise ConfigError(f"agents={self.agents!r} is not one of {', '.join(get_args(AgentChoice))}.")
+        if self.agents == "stack" and self.guidance is not None:
+            raise ConfigError("agents='stack' chooses by node and has no depth guidance; use 'thompson' or 'ucb'.")
+
+    def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
+        """Return where and by whom; pending expansions are ignored."""
+        family = posterior(self.posterior)
+        families: Posterior | list[Posterior] = family
+        if self.priors:
+            if len(self.priors) != tree.n_agents:
+                raise ConfigError(f"priors={self.priors!r}: one for each of the {tree.n_agents} agents is needed.")
+            families = [with_mean(family, mean) for mean in self.priors]
+        if self.agents == "stack":
+            return stack_choice(tree, rng, family, families)
+        node = descend(tree, rng, family, self.guidance)
+        if self.agents == "ucb":
+            return Choice(node, ucb_agent(tree.agent_stats))
+        return Choice(node, thompson_agent(tree.agent_stats, rng, families))
+
+
+@dataclass(frozen=True, slots=True)
+class Mars2:
+    """MARS2's order (arXiv 2604.14564): the agent first, then the node; the same law as `AbMctsA` with `thompson`.
+
+    Attributes:
+        posterior: `beta` or `gaussian`.
+        guidance: depth guidance (T+), or none.
+    """
+
+    name: ClassVar[str] = "mars2"
+    posterior: str = "beta"
+    guidance: Guidance | None = None
+
+    def __post_init__(self) -> None:
+        posterior(self.posterior)
+
+    def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
+        """Return the agent that Thompson sampling draws and the node that `descend` reaches."""
+        family = posterior(self.posterior)
+        agent = thompson_agent(tree.agent_stats, rng, family)
+        return Choice(descend(tree, rng, family, self.guidance), agent)

@@ -1,0 +1,110 @@
+"""AB-MCTS-M (mixed model, arXiv 2503.04412) without MCMC: two scales on a grid, everything else in closed form.
+
+At a node, group j is its child j with all n_j scores of that child's subtree:
+
+    y_ij ~ N(alpha_j, s_y)   alpha_j = mu + s_a z_j   mu ~ N(0.5, 0.2)   s_a ~ HalfNormal(0.2)   s_y ~ HalfNormal(0.3)
+
+Given (s_a, s_y) all is Gaussian. With v_j = s_a^2 + s_y^2 / n_j, P = 1/0.2^2 + sum 1/v_j and
+M = (0.5/0.2^2 + sum ybar_j / v_j) / P, the marginal likelihood of a cell of the grid is, up to a constant,
+
+    ln w = ln prior - (N - J) ln s_y - SS_within / (2 s_y^2)
+           - 1/2 sum ln v_j - 1/2 sum ybar_j^2 / v_j - 1/2 ln P + P M^2 / 2
+
+An arm's draw takes a cell, then mu ~ N(M, 1/P), then alpha_j, then y_j; the arm of a new child has a fresh alpha. Arms
+are drawn independently and the largest wins. The grid's smallest s_y is 0.01: equal scores would otherwise push it to
+0, where the density has no bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mars2_env.search.agents import thompson_agent
+from mars2_env.search.choice import Choice
+from mars2_env.search.posteriors import Gaussian
+from mars2_env.search.tree import ROOT, SUBTREE, SearchTree, Triples
+
+Floats = NDArray[np.float64]
+
+MEAN: Final = 0.5
+MEAN_SCALE: Final = 0.2
+GROUP_SCALE: Final = 0.2
+NOISE_SCALE: Final = 0.3
+CELLS: Final = 32
+
+
+def _half_normal_grid(scale: float, smallest: float) -> tuple[Floats, Floats]:
+    """Return points of a half-normal, geometrically spaced, and the logarithm of the prior mass around each."""
+    points = np.geomspace(smallest, 4 * scale, CELLS)
+    return points, np.log(points) - points**2 / (2 * scale**2)  # density times width, which is in proportion to s
+
+
+_GROUP, _LOG_GROUP = _half_normal_grid(GROUP_SCALE, 0.005)
+_NOISE, _LOG_NOISE = _half_normal_grid(NOISE_SCALE, 0.01)
+_S_A, _S_Y = (axis.ravel() for axis in np.meshgrid(_GROUP, _NOISE, indexing="ij"))
+_LOG_PRIOR = (_LOG_GROUP[:, None] + _LOG_NOISE[None, :]).ravel()
+
+
+def mixed_model(groups: Triples) -> tuple[Floats, Floats, Floats]:
+    """Return the weight of each cell, and the mean M and precision P of mu in it.
+
+    Args:
+        groups: shape (J, 3), rows of (n, S, Q), one for each child.
+
+    Returns:
+        Three arrays of shape (cells,), the weights summing to 1.
+    """
+    n, total, squares = groups.T
+    mean = total / n
+    within = float(np.maximum(squares - n * mean**2, 0.0).sum())
+    v = _S_A[:, None] ** 2 + _S_Y[:, None] ** 2 / n
+    precision = 1 / MEAN_SCALE**2 + (1 / v).sum(axis=1)
+    centre = (MEAN / MEAN_SCALE**2 + (mean / v).sum(axis=1)) / precision
+    log_weight = (
+        _LOG_PRIOR
+        - (n.sum() - len(n)) * np.log(_S_Y)
+        - within / (2 * _S_Y**2)
+        - 0.5 * np.log(v).sum(axis=1)
+        - 0.5 * (mean**2 / v).sum(axis=1)
+        - 0.5 * np.log(precision)
+        + 0.5 * precision * centre**2
+    )
+    weight = np.exp(log_weight - log_weight.max())
+    return weight / weight.sum(), centre, precision
+
+
+def draw_arms(rng: np.random.Generator, groups: Triples) -> Floats:
+    """Draw one value for each child, and last one for a new child; shape (J + 1,)."""
+    weight, centre, precision = mixed_model(groups)
+    arms = len(groups) + 1
+    cell = rng.choice(len(weight), size=arms, p=weight)
+    s_a, s_y = _S_A[cell], _S_Y[cell]
+    mu = rng.normal(centre[cell], 1 / np.sqrt(precision[cell]))
+    n = np.append(groups[:, 0], 0.0)
+    total = np.append(groups[:, 1], 0.0)
+    alpha_precision = 1 / s_a**2 + n / s_y**2
+    alpha = rng.normal((mu / s_a**2 + total / s_y**2) / alpha_precision, 1 / np.sqrt(alpha_precision))
+    drawn: Floats = rng.normal(alpha, s_y)
+    return drawn
+
+
+@dataclass(frozen=True, slots=True)
+class AbMctsM:
+    """AB-MCTS-M (arXiv 2503.04412); the agent is drawn by Thompson sampling with a gaussian posterior."""
+
+    name: ClassVar[str] = "ab_mcts_m"
+
+    def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
+        """Walk down while an existing child's draw beats a new one's, and return where the walk stops."""
+        node = ROOT
+        while children := tree.children(node):
+            arm = int(np.argmax(draw_arms(rng, tree.stats[children, SUBTREE])))
+            if arm == len(children):
+                break
+            node = children[arm]
+        return Choice(node, thompson_agent(tree.agent_stats, rng, Gaussian()))

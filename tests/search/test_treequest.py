@@ -1,0 +1,95 @@
+"""Our selectors choose as TreeQuest 0.3.3 does: by the same frequencies, and step by step where no dice fall.
+
+What TreeQuest chose is recorded in `treequest.json`, made by `python -m mars2_bench.treequest_record`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mars2_env.search import AbMctsA, Mars2, SearchTree, Selector, make_selector
+
+RECORD = json.loads(Path(__file__).with_name("treequest.json").read_text())
+DRAWS = 4000
+
+
+def tree_of(case: dict[str, Any]) -> SearchTree:
+    tree = SearchTree(case["agents"])
+    for parent, agent, score in case["tree"]:
+        tree.add(parent, agent, score)
+    return tree
+
+
+def surprise(ours: Counter[tuple[int, int]], theirs: Counter[tuple[int, int]]) -> float:
+    """Return how many standard deviations the two-sample chi-square lies above what equal laws give.
+
+    Rare outcomes (fewer than 8 expected) are pooled; the chi-square is made normal by Wilson and Hilferty's cube root.
+    """
+    n, m = ours.total(), theirs.total()
+    cells: list[tuple[float, float]] = []
+    rare = (0.0, 0.0)
+    for key in {*ours, *theirs}:
+        a, b = float(ours[key]), float(theirs[key])
+        if (a + b) * n / (n + m) < 8:
+            rare = (rare[0] + a, rare[1] + b)
+        else:
+            cells.append((a, b))
+    if sum(rare):
+        cells.append(rare)
+    freedom = len(cells) - 1
+    if freedom == 0:
+        return 0.0
+    chi_square = sum((a * math.sqrt(m / n) - b * math.sqrt(n / m)) ** 2 / (a + b) for a, b in cells)
+    return float(((chi_square / freedom) ** (1 / 3) - (1 - 2 / (9 * freedom))) / math.sqrt(2 / (9 * freedom)))
+
+
+def drawn(selector: Selector, tree: SearchTree, seed: int) -> Counter[tuple[int, int]]:
+    rng = np.random.default_rng(seed)
+    return Counter((parent, agent) for parent, agent in (selector.select(tree, rng) for _ in range(DRAWS)))
+
+
+def name_of(case: dict[str, Any]) -> str:
+    return "-".join([case["name"], case["posterior"], case["choice"], *(["priors"] if case["priors"] else [])])
+
+
+@pytest.mark.parametrize("number", range(len(RECORD["cases"])), ids=lambda number: name_of(RECORD["cases"][number]))
+def test_ab_mcts_a_chooses_as_treequest_does(number: int) -> None:
+    case = RECORD["cases"][number]
+    selector = AbMctsA(case["posterior"], agents=case["choice"], priors=tuple(case["priors"]))
+    theirs = Counter({(node, agent): count for node, agent, count in case["counts"]})
+    assert surprise(drawn(selector, tree_of(case), number), theirs) < 4.2  # p about 1e-5, some 50 cases
+
+
+@pytest.mark.parametrize("posterior", ["beta", "gaussian"])
+def test_mars2_chooses_by_the_law_of_ab_mcts_a_with_thompson(posterior: str) -> None:
+    case = next(
+        c for c in RECORD["cases"] if (c["name"], c["posterior"], c["choice"]) == ("small", posterior, "thompson")
+    )
+    theirs = Counter({(node, agent): count for node, agent, count in case["counts"]})
+    assert surprise(drawn(Mars2(posterior), tree_of(case), 1), theirs) < 4.2
+
+
+def test_the_comparison_tells_two_laws_apart() -> None:
+    by_choice = {c["choice"]: c for c in RECORD["cases"] if (c["name"], c["posterior"]) == ("fractions", "beta")}
+    theirs = Counter({(node, agent): count for node, agent, count in by_choice["stack"]["counts"]})
+    assert surprise(drawn(AbMctsA(agents="thompson"), tree_of(by_choice["stack"]), 0), theirs) > 10
+
+
+@pytest.mark.parametrize("run", RECORD["runs"], ids=lambda run: f"{run['selector']}-{run['agents']}")
+def test_searches_without_dice_go_step_by_step_as_treequests(run: dict[str, Any]) -> None:
+    selector = make_selector(run["selector"], **run["options"])
+    tree, rng = SearchTree(run["agents"]), np.random.default_rng(0)
+    steps = run["steps"]
+    if run["selector"] == "breadth_first":
+        # TreeQuest gives the root one child, whatever the size (a fault): that child is our root
+        steps = [(parent - 1, agent, score) for parent, agent, score in steps[1:]]
+    for parent, agent, score in steps:
+        assert selector.select(tree, rng) == (parent, agent)
+        tree.add(parent, agent, score)
