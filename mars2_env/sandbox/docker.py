@@ -18,6 +18,7 @@ import shutil
 import socket
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -45,6 +46,7 @@ _PROCESSES: Final = 128
 _PROCESSES_RESERVED: Final = 16
 _MEMORY_RESERVED: Final = 128 * 2**20
 _ACCEPT_SECONDS: Final = 30.0
+_LOOK_AGAIN_SECONDS: Final = 2.0
 _ENVIRONMENT: Final = {
     "PATH": "/python/bin:/bin",
     "LANG": "C.UTF-8",
@@ -64,16 +66,13 @@ def connect() -> Any:
     import docker
     from docker.errors import DockerException
 
-    address = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+    address = _address()
     if not address.startswith("unix://"):
         raise SandboxUnavailableError(
             f"the Docker engine at {address} (DOCKER_HOST) is remote; this version needs one on the same machine."
         )
     try:
-        # Asked first with a socket of our own: the client leaks its when nobody answers.
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.settimeout(10)
-            probe.connect(address.removeprefix("unix://"))
+        _knock(address)
         return docker.from_env(timeout=60)
     except PermissionError:
         reason = f"permission denied on {address}: is this user in the group `docker`?"
@@ -83,6 +82,17 @@ def connect() -> Any:
         f"no Docker engine answers ({reason}). In a checkout `make engine` starts one, and on Debian and Ubuntu "
         "installs it first; elsewhere start Docker, for instance with `sudo systemctl start docker`."
     )
+
+
+def _address() -> str:
+    return os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+
+
+def _knock(address: str) -> None:
+    """Raise `OSError` if nobody listens at `address`; asked of the client, it would leak a socket then."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(10)
+        probe.connect(address.removeprefix("unix://"))
 
 
 @functools.cache
@@ -118,6 +128,7 @@ def container_options(image: str, folder: str, *, memory_bytes: int, runtime: st
         "mounts": [Mount(target=str(Path(SOCKET).parent), source=folder, type="bind", read_only=True)],
         "labels": {SANDBOX_LABEL: "worker", OWNER_LABEL: str(Owner.this())},
         "auto_remove": True,
+        "stop_signal": "SIGKILL",  # process 1 ignores others: an engine that shuts down would wait for it in vain
     }
     if runtime is not None:
         options["runtime"] = runtime
@@ -332,6 +343,7 @@ class _Launcher:
     def __init__(self, client: Any, image: str | None, numpy: bool, memory_bytes: int, runtime: str | None) -> None:
         self.client = client
         self.runtime = runtime
+        self._address = _address()
         self._name = image
         self._numpy = numpy
         self._memory_bytes = memory_bytes
@@ -376,12 +388,13 @@ class _Launcher:
             inner.mkdir()
             inner.chmod(0o777)  # the container's root may be nobody to this file system; `folder` keeps others out
             with _listen(inner) as listener:
+                _knock(self._address)
                 options = container_options(
                     image.name, str(inner), memory_bytes=self._memory_bytes, runtime=self.runtime
                 )
                 container = self.client.containers.create(**options)
                 container.start()
-                sock = self._accept(listener)
+                sock = self._accept(listener, container)
             worker = Worker(container.id[:12], sock, lambda: self._remove(container))
         except BaseException as error:
             if container is not None:
@@ -403,26 +416,34 @@ class _Launcher:
             raise
         return worker
 
-    def _accept(self, listener: socket.socket) -> socket.socket:
-        listener.settimeout(_ACCEPT_SECONDS)
-        try:
-            return listener.accept()[0]
-        except TimeoutError:
-            raise SandboxError(
-                f"a sandbox container did not call back within {_ACCEPT_SECONDS:.0f} s; is the engine on this machine, "
-                "and does it see this machine's temporary folder?"
-            ) from None
+    def _accept(self, listener: socket.socket, container: Any) -> socket.socket:
+        """Wait until a container that was just started calls back; one that has died meanwhile is not waited for."""
+        listener.settimeout(_LOOK_AGAIN_SECONDS)
+        deadline = time.monotonic() + _ACCEPT_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                return listener.accept()[0]
+            except TimeoutError:
+                container.reload()
+                if container.status not in ("created", "running"):
+                    raise SandboxError(f"a sandbox container is {container.status} before it called back.") from None
+        raise SandboxError(
+            f"a sandbox container did not call back within {_ACCEPT_SECONDS:.0f} s; is the engine on this machine, "
+            "and does it see this machine's temporary folder?"
+        )
 
     def _remove(self, container: Any) -> None:
         from docker.errors import APIError, NotFound
 
         try:
+            _knock(self._address)
             container.remove(force=True)
         except NotFound:
             return
         except (APIError, OSError):
             pass  # being removed already, since its supervisor has exited; else the engine is gone
         with contextlib.suppress(Exception):
+            _knock(self._address)
             container.wait(condition="removed", timeout=20)
 
     def reap_orphans(self) -> list[str]:
