@@ -1,17 +1,18 @@
-"""Runs untrusted programs: the contract (`Sandbox`), the Docker back end, and how to get one."""
+"""Runs untrusted programs: the contract (`Sandbox`), the Docker and bubblewrap back ends, and how to get one."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mars2_env.errors import ConfigError, unknown_name
+from mars2_env.errors import ConfigError, SandboxError, SandboxUnavailableError, unknown_name
 from mars2_env.sandbox.base import Sandbox
 
 if TYPE_CHECKING:
+    from mars2_env.sandbox.bubblewrap import BubblewrapSandbox
     from mars2_env.sandbox.check import Report
     from mars2_env.sandbox.docker import DockerSandbox
 
-__all__ = ["DockerSandbox", "Sandbox", "build_image", "check", "dockerfile", "make_sandbox"]
+__all__ = ["BubblewrapSandbox", "DockerSandbox", "Sandbox", "build_image", "check", "dockerfile", "make_sandbox"]
 
 KINDS: Final = ("auto", "bubblewrap", "docker", "scripted")
 
@@ -20,10 +21,11 @@ def make_sandbox(kind: str = "auto", *, workers: int | None = None, **options: A
     """Make a sandbox.
 
     Args:
-        kind: "docker"; "auto": the best that works here, in this version Docker; "scripted": answers as told and runs
-            nothing, for tests of what uses a sandbox (`mars2_env.testing.ScriptedSandbox`).
+        kind: "docker"; "bubblewrap": where there is no container engine; "auto": the first of these that runs a known
+            program as it must; "scripted": answers as told and runs nothing, for tests of what uses a sandbox
+            (`mars2_env.testing.ScriptedSandbox`).
         workers: How many runs go on at a time; None: one for each core.
-        options: Passed on, see `DockerSandbox`.
+        options: Passed on, see `DockerSandbox` and `BubblewrapSandbox`.
 
     Returns:
         A sandbox, to be used in a `with` statement or closed. Its workers start in the background.
@@ -33,22 +35,56 @@ def make_sandbox(kind: str = "auto", *, workers: int | None = None, **options: A
         SandboxUnavailableError: nothing here can run untrusted programs safely; the message names the command that
             mends it. There is no unsafe fallback.
     """
-    if kind == "bubblewrap":
-        raise ConfigError('make_sandbox("bubblewrap"): bubblewrap is not in this version; use "docker".')
     if kind not in KINDS:
         raise ConfigError(unknown_name("sandbox", kind, KINDS))
     maker: Any
     if kind == "scripted":
         from mars2_env.testing import ScriptedSandbox as maker  # noqa: N813
     else:
-        from mars2_env.sandbox.docker import DockerSandbox as maker  # noqa: N813
-
+        maker = {"auto": _best, "bubblewrap": _bubblewrap, "docker": _docker}[kind]
         options["workers"] = workers
     try:
         sandbox: Sandbox = maker(**options)
     except TypeError as error:
         raise ConfigError(f"make_sandbox({kind!r}): {error}.") from None
     return sandbox
+
+
+def _docker(**options: Any) -> Sandbox:
+    from mars2_env.sandbox.docker import DockerSandbox
+
+    return DockerSandbox(**options)
+
+
+def _bubblewrap(**options: Any) -> Sandbox:
+    from mars2_env.sandbox.bubblewrap import BubblewrapSandbox
+
+    return BubblewrapSandbox(**options)
+
+
+def _best(**options: Any) -> Sandbox:
+    reasons = []
+    # An engine's options say that an engine is wanted.
+    makers = (_docker,) if options.keys() & {"image", "runtime"} else (_docker, _bubblewrap)
+    for maker in makers:
+        sandbox = None
+        try:
+            sandbox = maker(**options)
+            run = sandbox.run("print(input())", ["known\n"])[0]  # its first worker has run others already
+            if run.status == "ok" and run.output == "known\n":
+                return sandbox
+            reasons.append(f"{maker.__name__[1:]}: a known program ended in {run}")
+        except SandboxError as error:
+            reasons.append(f"{maker.__name__[1:]}: {error}")
+        except BaseException:
+            if sandbox is not None:
+                sandbox.close()
+            raise
+        if sandbox is not None:
+            sandbox.close()
+    raise SandboxUnavailableError(
+        "nothing here can run untrusted programs safely, so none will be run. " + " ".join(reasons)
+    )
 
 
 def check(kind: str = "auto") -> Report:
@@ -86,4 +122,8 @@ def __getattr__(name: str) -> Any:
         from mars2_env.sandbox.docker import DockerSandbox
 
         return DockerSandbox
+    if name == "BubblewrapSandbox":
+        from mars2_env.sandbox.bubblewrap import BubblewrapSandbox
+
+        return BubblewrapSandbox
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,13 +7,17 @@ import json
 from importlib.resources import files
 from typing import Any, Final
 
-_MODULES: Final = ("values", "frames", "driver", "zygote", "supervisor")
+_MODULES: Final = ("values", "frames", "driver", "guard", "zygote", "supervisor")
 
 BOOT: Final = """
 import json, os, socket, sys, types
 def boot():
-    host = socket.socket(socket.AF_UNIX)
-    host.connect(sys.argv[1])
+    if sys.argv[1].isdigit():
+        host = socket.socket(fileno=int(sys.argv[1]))
+        host.set_inheritable(False)
+    else:
+        host = socket.socket(socket.AF_UNIX)
+        host.connect(sys.argv[1])
     def take(count):
         data = b""
         while len(data) < count:
@@ -38,7 +42,8 @@ try:
 finally:
     os._exit(70)
 """
-"""Run by a worker's interpreter, with the path of the host's socket as argument. In a seat `boot` returns."""
+"""Run by a worker's interpreter; the argument is the path, or the descriptor, of the host's socket. In a seat `boot`
+returns."""
 
 
 @functools.cache
@@ -50,6 +55,11 @@ def _sources() -> tuple[tuple[str, str | None], ...]:
 
 
 def bundle(settings: dict[str, Any]) -> bytes:
-    """Return the first message to a worker: its code and `settings` (`box`, `packages`), with the length in front."""
+    """Return the first message to a worker: its code and `settings`, with the length in front.
+
+    Args:
+        settings: `box` and `packages`, two paths; `filter`, a compiled filter in base64 where each run is to be
+            confined by namespaces and that filter, and not by a user id of its own and the engine.
+    """
     data = json.dumps({"modules": _sources(), "settings": settings}).encode()
     return len(data).to_bytes(4, "big") + data

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
@@ -74,3 +77,20 @@ def clean_box(one_worker: DockerSandbox, look_inside: Callable[[str], dict[str, 
     assert [run.output for run in runs] == ["42\n", "3\n"]
     assert one_worker.containers == names, "the container was lost"
     assert look_inside(names[0]) == before
+
+
+@pytest.fixture(scope="session")
+def bubblewrap() -> None:
+    """Bubblewrap, and a kernel that lets an ordinary user make user namespaces; else the test is skipped."""
+    if shutil.which("bwrap") is None:
+        pytest.skip("needs bubblewrap (Debian and Ubuntu: apt-get install bubblewrap)")
+    user: dict[str, Any] = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+    tried = subprocess.run(
+        ["bwrap", "--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "--proc", "/proc", "true"],
+        capture_output=True,
+        text=True,
+        cwd="/",
+        **user,
+    )
+    if tried.returncode != 0:
+        pytest.skip(f"needs a kernel that lets an ordinary user make user namespaces: {tried.stderr.strip()}")

@@ -274,7 +274,8 @@ def test_containers_are_hardened(engine: Any, sandbox: DockerSandbox) -> None:
     assert host["ReadonlyRootfs"] and not host["Privileged"] and not config["Tty"]
     assert host["Tmpfs"] == {"/box": "rw,size=64m,nr_inodes=4096,mode=711,nosuid,nodev"}
     assert [name.upper() for name in host["CapDrop"]] == ["ALL"]
-    assert {name.upper().removeprefix("CAP_") for name in host["CapAdd"]} == {"SETUID", "SETGID", "KILL", "CHOWN"}
+    added = {name.upper().removeprefix("CAP_") for name in host["CapAdd"]}
+    assert added == {"SETUID", "SETGID", "KILL", "CHOWN", "SYS_RESOURCE"}
     assert "no-new-privileges" in host["SecurityOpt"]
     assert any(option.startswith("seccomp={") and "SCMP_ACT_ERRNO" in option for option in host["SecurityOpt"])
     assert host["PidsLimit"] == 128 and host["Memory"] == host["MemorySwap"] == 2**30
@@ -307,7 +308,7 @@ def test_the_self_test_passes_and_says_what_is_in_force(docker_engine: None) -> 
     ("kind", "options", "words"),
     [
         ("dokcer", {}, "Did you mean 'docker'"),
-        ("bubblewrap", {}, "not in this version"),
+        ("bubblewrap", {"runtime": "runsc"}, "unexpected keyword argument 'runtime'"),
         ("docker", {"workers": 0}, "workers=0"),
         ("docker", {"isolation": "none"}, "isolation='none'"),
         ("docker", {"recycle_after": 0}, "recycle_after=0"),
@@ -322,9 +323,11 @@ def test_what_makes_no_sense_is_refused(kind: str, options: dict[str, Any], word
 
 def test_without_an_engine_the_message_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///none/such.sock")
-    for kind in ("auto", "docker"):
-        with pytest.raises(SandboxUnavailableError, match="make engine"):
-            make_sandbox(kind)
+    monkeypatch.setenv("PATH", "/none/such")
+    for kind, words in (("docker", "make engine"), ("bubblewrap", "install -y bubblewrap")):
+        for asked in (kind, "auto"):
+            with pytest.raises(SandboxUnavailableError, match=words):
+                make_sandbox(asked)
 
 
 def test_a_missing_image_is_an_error_that_names_it(docker_engine: None) -> None:

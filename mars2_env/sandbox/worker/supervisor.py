@@ -8,6 +8,7 @@ candidate wrote. When it cannot clean up it exits, and the container with it; wh
 from __future__ import annotations
 
 import array
+import base64
 import contextlib
 import errno
 import fcntl
@@ -17,13 +18,14 @@ import secrets
 import select
 import signal
 import socket
+import struct
 import sys
 import termios
 import time
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
-from mars2_env.sandbox.worker import zygote
+from mars2_env.sandbox.worker import guard, zygote
 from mars2_env.sandbox.worker.driver import BEGUN, GOES_ON
 from mars2_env.sandbox.worker.frames import CLEAN, CLOSE, DONE, FAULT, INPUT, OPEN, READY, Reader, pack
 
@@ -32,6 +34,10 @@ _STDERR_TAIL: Final = 16 * 2**10
 _REPORT_CAP: Final = 64 * 2**10
 _SAMPLE_SECONDS: Final = 0.01
 _CLEANUP_SECONDS: Final = 5.0
+GUARDED_BOX: Final = "0" * 16
+"""Name of the scratch folder under a guard: each run has a file system of its own there."""
+_VACANT: Final = "vacant"
+"""A process ended before it began its program."""
 _CPU_GRACE: Final = 1.2
 """A run is stopped at 1.2 times its CPU limit; the host runs what ended above the limit, but below that, once more."""
 
@@ -45,7 +51,8 @@ class Meter:
         self._kills = self._open("memory/memory.oom_control", "memory.events")
         self._ticks = os.sysconf("SC_CLK_TCK")
         self._page = os.sysconf("SC_PAGE_SIZE")
-        self._seen: dict[int, float] = {}
+        self._seen: dict[tuple[int, bytes], float] = {}
+        self._live = self._total = 0.0
         self.source = "cgroup" if self._cpu >= 0 and self._memory >= 0 else "proc"
 
     @staticmethod
@@ -89,12 +96,33 @@ class Meter:
         return found
 
     def _proc_cpu(self) -> float:
-        for pid, fields in self._stats():
-            self._seen[pid] = sum(map(int, fields[11:15])) / self._ticks
-        return sum(self._seen.values())
+        # What has ended is either in the account of the parent that waited for it or, where nobody did, in what was
+        # last seen of it: each is too little, never too much, so the larger growth counts.
+        live = 0.0
+        grown = 0.0
+        stats = self._stats()
+        for pid, fields in stats:
+            own = (int(fields[11]) + int(fields[12])) / self._ticks
+            live += own + (int(fields[13]) + int(fields[14])) / self._ticks
+            grown += own - self._seen.get((pid, fields[19]), 0.0)
+            self._seen[pid, fields[19]] = own
+        self._total += max(live - self._live, grown, 0.0)
+        self._live = live
+        if len(self._seen) > 2 * len(stats) + 1000:
+            alive = {(pid, fields[19]) for pid, fields in stats}
+            self._seen = {key: own for key, own in self._seen.items() if key in alive}
+        return self._total
 
     def _proc_memory(self) -> int:
         return sum(int(fields[21]) for _, fields in self._stats()) * self._page
+
+    def shared_memory_counted_once(self) -> int:
+        """Memory of all processes where there is no control group: each page once, however many processes share it."""
+        total = 0
+        for pid, _ in self._stats():
+            with contextlib.suppress(OSError, IndexError), open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+                total += next(int(line.split()[1]) for line in file if line.startswith(b"Pss:")) * 1024
+        return total
 
 
 class Buffer:
@@ -128,14 +156,32 @@ class Buffer:
 class Seat:
     """A forked, confined process that waits for its job, and the supervisor's ends of its pipes."""
 
-    def __init__(self, pid: int, box: str, uid: int, ends: tuple[int, int, int, int, int]) -> None:
+    def __init__(self, pid: int, box: str, uid: int, ends: tuple[int, int, int, int, int], end: int = -1) -> None:
         self.pid, self.box, self.uid = pid, box, uid
         self.job, self.report, self.stdin, self.stdout, self.stderr = ends
         self.open = set(ends)
+        self.end = end  # where a guard writes how the process ended
+        if end >= 0:
+            ends = (*ends, end)  # type: ignore[assignment]
+            self.open.add(end)
         self.begun = False
         self.ended: tuple[int, float, int] | None = None
         for fd in ends:
             os.set_blocking(fd, False)
+
+    def has_ended(self, status: int, cpu: float, memory: int) -> None:
+        """Take the end of the process, or of its guard, who says how it was with the process."""
+        if self.end >= 0:
+            try:
+                status, cpu, memory = guard.ENDED.unpack(os.read(self.end, guard.ENDED.size))
+            except (OSError, struct.error):
+                status = int(signal.SIGKILL)  # the guard was killed, and the process with it
+        self.ended = (status, cpu, memory)
+
+    def kill(self) -> None:
+        """Kill the process; it may be dead, and the zygote's word of it on the way."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
 
     def close(self, fd: int) -> None:
         """Close one of its pipes, if it is open."""
@@ -150,6 +196,7 @@ class Supervisor:
     def __init__(self, host: socket.socket, settings: dict[str, Any]) -> None:
         self.host = host
         self.settings = settings
+        self.confine = base64.b64decode(settings.get("filter", ""))
         self.meter = Meter()
         self.known = {os.getpid()}
         self.uids: set[int] = set()
@@ -171,14 +218,15 @@ class Supervisor:
     def start(self) -> Callable[[], NoReturn] | None:
         """Fork the zygote and tell the host that this worker is ready; in a seat, return what runs its job."""
         zygote.set_no_new_privileges()
-        os.chmod(self.settings["box"], 0o711)  # the engine may have given it the mode of the image's folder
+        if not self.confine:
+            os.chmod(self.settings["box"], 0o711)  # the engine may have given it the mode of the image's folder
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = os.fork()
         if pid == 0:
             try:
                 self.host.close()
                 ours.close()
-                return zygote.main(theirs, self.settings["packages"])
+                return zygote.main(theirs, self.settings["packages"], self.confine)
             except BaseException:
                 os._exit(70)
         theirs.close()
@@ -194,6 +242,8 @@ class Supervisor:
 
     def prepare(self) -> Seat:
         """Have the zygote fork the next seat, with a user id, a scratch folder and pipes of its own."""
+        if self.confine:
+            return self.ask_for_seat(0, f"{self.settings['box']}/{GUARDED_BOX}")
         uid = self.first_uid + secrets.randbelow(self.last_uid - self.first_uid)
         while uid in self.uids:
             uid = self.first_uid + secrets.randbelow(self.last_uid - self.first_uid)
@@ -201,13 +251,21 @@ class Supervisor:
         box = f"{self.settings['box']}/{secrets.token_hex(8)}"
         os.mkdir(box, 0o700)
         os.chown(box, uid, uid)
+        return self.ask_for_seat(uid, box)
+
+    def ask_for_seat(self, uid: int, box: str) -> Seat:
+        """Have the zygote fork a seat for this user and folder, with pipes of its own."""
         pipes = [os.pipe() for _ in range(5)]
         (job_r, job_w), (report_r, report_w), (in_r, in_w), (out_r, out_w), (err_r, err_w) = pipes
         theirs = [job_r, report_w, in_r, out_w, err_w]
+        end = -1
+        if self.confine:
+            end, end_w = os.pipe()
+            theirs.append(end_w)
         socket.send_fds(self.zygote, [json.dumps({"uid": uid, "box": box}).encode()], theirs)
         for fd in theirs:
             os.close(fd)
-        seat = Seat(0, box, uid, (job_w, report_r, in_w, out_r, err_r))
+        seat = Seat(0, box, uid, (job_w, report_r, in_w, out_r, err_r), end)
         while seat.pid == 0:
             self.hear(seat)
         self.known.add(seat.pid)
@@ -226,11 +284,11 @@ class Supervisor:
             return
         for seat in (self.seat, self.next_seat):
             if seat is not None and seat.pid == pid:
-                seat.ended = (status, cpu, memory)
+                seat.has_ended(status, cpu, memory)
                 return
         if waiting is None or waiting.pid != pid:
             self.give_up(f"an unknown process {pid} ended")
-        waiting.ended = (status, cpu, memory)
+        waiting.has_ended(status, cpu, memory)
 
     # Jobs
 
@@ -255,7 +313,7 @@ class Supervisor:
             else:
                 self.give_up(f"a message of unknown kind {kind!r}")
 
-    def run(self, data: bytes) -> None:
+    def run(self, data: bytes, *, again: bool = False) -> None:
         """Run the program on one input, in a process of its own, or call it once more in the one it has."""
         calls = self.job["calls"]
         cpu_before, memory_before, kills_before = (
@@ -282,6 +340,13 @@ class Supervisor:
         if self.next_seat is None:
             self.next_seat = self.prepare()
         reason = watch.until_done()
+        if reason == _VACANT:
+            # The kernel may have taken the waiting seat when the run before used up the memory.
+            if again:
+                self.give_up("two processes ended before they began their program")
+            self.finish(seat)
+            self.run(data_of_call, again=True)
+            return
         if calls and not first and reason == "exit" and watch.nothing_was_read():
             # It died of an earlier input, before it could know of this one: that decides nothing about this one.
             self.finish(seat)
@@ -311,7 +376,7 @@ class Supervisor:
         """End the process that a program is called in, if there is one."""
         if self.seat is not None:
             if self.seat.ended is None:
-                os.kill(self.seat.pid, signal.SIGKILL)
+                self.seat.kill()
             self.finish(self.seat)
 
     # Clean-up
@@ -327,8 +392,9 @@ class Supervisor:
             self.hear()
         self.seat = None
         self.known.discard(seat.pid)
-        self.kill_strays(seat.uid, deadline)
-        self.wipe(seat, deadline)
+        if not self.confine:  # else the kernel has done it when the guard ended
+            self.kill_strays(seat.uid, deadline)
+            self.wipe(seat, deadline)
         if self.next_seat is None:
             self.next_seat = self.prepare()
         self.host.sendall(pack(CLEAN))
@@ -501,7 +567,10 @@ class Watch:
         """Compare what the run has used with its limits."""
         reap_orphans()
         meter = self.supervisor.meter
-        self.memory = max(self.memory, meter.memory_bytes() - self.supervisor.base)
+        memory = meter.memory_bytes() - self.supervisor.base
+        if memory > self.memory_limit and meter.source == "proc":
+            memory = min(memory, meter.shared_memory_counted_once())  # forked processes share most of theirs
+        self.memory = max(self.memory, memory)
         self.sample_at = now + _SAMPLE_SECONDS
         if self.memory > self.memory_limit:
             self.reason = self.reason or "memory"
@@ -534,7 +603,7 @@ class Watch:
             while fd in self.seat.open and pieces < 64 and self.read(fd):
                 pieces += 1
         if self.reason == "" and not self.seat.begun:
-            self.supervisor.give_up("a process ended before it began its program")
+            return _VACANT
         if self.calls and self.reason == "" and self.result_arrived():
             return self.answered()
         return self.reason or "exit"
@@ -553,7 +622,7 @@ class Watch:
     def end_process(self) -> None:
         """Kill the main process of the run, unless it has ended, and wait for its end."""
         if self.seat.ended is None:
-            os.kill(self.seat.pid, signal.SIGKILL)
+            self.seat.kill()
         deadline = time.monotonic() + _CLEANUP_SECONDS
         while self.seat.ended is None:
             if time.monotonic() > deadline:

@@ -28,7 +28,7 @@ from collections.abc import Callable
 from io import BufferedReader, BufferedWriter, FileIO, TextIOWrapper
 from typing import Any, Final, NoReturn
 
-from mars2_env.sandbox.worker import driver
+from mars2_env.sandbox.worker import driver, guard
 
 REPLY: Final = struct.Struct("!cIidQ")
 SEATED: Final = b"S"
@@ -46,7 +46,7 @@ USUAL_MODULES: Final = (
 # fmt: on
 
 _PR_SET_NO_NEW_PRIVS: Final = 38
-_CAP_SETUID_SETGID: Final = (1 << 7) | (1 << 6)
+_CAP_SETUID_SETGID_RESOURCE: Final = (1 << 7) | (1 << 6) | (1 << 24)
 _HIGH: Final = 100
 
 
@@ -114,14 +114,20 @@ def _warm_up(packages: str) -> None:
     gc.freeze()
 
 
-def main(sock: socket.socket, packages: str) -> Callable[[], NoReturn]:
+def main(sock: socket.socket, packages: str, confine: bytes) -> Callable[[], NoReturn]:
     """Serve the supervisor at the other end of `sock` (SOCK_SEQPACKET) until it closes it.
 
     Returns only in a seat that has its job: what runs it, to be called when all frames of ours are left.
+
+    Args:
+        sock: Where requests for seats come from.
+        packages: Folder of packages to import, if there is one.
+        confine: A compiled filter of system calls for each run, which then has namespaces of its own (`guard`); empty
+            where a run has a user id of its own instead, and the engine's filter.
     """
     high = socket.socket(fileno=_raise_descriptor(sock.detach()))
     _standard_streams()
-    _keep_capabilities(_CAP_SETUID_SETGID)
+    _keep_capabilities(0 if confine else _CAP_SETUID_SETGID_RESOURCE)
     _warm_up(packages)
     wake_read, wake_write = (_raise_descriptor(fd) for fd in os.pipe())
     os.set_blocking(wake_write, False)
@@ -132,6 +138,7 @@ def main(sock: socket.socket, packages: str) -> Callable[[], NoReturn]:
     poller.register(wake_read, select.POLLIN)
     with open("/proc/self/statm") as statm:
         base_memory = int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    uid, gid = os.getuid(), os.getgid()
     high.send(REPLY.pack(SEATED, 0, 0, 0.0, 0))
     while True:
         for fd, _ in poller.poll():
@@ -142,10 +149,13 @@ def main(sock: socket.socket, packages: str) -> Callable[[], NoReturn]:
             request, fds, _, _ = socket.recv_fds(high, 4096, 8)
             if not request:
                 os._exit(0)
-            pid = os.fork()
+            pid = guard.clone() if confine else os.fork()
             if pid == 0:
                 try:
-                    return _sit(json.loads(request), fds, base_memory)
+                    seat = json.loads(request)
+                    if confine:
+                        fds = guard.stand(seat["box"], uid, gid, fds)
+                    return _sit(seat, fds, base_memory, confine)
                 except BaseException:
                     os._exit(70)
             for received in fds:
@@ -171,7 +181,7 @@ def _reap(sock: socket.socket) -> None:
         sock.send(REPLY.pack(ENDED, pid, status, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024))
 
 
-def _sit(seat: dict[str, Any], fds: list[int], base_memory: int) -> Callable[[], NoReturn]:
+def _sit(seat: dict[str, Any], fds: list[int], base_memory: int, confine: bytes) -> Callable[[], NoReturn]:
     """Become the process of one run: confine itself, wait for the job, return what runs it."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -185,12 +195,17 @@ def _sit(seat: dict[str, Any], fds: list[int], base_memory: int) -> Callable[[],
     os.closerange(high + 1, 2**31 - 1)
     os.set_inheritable(orders, False)
     os.set_inheritable(report, False)
+    # Written with CAP_SYS_RESOURCE this is also the least that the program may set: the kernel never kills us instead.
     with open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")
-    uid = seat["uid"]
-    os.setgroups([])
-    os.setresgid(uid, uid, uid)
-    os.setresuid(uid, uid, uid)
+    if confine:
+        _keep_capabilities(0)
+        guard.install_filter(confine)
+    else:
+        uid = seat["uid"]
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
     os.umask(0o077)
     os.chdir(seat["box"])
     os.environ["HOME"] = os.environ["TMPDIR"] = seat["box"]
@@ -203,7 +218,7 @@ def _sit(seat: dict[str, Any], fds: list[int], base_memory: int) -> Callable[[],
     for kind, value in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_AS, base_memory + settings["memory_bytes"]),
-        (resource.RLIMIT_NPROC, settings["processes"]),
+        (resource.RLIMIT_NPROC, settings["processes"] + bool(confine)),  # the guard counts
         (resource.RLIMIT_FSIZE, 64 * 2**20),
         (resource.RLIMIT_NOFILE, 256),
         (resource.RLIMIT_STACK, 256 * 2**20),

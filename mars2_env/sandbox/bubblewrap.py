@@ -1,0 +1,603 @@
+"""The bubblewrap back end: for machines without a container engine, as root and as an ordinary user alike.
+
+One bubblewrap sandbox for each worker, and in it the same supervisor, zygote and driver as in a container. It has
+namespaces of its own (users, processes, network, IPC, host name, control groups), no capabilities, no network, and of
+files only a copy of this host's Python, read-only: interpreter, standard library and their shared libraries, the same
+list as the container image's. It talks to the host over an inherited socket. It dies with its owner: the kernel kills
+it when the thread that started it ends (`--die-with-parent`), and the supervisor exits when the socket closes.
+
+What differs from Docker:
+
+- There is one user id, not one for each run (root starts each worker as an otherwise unused, unprivileged one). So each
+  run has a user, a process and a mount namespace of its own, with a guard as its process 1: see `worker/guard.py`. A
+  run sees no process of ours or of another run; a signal to process 1 is not refused but has no effect.
+- The scratch folder is a file system of the run's own: it is not wiped but gone. Its name is always the same.
+- The allow-list of system calls is applied to each run, not to the worker, since making a run's namespaces takes calls
+  that the list denies. Supervisor and zygote, which run no candidate's code, are not filtered.
+- Memory and processes of a worker are limited and measured by a control group where this process may make one; else
+  each process by RLIMIT_AS, their sum by looking every 10 ms, and the number of a run's processes by RLIMIT_NPROC in
+  its user namespace (Linux 5.14 or newer; older kernels count the user's processes on the whole machine). Files in
+  memory (`memfd_create`), which belong to no process's size, are denied there.
+- There is no image: `numpy=True` unpacks this Python's numpy beside it.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import fcntl
+import functools
+import itertools
+import json
+import os
+import platform
+import secrets
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+import weakref
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from mars2_env.errors import ConfigError, SandboxError, SandboxUnavailableError
+from mars2_env.sandbox import jobs
+from mars2_env.sandbox.base import LIMITS, STDIN
+from mars2_env.sandbox.bundle import BOOT, bundle
+from mars2_env.sandbox.connection import Worker, WorkerLostError
+from mars2_env.sandbox.docker import _ENVIRONMENT, _check_known_good
+from mars2_env.sandbox.filter import compiled_filter
+from mars2_env.sandbox.image import BOX, PACKAGES, PYTHON, Image, content_hash, fingerprint, tar_entries, write_tar
+from mars2_env.sandbox.owner import Owner
+from mars2_env.sandbox.pool import PerProcess, Pool
+from mars2_env.sandbox.worker.supervisor import GUARDED_BOX
+from mars2_env.types import Interface, Limits, Run
+
+_PROCESSES: Final = 128
+_PROCESSES_RESERVED: Final = 16
+_MEMORY_RESERVED: Final = 128 * 2**20
+_DEVICES: Final = ("null", "zero", "full", "random", "urandom")
+_INSIDE: Final = "1000"
+"""User and group id in the sandbox."""
+_GROUP_PREFIX: Final = "mars2-sandbox."
+_CONTROLLERS: Final = ("memory", "cpuacct", "pids")
+
+
+class BubblewrapSandbox:
+    """Runs untrusted programs in warm bubblewrap sandboxes. Keeps the contract of `Sandbox`; thread-safe.
+
+    Like a Docker sandbox it can be pickled, and opens workers of its own in a forked process.
+
+    Args:
+        workers: How many sandboxes, hence how many runs at a time; by default one for each core.
+        isolation: As in `DockerSandbox`.
+        numpy: Give programs this Python's numpy.
+        memory_bytes: Memory of a worker; a run may use 128 MiB less.
+        recycle_after: Replace a worker after so many runs.
+
+    Raises:
+        SandboxUnavailableError: bubblewrap is not installed, or this is not Linux on x86_64 or aarch64. Whether the
+            kernel lets this user make namespaces shows at the first use.
+        ConfigError: an argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        *,
+        isolation: jobs.Isolation = "program",
+        numpy: bool = False,
+        memory_bytes: int = 2**30,
+        recycle_after: int = 2000,
+    ) -> None:
+        if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
+            raise ConfigError(f"workers={workers!r}: must be a whole number above 0, or None for one a core.")
+        if isolation not in ("program", "input"):
+            raise ConfigError(f'isolation={isolation!r}: must be "program" or "input".')
+        if memory_bytes < 2 * _MEMORY_RESERVED:
+            raise ConfigError(f"memory_bytes={memory_bytes!r}: a worker needs at least {2 * _MEMORY_RESERVED}.")
+        if recycle_after < 1:
+            raise ConfigError(f"recycle_after={recycle_after!r}: must be above 0.")
+        self._size = workers if workers is not None else os.cpu_count() or 1
+        self._isolation: jobs.Isolation = isolation
+        self._numpy = numpy
+        self._memory_bytes = memory_bytes
+        self._recycle_after = recycle_after
+        self._closed = False
+        self._here: PerProcess[_Open] = PerProcess()
+        self._here.get(self._open)
+
+    def _open(self) -> _Open:
+        if self._closed:
+            raise SandboxError("the sandbox is closed.")
+        launcher = _Launcher(self._numpy, self._memory_bytes)
+        opened = _Open(
+            launcher,
+            Pool(launcher.launch, self._size, self._recycle_after),
+            ThreadPoolExecutor(self._size, thread_name_prefix="mars2-sandbox"),
+            os.getpid(),
+        )
+        weakref.finalize(self, opened.close)
+        return opened
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: the configuration."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_here", "_closed")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take a configuration; workers start at the first use."""
+        self.__dict__.update(state, _here=PerProcess(), _closed=False)
+
+    @property
+    def workers(self) -> int:
+        """How many runs go on at a time."""
+        return self._size
+
+    @property
+    def supervisors(self) -> tuple[int, ...]:
+        """The process ids, on this machine, of the supervisors that are up."""
+        opened = self._here.peek()
+        return () if opened is None else tuple(map(int, opened.pool.names()))
+
+    @property
+    def identity(self) -> str:
+        """What decides behaviour: back end, Python, hash of its files, isolation of calls."""
+        return f"bubblewrap:{self._here.get(self._open).launcher.root().identity}:isolation={self._isolation}"
+
+    def run(
+        self, program: str, inputs: Sequence[Any], *, interface: Interface = STDIN, limits: Limits = LIMITS
+    ) -> list[Run]:
+        """Run `program` on each input; see `Sandbox.run`."""
+        return list(self.stream(program, inputs, interface=interface, limits=limits))
+
+    def stream(
+        self, program: str, inputs: Sequence[Any], *, interface: Interface = STDIN, limits: Limits = LIMITS
+    ) -> Iterator[Run]:
+        """Run `program` on one input after the other; see `Sandbox.stream`.
+
+        Between two results the iterator holds a worker: finish it or close it.
+        """
+        self._check(limits)
+        return jobs.stream(self._here.get(self._open).pool, program, inputs, interface, limits, self._isolation)
+
+    async def arun(
+        self, program: str, inputs: Sequence[Any], *, interface: Interface = STDIN, limits: Limits = LIMITS
+    ) -> list[Run]:
+        """Async twin of `run`."""
+        return [run async for run in self.astream(program, inputs, interface=interface, limits=limits)]
+
+    def astream(
+        self, program: str, inputs: Sequence[Any], *, interface: Interface = STDIN, limits: Limits = LIMITS
+    ) -> AsyncIterator[Run]:
+        """Async twin of `stream`."""
+        self._check(limits)
+        here = self._here.get(self._open)
+        return jobs.astream(here.pool, here.executor, program, inputs, interface, limits, self._isolation)
+
+    def describe(self) -> dict[str, str]:
+        """Say which isolation is in force, for people to read."""
+        here = self._here.get(self._open)
+        worker = here.pool.lease().result()
+        facts = worker.facts
+        here.pool.release(worker, usable=True)
+        grouped = facts["meter"] == "cgroup"
+        calls = {name for entry in _profile()["syscalls"] for name in entry["names"]}
+        version = subprocess.run([here.launcher.program, "--version"], capture_output=True, text=True, check=False)
+        user = "an unprivileged user id of its own for each worker" if os.geteuid() == 0 else "this user's"
+        return {
+            "back end": version.stdout.strip(),
+            "files": f"{here.launcher.root().name}, read-only, Python {facts['python']}; 64 MB of scratch in memory, "
+            "a file system of its own for each run",
+            "workers": f"{self.workers}, one sandbox and one run at a time each",
+            "system calls": f"our allow-list of {len(calls)} (seccomp)" + ("" if grouped else ", less memfd_create"),
+            "privileges": f"none: {user}; user, process and mount namespaces of its own for each run, no capabilities, "
+            "no_new_privs",
+            "network": "none, and no sockets but AF_UNIX",
+            "measured by": "control group" if grouped else "sums over /proc (no control group may be made here)",
+            "limited by": f"control group, {self._memory_bytes >> 20} MiB and {_PROCESSES} processes a worker; rlimits"
+            if grouped
+            else "rlimits (RLIMIT_AS, RLIMIT_NPROC) and looking every 10 ms",
+            "identity": self.identity,
+        }
+
+    def close(self) -> None:
+        """Stop every worker and wait until they are gone. Idempotent; also done when the program ends."""
+        self._closed = True
+        opened = self._here.peek()
+        if opened is not None:
+            opened.close()
+
+    def __enter__(self) -> BubblewrapSandbox:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def _check(self, limits: Limits) -> None:
+        room = self._memory_bytes - _MEMORY_RESERVED
+        if limits.memory_bytes > room:
+            raise ConfigError(
+                f"Limits(memory_bytes={limits.memory_bytes}): a run here may use at most {room}; make the sandbox with "
+                f"memory_bytes={int(limits.memory_bytes) + _MEMORY_RESERVED} or more."
+            )
+        if limits.processes > _PROCESSES - _PROCESSES_RESERVED:
+            raise ConfigError(
+                f"Limits(processes={limits.processes}): a run here may hold at most {_PROCESSES - _PROCESSES_RESERVED}."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """What one process has of a sandbox."""
+
+    launcher: _Launcher
+    pool: Pool
+    executor: ThreadPoolExecutor
+    pid: int
+
+    def close(self) -> None:
+        """Stop every worker. Idempotent; does nothing in another process, such as a forked one that ends."""
+        if os.getpid() == self.pid:
+            self.pool.close()
+            self.executor.shutdown(wait=False)
+            self.launcher.close()
+
+
+@functools.cache
+def _profile() -> dict[str, Any]:
+    from mars2_env.sandbox.docker import seccomp_profile
+
+    profile: dict[str, Any] = json.loads(seccomp_profile())
+    return profile
+
+
+class _Launcher:
+    """Starts workers and removes them."""
+
+    def __init__(self, numpy: bool, memory_bytes: int) -> None:
+        program = shutil.which("bwrap")
+        if not sys.platform.startswith("linux") or program is None:
+            raise SandboxUnavailableError(
+                "bubblewrap (the command bwrap) is not installed here. On Debian and Ubuntu: "
+                "sudo apt-get install -y bubblewrap; on Fedora: sudo dnf install -y bubblewrap."
+            )
+        compiled_filter()
+        self.program = program
+        self._numpy = numpy
+        self._memory_bytes = memory_bytes
+        self._root: Image | None = None
+        self._lock = threading.Lock()
+        # `--die-with-parent` is about the thread that starts a process: this one lives as long as the sandbox.
+        self._spawner = ThreadPoolExecutor(1, thread_name_prefix="mars2-bubblewrap")
+        remove_groups_of_the_dead()
+
+    def root(self) -> Image:
+        """Return the unpacked root folder, unpacking it the first time."""
+        with self._lock:
+            if self._root is None:
+                self._root = unpack(numpy=self._numpy)
+            return self._root
+
+    def launch(self) -> Worker:
+        """Start a worker and wait until it has run a known-good program of each mode."""
+        root = self.root()
+        group = Group.make(self._memory_bytes)
+        errors = tempfile.TemporaryFile()  # noqa: SIM115
+        started: _Started | None = None
+        try:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                started = self._start(root, group, theirs, errors)
+            worker = Worker(str(started.pid), ours, started.stop)
+            try:
+                group.add(started.pid)
+                denied = () if group.limits_memory else ("memfd_create",)
+                settings = {
+                    "box": BOX,
+                    "packages": PACKAGES,
+                    "filter": base64.b64encode(compiled_filter(denied)).decode(),
+                }
+                worker.greet(bundle(settings))
+                _check_known_good(worker)
+            except BaseException:
+                worker.stop()
+                raise
+            return worker
+        except (WorkerLostError, OSError) as error:
+            if started is None:
+                group.remove()
+            errors.seek(0)
+            said = errors.read(2000).decode("utf-8", "replace").strip()
+            raise SandboxUnavailableError(
+                f"a bubblewrap sandbox does not work here: {said or error}. The kernel must let this user make user "
+                "namespaces (sysctl kernel.unprivileged_userns_clone, user.max_user_namespaces, "
+                "kernel.apparmor_restrict_unprivileged_userns; in a container also its seccomp profile and a /proc "
+                "that is not masked); otherwise use Docker."
+            ) from error
+        finally:
+            errors.close()
+
+    def _start(self, root: Image, group: Group, theirs: socket.socket, errors: Any) -> _Started:
+        info, info_w = os.pipe()
+        options: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            number = _unused_user()
+            options = {"user": number, "group": number, "extra_groups": []}
+        command = arguments(self.program, Path(root.name), theirs.fileno(), info_w, group)
+        try:
+            process: subprocess.Popen[bytes] = self._spawner.submit(
+                lambda: subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=errors,
+                    pass_fds=(theirs.fileno(), info_w),
+                    cwd="/",
+                    env={},
+                    **options,
+                )
+            ).result()
+        except RuntimeError as error:
+            os.close(info)
+            raise SandboxError(f"the sandbox is closed: {error}") from None
+        finally:
+            os.close(info_w)
+        with open(info, "rb") as file:
+            text = b""
+            while not text.rstrip().endswith(b"}"):
+                piece = file.read1(4096)
+                if not piece:
+                    process.kill()
+                    process.wait()
+                    raise OSError(f"bwrap ended with exit status {process.returncode}")
+                text += piece
+        return _Started(process, int(json.loads(text)["child-pid"]), group)
+
+    def close(self) -> None:
+        """End the thread that starts workers; those that are left die with it."""
+        self._spawner.shutdown(wait=False)
+
+
+class _Started:
+    """One running bubblewrap: its outer process, and the supervisor, process 1 of all inside."""
+
+    def __init__(self, process: subprocess.Popen[bytes], pid: int, group: Group) -> None:
+        self.process, self.pid, self.group = process, pid, group
+        self._lock = threading.Lock()
+        self._handle = -1
+        with contextlib.suppress(OSError):
+            self._handle = os.pidfd_open(pid)
+
+    def stop(self) -> None:
+        """Kill everything inside and wait until it is gone. Idempotent."""
+        with self._lock:
+            if self.process.returncode is not None:
+                return
+            # The kernel kills all in a process namespace with its process 1, before that one's parent learns of it.
+            with contextlib.suppress(OSError):
+                if self._handle >= 0:
+                    signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+                else:
+                    self.process.kill()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            if self._handle >= 0:
+                os.close(self._handle)
+                self._handle = -1
+            self.group.remove()
+
+
+def arguments(program: str, root: Path, sock: int, info: int, group: Group) -> list[str]:
+    """Return the command that starts a worker.
+
+    Args:
+        program: Path of bwrap.
+        root: The unpacked root folder.
+        sock: Descriptor of the worker's end of its connection.
+        info: Descriptor that bwrap tells the supervisor's process id on.
+        group: The worker's control group.
+    """
+    command = [program, "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
+    command += [
+        "--unshare-cgroup-try",
+        "--uid",
+        _INSIDE,
+        "--gid",
+        _INSIDE,
+        "--hostname",
+        "sandbox",
+        "--cap-drop",
+        "ALL",
+    ]
+    command += ["--die-with-parent", "--new-session", "--as-pid-1", "--info-fd", str(info), "--clearenv"]
+    for name, value in _ENVIRONMENT.items():
+        command += ["--setenv", name, value]
+    for entry in sorted(root.iterdir()):
+        inside = f"/{entry.name}"
+        if entry.is_symlink():
+            command += ["--symlink", os.readlink(entry), inside]
+        elif any(entry.iterdir()):
+            command += ["--ro-bind", str(entry), inside]
+    command += ["--proc", "/proc", "--tmpfs", "/dev"]
+    for name in _DEVICES:
+        command += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
+    command += ["--remount-ro", "/dev", "--dir", "/tmp"]
+    # The folder of scratch folders: to be passed through, not listed; nothing can be made in it.
+    command += ["--tmpfs", BOX, "--dir", f"{BOX}/{GUARDED_BOX}", "--chmod", "0111", BOX, "--remount-ro", BOX]
+    for folder, inside in group.shown():
+        command += ["--ro-bind", str(folder), inside]
+    command += ["--remount-ro", "/", "--chdir", BOX]
+    return [*command, "--", PYTHON, "-s", "-S", "-B", "-P", "-X", "utf8", "-c", BOOT, str(sock)]
+
+
+def _unused_user() -> int:
+    """Draw a user id that nobody has; where few are mapped (in a container of root's) one of those."""
+    mapped = Path("/proc/self/uid_map").read_text()
+    top = max(int(line.split()[0]) + int(line.split()[2]) for line in mapped.splitlines())
+    first, last = (2**20, 2**30) if top > 2**30 else (10_000, min(top, 65_000))
+    return first + secrets.randbelow(last - first)
+
+
+# Control groups
+
+
+class Group:
+    """A control group for each controller (version 1), or one (version 2), around one worker; or none."""
+
+    _numbers: Final = itertools.count()
+
+    def __init__(self, folders: dict[str, Path], version: int) -> None:
+        self._folders = folders
+        self._version = version
+
+    @property
+    def limits_memory(self) -> bool:
+        """Whether memory is limited and measured by a control group."""
+        return bool(self._folders)
+
+    @classmethod
+    def make(cls, memory_bytes: int) -> Group:
+        """Make a group below this process's own where that is allowed, with limits set; else one that does nothing."""
+        label = f"{_GROUP_PREFIX}{str(Owner.this()).replace('/', '.')}.{next(cls._numbers)}"
+        version, homes = own_groups()
+        made: dict[str, Path] = {}
+        limits = {
+            1: (
+                ("memory", "memory.limit_in_bytes", memory_bytes),
+                ("memory", "memory.memsw.limit_in_bytes", memory_bytes),
+                ("pids", "pids.max", _PROCESSES),
+            ),
+            2: (("", "memory.max", memory_bytes), ("", "memory.swap.max", 0), ("", "pids.max", _PROCESSES)),
+        }
+        try:
+            for name, home in homes.items():
+                folder = home / label
+                folder.mkdir()
+                made[name] = folder
+            for name, file, value in limits[version]:
+                path = made[name] / file
+                if path.exists() or not ("swap" in file or "memsw" in file):
+                    path.write_text(str(value))
+        except (OSError, KeyError):
+            cls(made, version).remove()
+            return cls({}, version)
+        return cls(made, version)
+
+    def add(self, pid: int) -> None:
+        """Put a process, before it starts others, into the group."""
+        for folder in self._folders.values():
+            (folder / "cgroup.procs").write_text(str(pid))
+
+    def shown(self) -> list[tuple[Path, str]]:
+        """Return the folders that the supervisor's meter reads, with the places it looks for them at."""
+        if self._version == 2:
+            return [(folder, "/sys/fs/cgroup") for folder in self._folders.values()]
+        return [(folder, f"/sys/fs/cgroup/{name}") for name, folder in self._folders.items() if name != "pids"]
+
+    def remove(self) -> None:
+        """Remove the group; its processes are gone."""
+        for folder in self._folders.values():
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def own_groups() -> tuple[int, dict[str, Path]]:
+    """Return the version of control groups in use, and the folders in which this process's own groups are."""
+    root = Path("/sys/fs/cgroup")
+    homes: dict[str, Path] = {}
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        if (root / "cgroup.controllers").exists():
+            path = next(line for line in lines if line.startswith("0::"))[3:]
+            return 2, {"": root / path.lstrip("/")}
+        for line in lines:
+            _, names, path = line.split(":", 2)
+            for name in names.split(","):
+                folder = root / name / path.lstrip("/")
+                if name in _CONTROLLERS and folder.is_dir():
+                    homes[name] = folder
+    return (1, homes) if len(homes) == len(_CONTROLLERS) else (1, {})
+
+
+def remove_groups_of_the_dead() -> None:
+    """Remove empty groups whose owner is dead: one that was killed could not."""
+    for home in own_groups()[1].values():
+        for folder in home.glob(f"{_GROUP_PREFIX}*"):
+            owner = Owner.parse("/".join(folder.name.removeprefix(_GROUP_PREFIX).split(".")[:4]))
+            if owner is not None and owner.is_dead(running=False):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+
+
+# Files
+
+
+def _cache() -> Path:
+    """Return a folder of this user's own for unpacked roots; root's can be entered by the users that workers are."""
+    user = os.geteuid()
+    home = Path("/var/cache") if user == 0 else Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    for folder in (home / "mars2-sandbox", Path(tempfile.gettempdir(), f"mars2-sandbox-root-{user}")):
+        with contextlib.suppress(OSError, RuntimeError):
+            folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+            found = folder.lstat()
+            if stat.S_ISDIR(found.st_mode) and found.st_uid == user:
+                folder.chmod(0o755)
+                return folder
+    raise SandboxUnavailableError(f"there is no place to unpack the sandbox's files: {home} cannot be written.")
+
+
+def unpack(*, numpy: bool = False) -> Image:
+    """Return a folder with what a sandbox image would hold, unpacking it where it is not there yet (3 to 10 s).
+
+    Two processes that ask at once get the same folder; the second waits for the first.
+
+    Args:
+        numpy: Add this Python's numpy.
+
+    Raises:
+        SandboxUnavailableError: there is no place for it, or this host's Python cannot be packed.
+    """
+    cache = _cache()
+    label = cache / f"{fingerprint(numpy=numpy)}.digest"
+
+    def found() -> Image | None:
+        with contextlib.suppress(OSError):
+            digest = label.read_text().strip()
+            if (cache / digest / PYTHON.lstrip("/")).exists():
+                return Image(str(cache / digest), digest, platform.python_version())
+        return None
+
+    with open(os.open(cache / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        image = found()
+        if image is not None:
+            return image
+        entries = tar_entries(numpy=numpy)
+        digest = content_hash(entries)
+        with tempfile.TemporaryDirectory(dir=cache) as folder, tempfile.TemporaryFile() as file:
+            write_tar(entries, file)
+            file.seek(0)
+            target = Path(folder, "root")
+            with tarfile.open(fileobj=file) as tar:
+                tar.extractall(target, filter="tar")
+            shutil.rmtree(cache / digest, ignore_errors=True)
+            target.chmod(0o755)
+            target.rename(cache / digest)
+        label.write_text(digest)
+        return Image(str(cache / digest), digest, platform.python_version())
