@@ -26,7 +26,7 @@ from mars2_env.prompt import extract_program, fresh_messages, play_messages, ref
 from mars2_env.search.budget import Budget
 from mars2_env.search.choice import Choice, Selector
 from mars2_env.search.selectors import make_selector
-from mars2_env.search.tree import ROOT, SearchTree
+from mars2_env.search.tree import ROOT, PendingScore, SearchTree
 from mars2_env.types import Call, Node, PublicView, Reply, TestGroup, Turn, Verdict
 
 Game: TypeAlias = Literal["write", "play"]
@@ -90,12 +90,16 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A turn was handed out. `parent` is None where the agent chooses it."""
+    """A turn was handed out. `parent` is None where the agent chooses it.
+
+    `pending` is the score that the expansion stands in for until it is told, None if it is not counted.
+    """
 
     turn: int
     agent: str
     parent: int | None
     seed: int
+    pending: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +223,7 @@ class Episode:
         self._keys: list[int] = [keys.key("tree", seed, problem.id)]
         self._ordinals: defaultdict[tuple[int, str], _Ordinals] = defaultdict(_Ordinals)
         self._taken: dict[int, int] = {}
+        self._pending_scores: dict[int, PendingScore] = {}
         self._retry: deque[tuple[str, int | None]] = deque()
         self._programs: dict[bytes, int] = {}
         self._asked = 0
@@ -270,7 +275,8 @@ class Episode:
             state = f"over ({self.ended})" if self.done else f"waiting for {len(self.pending)} turns in flight"
             raise EpisodeError(f"no turn can be asked for: the episode is {state}.")
         agent, parent = self._retry[0] if self._retry else self._choose()
-        event = Asked(self._asked, agent, parent, self._turn_seed(agent, parent))
+        pending = self._pending_score(agent, parent)
+        event = Asked(self._asked, agent, parent, self._turn_seed(agent, parent), pending)
         self._emit(event)
         return self.pending[event.turn]
 
@@ -380,6 +386,10 @@ class Episode:
             )
         return self.agents[choice.agent], int(choice.parent)
 
+    def _pending_score(self, agent: str, parent: int | None) -> float | None:
+        score: Callable[[SearchTree, Choice], float | None] | None = getattr(self.selector, "pending_score", None)
+        return None if score is None or parent is None else score(self.tree, Choice(parent, self._index[agent]))
+
     def _turn_seed(self, agent: str, parent: int | None) -> int:
         if parent is None:
             own = sum(node.agent == agent for node in self.nodes)
@@ -435,12 +445,20 @@ class Episode:
         else:
             self.pending[event.turn] = self._place(blank, event.parent)
             self._taken[event.turn] = self._ordinals[event.parent, event.agent].take()
+            if event.pending is not None:
+                self._pending_scores[event.turn] = PendingScore(event.parent, self._index[event.agent], event.pending)
+                self.tree.set_pending(self._pending_scores.values())
+
+    def _no_longer_pending(self, turn: int) -> None:
+        if self._pending_scores.pop(turn, None) is not None:
+            self.tree.set_pending(self._pending_scores.values())
 
     def _apply_told(self, event: Told) -> None:
         turn = self.pending.get(event.turn)
         if turn is None:
             raise LogError(f"turn {event.turn} was told but is not pending.")
         del self.pending[event.turn]
+        self._no_longer_pending(event.turn)
         self._faults[turn.agent] = 0
         if event.node is None:
             self._illegal += 1
@@ -474,6 +492,7 @@ class Episode:
         turn = self.pending.pop(id, None)
         if turn is None:
             raise LogError(f"turn {id} is not pending.")
+        self._no_longer_pending(id)
         ordinal = self._taken.pop(id, None)
         if ordinal is not None and turn.parent is not None:
             self._ordinals[turn.parent, turn.agent].give_back(ordinal)

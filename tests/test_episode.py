@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from mars2_env import Episode, EpisodeError, Feedback, Reply, Rules, Turn, Verdi
 from mars2_env.episode import Asked, Ended, Event, Failed, Told
 from mars2_env.errors import ConfigError
 from mars2_env.search import AbMctsA, RepeatedSampling
+from mars2_env.search.ab_mcts import PendingMode
 
 PASSED = Verdict(groups={"public": ("passed", "passed")})
 FAILED = Verdict(
@@ -332,4 +334,27 @@ def test_asked_and_failed_events_say_what_was_asked() -> None:
     grown = Episode(problem(1).public_view(), ["a_0"], AbMctsA(), 3, 0, on_event=events.append)
     turn = grown.ask()
     grown.fail(turn, "why")
-    assert events == [Asked(0, "a_0", 0, turn.seed), Failed(0, "why")]
+    assert events == [Asked(0, "a_0", 0, turn.seed, pending=0.5), Failed(0, "why")]  # GEN's mean without data
+
+
+@pytest.mark.parametrize("mode", ["mean", "loss"])
+def test_an_expansion_in_flight_counts_as_its_score_and_leaves_no_trace(mode: PendingMode) -> None:
+    grown = Episode(problem(1).public_view(), ["a_0"], AbMctsA(pending=mode), 6, 0)
+    grown.tell(grown.ask(), reply(1), PASSED)
+    before = grown.tree.stats.tolist()
+    first = grown.ask()
+    assert first.parent is not None
+    stands_for = 0.0 if mode == "loss" else 0.75 if first.parent == 0 else 0.5  # GEN saw one 1, or nothing
+    counted = np.add(before[first.parent][0], [1, stands_for, stands_for**2]).tolist()
+    assert grown.tree.stats[first.parent, 0].tolist() == counted
+    second = grown.ask()
+    grown.cancel(first)
+    grown.fail(second, "gone")
+    assert grown.tree.stats.tolist() == before
+
+
+def test_expansions_in_flight_are_not_counted_where_the_selector_says_none() -> None:
+    grown = Episode(problem(1).public_view(), ["a_0"], AbMctsA(pending="none"), 6, 0)
+    grown.ask()
+    grown.ask()
+    assert grown.tree.stats[0].sum() == 0

@@ -24,7 +24,7 @@ from mars2_env.search.baselines import (
 from mars2_env.search.choice import Choice, Selector
 from mars2_env.search.posteriors import Beta, Gaussian, Posterior
 from mars2_env.search.selectors import SELECTORS, make_selector, selector_config
-from mars2_env.search.tree import ROOT, SearchTree
+from mars2_env.search.tree import ROOT, PendingScore, SearchTree
 
 __all__ = [
     "ROOT",
@@ -38,6 +38,7 @@ __all__ = [
     "Gaussian",
     "Guidance",
     "Mars2",
+    "PendingScore",
     "Posterior",
     "Random",
     "RepeatedSampling",

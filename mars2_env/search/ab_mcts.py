@@ -19,6 +19,18 @@ from mars2_env.search.posteriors import Posterior, posterior, with_mean
 from mars2_env.search.tree import BELOW, CHILDREN, ROOT, SUBTREE, SearchTree, Triples
 
 AgentChoice = Literal["thompson", "ucb", "stack"]
+PendingMode = Literal["none", "mean", "loss"]
+
+
+def pending_score(tree: SearchTree, parent: int, family: Posterior, mode: PendingMode) -> float | None:
+    """Return the score that an expansion of `parent` stands in for while it is in flight.
+
+    `none`: none, it is not counted (the exact law); `mean`: the mean of GEN at its parent at this moment; `loss`: 0, a
+    virtual loss.
+    """
+    if mode == "none":
+        return None
+    return family.mean(tree.stats[[parent], CHILDREN]) if mode == "mean" else 0.0
 
 
 def descend(tree: SearchTree, rng: np.random.Generator, family: Posterior, guidance: Guidance | None = None) -> int:
@@ -107,6 +119,9 @@ class AbMctsA:
         agents: how the agent is chosen: `thompson` (by all scores of the nodes it wrote), `ucb`, or `stack` (by node).
         priors: a prior mean score for each agent, or none.
         guidance: depth guidance (T+), or none.
+        pending: what an expansion in flight counts as: `mean`, `loss` or `none` (`pending_score`). Where one expansion
+        is
+            in flight at a time nothing is pending when a choice is made, and all three are the exact law.
     """
 
     name: ClassVar[str] = "ab_mcts_a"
@@ -114,16 +129,18 @@ class AbMctsA:
     agents: AgentChoice = "thompson"
     priors: tuple[float, ...] = ()
     guidance: Guidance | None = None
+    pending: PendingMode = "mean"
 
     def __post_init__(self) -> None:
         posterior(self.posterior)
+        _check_pending(self.pending)
         if self.agents not in get_args(AgentChoice):
             raise ConfigError(f"agents={self.agents!r} is not one of {', '.join(get_args(AgentChoice))}.")
         if self.agents == "stack" and self.guidance is not None:
             raise ConfigError("agents='stack' chooses by node and has no depth guidance; use 'thompson' or 'ucb'.")
 
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
-        """Return where and by whom; pending expansions are ignored."""
+        """Return where and by whom; pending expansions count as the tree has been told (`SearchTree.set_pending`)."""
         family = posterior(self.posterior)
         families: Posterior | list[Posterior] = family
         if self.priors:
@@ -137,6 +154,15 @@ class AbMctsA:
             return Choice(node, ucb_agent(tree.agent_stats))
         return Choice(node, thompson_agent(tree.agent_stats, rng, families))
 
+    def pending_score(self, tree: SearchTree, choice: Choice) -> float | None:
+        """Return the score that a choice stands in for while it is in flight."""
+        return pending_score(tree, choice.parent, posterior(self.posterior), self.pending)
+
+
+def _check_pending(mode: str) -> None:
+    if mode not in get_args(PendingMode):
+        raise ConfigError(f"pending={mode!r} is not one of {', '.join(get_args(PendingMode))}.")
+
 
 @dataclass(frozen=True, slots=True)
 class Mars2:
@@ -145,17 +171,24 @@ class Mars2:
     Attributes:
         posterior: `beta` or `gaussian`.
         guidance: depth guidance (T+), or none.
+        pending: as in `AbMctsA`.
     """
 
     name: ClassVar[str] = "mars2"
     posterior: str = "beta"
     guidance: Guidance | None = None
+    pending: PendingMode = "mean"
 
     def __post_init__(self) -> None:
         posterior(self.posterior)
+        _check_pending(self.pending)
 
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
         """Return the agent that Thompson sampling draws and the node that `descend` reaches."""
         family = posterior(self.posterior)
         agent = thompson_agent(tree.agent_stats, rng, family)
         return Choice(descend(tree, rng, family, self.guidance), agent)
+
+    def pending_score(self, tree: SearchTree, choice: Choice) -> float | None:
+        """Return the score that a choice stands in for while it is in flight."""
+        return pending_score(tree, choice.parent, posterior(self.posterior), self.pending)

@@ -36,6 +36,10 @@ class Posterior(Protocol):
         """Return the scale of the posterior of one row, shape (1, 3); None where draws are never negative."""
         ...
 
+    def mean(self, triple: Triples) -> float:
+        """Return the mean of the posterior of one row, shape (1, 3)."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Beta:
@@ -51,6 +55,11 @@ class Beta:
 
     def scale(self, triple: Triples) -> None:
         """Return None: draws are in [0, 1]."""
+
+    def mean(self, triple: Triples) -> float:
+        """Return (a0 + S) / (a0 + b0 + n)."""
+        n, s, _ = triple[0]
+        return float((self.a0 + s) / (self.a0 + self.b0 + n))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,10 @@ class Gaussian:
     def scale(self, triple: Triples) -> float:
         """Return sqrt(t / k)."""
         return float(self.parameters(triple)[1][0])
+
+    def mean(self, triple: Triples) -> float:
+        """Return m."""
+        return float(self.parameters(triple)[0][0])
 
     def parameters(self, triples: Triples) -> tuple[Draws, Draws, Draws]:
         """Return m, sqrt(t / k) and v for each row of (n, S, Q), each of shape (rows,).

@@ -12,8 +12,8 @@ and one triple per agent over all nodes it wrote. Triples are only ever added to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,18 @@ SUBTREE: Final = 2
 
 Triples = NDArray[np.float64]
 """Rows of (n, S, Q): how many scores, their sum, and the sum of their squares."""
+
+
+class PendingScore(NamedTuple):
+    """An expansion in flight: its parent, the index of its agent, and the score that it stands in for meanwhile."""
+
+    parent: int
+    agent: int
+    score: float
+
+
+def _triple(score: float) -> Triples:
+    return np.array((1.0, score, score * score))
 
 
 class SearchTree:
@@ -51,7 +63,8 @@ class SearchTree:
         self._stats = np.zeros((capacity, 3, 3), np.float64)
         self._children: list[list[int]] = [[]]
         self._widths = [1]
-        self.agent_stats: Triples = np.zeros((n_agents, 3), np.float64)
+        self._agent_stats: Triples = np.zeros((n_agents, 3), np.float64)
+        self._pending: tuple[PendingScore, ...] = ()
 
     def __len__(self) -> int:
         """Number of nodes, the root included."""
@@ -79,8 +92,34 @@ class SearchTree:
 
     @property
     def stats(self) -> Triples:
-        """The triples, shape (len, 3, 3): node, which (CHILDREN, BELOW, SUBTREE), (n, S, Q)."""
-        return self._stats[: self._size]
+        """The triples, shape (len, 3, 3): node, which (CHILDREN, BELOW, SUBTREE), (n, S, Q).
+
+        Scores that pending expansions stand in for are counted (`set_pending`); nothing of them is stored here.
+        """
+        if not self._pending:
+            return self._stats[: self._size]
+        stats = self._stats[: self._size].copy()
+        for pending in self._pending:
+            self._count(stats, pending.parent, _triple(pending.score))
+        return stats
+
+    @property
+    def agent_stats(self) -> Triples:
+        """The triples of the agents, shape (n_agents, 3), pending expansions counted as in `stats`."""
+        if not self._pending:
+            return self._agent_stats
+        stats = self._agent_stats.copy()
+        for pending in self._pending:
+            stats[pending.agent] += _triple(pending.score)
+        return stats
+
+    def set_pending(self, pending: Iterable[PendingScore]) -> None:
+        """Say which expansions are in flight and which score each stands in for, in place of what was said before.
+
+        They enter exactly the triples that a real score would. Real statistics are kept apart from them, so that taking
+        one out leaves no trace.
+        """
+        self._pending = tuple(pending)
 
     def children(self, node: int) -> Sequence[int]:
         """Return the children of a node in the order they were added."""
@@ -121,17 +160,21 @@ class SearchTree:
         self._children.append([])
         self._children[parent].append(node)
 
-        triple = np.array((1.0, score, score * score))
-        self.agent_stats[agent] += triple
+        triple = _triple(score)
+        self._agent_stats[agent] += triple
         self._stats[node, SUBTREE] += triple
-        self._stats[parent, CHILDREN] += triple
-        self._stats[parent, SUBTREE] += triple
+        self._count(self._stats, parent, triple)
+        return node
+
+    def _count(self, stats: Triples, parent: int, triple: Triples) -> None:
+        """Add the score of a child of `parent` to the triples of `parent` and its ancestors."""
+        stats[parent, CHILDREN] += triple
+        stats[parent, SUBTREE] += triple
         ancestor = int(self._parent[parent])
         while ancestor >= 0:
-            self._stats[ancestor, BELOW] += triple
-            self._stats[ancestor, SUBTREE] += triple
+            stats[ancestor, BELOW] += triple
+            stats[ancestor, SUBTREE] += triple
             ancestor = int(self._parent[ancestor])
-        return node
 
     def _grow(self) -> None:
         room = len(self._parent)
