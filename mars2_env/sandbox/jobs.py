@@ -13,6 +13,7 @@ from math import ceil
 from typing import Any, Final, Literal, TypeAlias
 
 from mars2_env.errors import ConfigError, SandboxError
+from mars2_env.sandbox import cores
 from mars2_env.sandbox.connection import Done, Worker, WorkerLostError
 from mars2_env.sandbox.pool import Pool
 from mars2_env.sandbox.worker.driver import COMPILE_ERROR, ERROR, FATAL_ERROR, MEMORY_ERROR, RESULT, TOO_LARGE
@@ -168,6 +169,12 @@ class Job:
         return run
 
 
+def _step(job: Job, worker: Worker, index: int) -> Run:
+    """Run on input `index` when one of this machine's cores is free of other runs, or has not been for long."""
+    with cores.slot(job.limits.wall_seconds):
+        return job.step(worker, index)
+
+
 class _Lease:
     """Holds a worker for a job, replaces it once for each input, and gives it back."""
 
@@ -211,7 +218,7 @@ def stream(
                     lease.worker = _wait_for_worker(pool)
                 usable = False
                 try:
-                    run = job.step(lease.worker, index)
+                    run = _step(job, lease.worker, index)
                 except WorkerLostError as error:
                     lease.lost(error)
                     continue
@@ -245,7 +252,7 @@ async def astream(
                 if lease.worker is None:
                     lease.worker = await _await_worker(pool)
                 usable = False
-                step = executor.submit(job.step, lease.worker, index)
+                step = executor.submit(_step, job, lease.worker, index)
                 try:
                     run = await asyncio.wrap_future(step)
                 except WorkerLostError as error:
