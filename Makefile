@@ -1,5 +1,5 @@
 # `make demo` and `make test` work from nothing: each makes .venv and sees to a Docker engine first.
-.PHONY: help demo test test-all lint engine venv clean
+.PHONY: help demo test test-all lint engine bubblewrap venv clean
 
 BIN := .venv/bin
 
@@ -16,6 +16,9 @@ venv:
 engine: venv
 	@scripts/docker_engine.sh
 
+bubblewrap:
+	@scripts/bubblewrap.sh
+
 demo: engine
 	@scripts/demo.sh
 
@@ -24,10 +27,10 @@ lint: venv
 	$(BIN)/mypy
 
 # With MARS2_REQUIRE_DOCKER the tests that need an engine fail where it is missing; a bare `pytest` skips them.
-test: lint engine
+test: lint engine bubblewrap
 	MARS2_REQUIRE_DOCKER=1 $(BIN)/python -m pytest -q </dev/null
 
-test-all: lint engine
+test-all: lint engine bubblewrap
 	MARS2_REQUIRE_DOCKER=1 $(BIN)/python -m pytest -q -m "" </dev/null
 
 clean:

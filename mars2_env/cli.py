@@ -31,7 +31,7 @@ app.add_typer(problems_app, name="problems")
 SetName = Annotated[str, typer.Argument(help="A problem set: starter, humaneval, or a .jsonl file.", metavar="SET")]
 SetPath = Annotated[Path | None, typer.Option("--path", help="The data file, for sets that come from one.")]
 Split = Annotated[str | None, typer.Option("--split", help="The split; the set's own default if left out.")]
-SandboxKind = Annotated[str, typer.Option("--sandbox", help="docker, or auto.")]
+SandboxKind = Annotated[str, typer.Option("--sandbox", help="docker, bubblewrap, or auto.")]
 
 
 def _version(wanted: bool) -> None:
@@ -370,7 +370,7 @@ def build_sandbox(
 
 
 @sandbox_app.command("check")
-def check_sandbox(kind: Annotated[str, typer.Argument(help="docker, or auto.")] = "auto") -> None:
+def check_sandbox(kind: Annotated[str, typer.Argument(help="docker, bubblewrap, or auto.")] = "auto") -> None:
     """Test the sandbox on this machine and say which isolation is in force; exit status 1 if it fails."""
     from mars2_env import sandbox
 

@@ -297,8 +297,8 @@ class _Launcher:
         group = Group.make(self._memory_bytes)
         errors = tempfile.TemporaryFile()  # noqa: SIM115
         started: _Started | None = None
+        ours, theirs = socket.socketpair()
         try:
-            ours, theirs = socket.socketpair()
             with theirs:
                 started = self._start(root, group, theirs, errors)
             worker = Worker(str(started.pid), ours, started.stop)
@@ -318,6 +318,7 @@ class _Launcher:
             return worker
         except (WorkerLostError, OSError) as error:
             if started is None:
+                ours.close()
                 group.remove()
             errors.seek(0)
             said = errors.read(2000).decode("utf-8", "replace").strip()

@@ -58,9 +58,9 @@ def clean_box(bubblewrap_worker: BubblewrapSandbox) -> Iterator[BubblewrapSandbo
     assert bubblewrap_worker.supervisors == workers, "the worker was lost"
     # Supervisor, zygote, and the guard and the seat of the next run, which is made while nobody waits.
     deadline = time.monotonic() + 5
-    while len(below(workers[0])) != 4 and time.monotonic() < deadline:
+    while len(found := below(workers[0])) != 4:
+        assert time.monotonic() < deadline, f"processes left: {sorted(found)}"
         os.sched_yield()
-    assert len(below(workers[0])) == 4
 
 
 @pytest.fixture

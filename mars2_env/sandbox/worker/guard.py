@@ -76,8 +76,10 @@ def stand(box: str, uid: int, gid: int, fds: list[int]) -> list[int]:
     _check(_libc.mount(b"tmpfs", box.encode(), b"tmpfs", _NO_SUID_DEV, _SCRATCH), "mount the scratch file system")
     # Before the fork: there is no moment at which the run could open its guard's files.
     _check(_libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl(PR_SET_DUMPABLE)")
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)  # what process 1 has no handler for does not reach it
     pid = os.fork()
     if pid == 0:
+        signal.signal(signal.SIGINT, interrupt)
         _check(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl(PR_SET_DUMPABLE)")
         os.close(end)
         return seat

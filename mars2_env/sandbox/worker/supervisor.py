@@ -166,17 +166,23 @@ class Seat:
             self.open.add(end)
         self.begun = False
         self.ended: tuple[int, float, int] | None = None
+        self.gone = False  # it was reaped, and under a guard with all it left behind
         for fd in ends:
             os.set_blocking(fd, False)
 
-    def has_ended(self, status: int, cpu: float, memory: int) -> None:
-        """Take the end of the process, or of its guard, who says how it was with the process."""
-        if self.end >= 0:
-            try:
-                status, cpu, memory = guard.ENDED.unpack(os.read(self.end, guard.ENDED.size))
-            except (OSError, struct.error):
-                status = int(signal.SIGKILL)  # the guard was killed, and the process with it
-        self.ended = (status, cpu, memory)
+    def hear_guard(self) -> None:
+        """Take from the guard, before it ends itself, how the process ended, if it has said so."""
+        if self.ended is None and self.end >= 0:
+            with contextlib.suppress(OSError, struct.error):
+                self.ended = guard.ENDED.unpack(os.read(self.end, guard.ENDED.size))
+
+    def has_gone(self, status: int, cpu: float, memory: int) -> None:
+        """Take the end of the process, or of its guard."""
+        self.gone = True
+        self.hear_guard()
+        if self.ended is None:
+            # A guard that has said nothing was killed, and the process with it.
+            self.ended = (status if self.end < 0 else int(signal.SIGKILL), cpu, memory)
 
     def kill(self) -> None:
         """Kill the process; it may be dead, and the zygote's word of it on the way."""
@@ -284,11 +290,11 @@ class Supervisor:
             return
         for seat in (self.seat, self.next_seat):
             if seat is not None and seat.pid == pid:
-                seat.has_ended(status, cpu, memory)
+                seat.has_gone(status, cpu, memory)
                 return
         if waiting is None or waiting.pid != pid:
             self.give_up(f"an unknown process {pid} ended")
-        waiting.has_ended(status, cpu, memory)
+        waiting.has_gone(status, cpu, memory)
 
     # Jobs
 
@@ -384,12 +390,14 @@ class Supervisor:
     def finish(self, seat: Seat) -> None:
         """Leave nothing of a run: processes, files, descriptors."""
         for fd in tuple(seat.open):
-            seat.close(fd)
+            if fd != seat.end:
+                seat.close(fd)
         deadline = time.monotonic() + _CLEANUP_SECONDS
-        while seat.ended is None:
+        while not seat.gone:
             if not select.select([self.zygote], [], [], max(0.0, deadline - time.monotonic()))[0]:
                 self.give_up(f"process {seat.pid} did not die")
             self.hear()
+        seat.close(seat.end)
         self.seat = None
         self.known.discard(seat.pid)
         if not self.confine:  # else the kernel has done it when the guard ended
@@ -497,6 +505,8 @@ class Watch:
                 self.write(fd)
                 if fd in seat.open and self.pending[fd]:
                     self.poller.register(fd, select.POLLOUT)
+        if seat.end >= 0:
+            self.poller.register(seat.end, select.POLLIN)
         self.poller.register(supervisor.zygote, select.POLLIN)
         self.poller.register(supervisor.host, select.POLLRDHUP)
 
@@ -547,6 +557,9 @@ class Watch:
                 self.supervisor.hear()
             elif fd == self.supervisor.host.fileno():
                 os._exit(0)
+            elif fd == self.seat.end:
+                self.poller.unregister(fd)
+                self.seat.hear_guard()
             elif fd in self.pending:
                 if event & select.POLLOUT:
                     self.write(fd)
