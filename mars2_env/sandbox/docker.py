@@ -44,7 +44,7 @@ SOCKET: Final = "/run/mars2/socket"
 _FOLDER_PREFIX: Final = "mars2-sandbox-"
 _PROCESSES: Final = 128
 _PROCESSES_RESERVED: Final = 16
-_MEMORY_RESERVED: Final = 128 * 2**20
+_MEMORY_RESERVED: Final = 256 * 2**20
 _ACCEPT_SECONDS: Final = 30.0
 _LOOK_AGAIN_SECONDS: Final = 2.0
 _ENVIRONMENT: Final = {
@@ -148,7 +148,7 @@ class DockerSandbox:
             cannot look ahead; "input": a process for each input. In stdin mode each input always has its own.
         numpy: Use an image with this Python's numpy.
         image: Name of an image to use instead of the one made from this host's Python.
-        memory_bytes: Memory of a container; a run may use 128 MiB less.
+        memory_bytes: Memory of a container; a run may use 256 MiB less.
         runtime: An OCI runtime that the engine knows, such as "runsc" (gVisor).
         recycle_after: Replace a container after so many runs.
 

@@ -46,7 +46,7 @@ USUAL_MODULES: Final = (
 # fmt: on
 
 _PR_SET_NO_NEW_PRIVS: Final = 38
-_CAP_SETUID_SETGID_RESOURCE: Final = (1 << 7) | (1 << 6) | (1 << 24)
+_CAP_SETUID_SETGID: Final = (1 << 7) | (1 << 6)
 _HIGH: Final = 100
 
 
@@ -127,7 +127,7 @@ def main(sock: socket.socket, packages: str, confine: bytes) -> Callable[[], NoR
     """
     high = socket.socket(fileno=_raise_descriptor(sock.detach()))
     _standard_streams()
-    _keep_capabilities(0 if confine else _CAP_SETUID_SETGID_RESOURCE)
+    _keep_capabilities(0 if confine else _CAP_SETUID_SETGID)
     _warm_up(packages)
     wake_read, wake_write = (_raise_descriptor(fd) for fd in os.pipe())
     os.set_blocking(wake_write, False)
@@ -183,6 +183,7 @@ def _reap(sock: socket.socket) -> None:
 
 def _sit(seat: dict[str, Any], fds: list[int], base_memory: int, confine: bytes) -> Callable[[], NoReturn]:
     """Become the process of one run: confine itself, wait for the job, return what runs it."""
+    os.nice(seat["nice"])
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
@@ -195,7 +196,6 @@ def _sit(seat: dict[str, Any], fds: list[int], base_memory: int, confine: bytes)
     os.closerange(high + 1, 2**31 - 1)
     os.set_inheritable(orders, False)
     os.set_inheritable(report, False)
-    # Written with CAP_SYS_RESOURCE this is also the least that the program may set: the kernel never kills us instead.
     with open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")
     if confine:
