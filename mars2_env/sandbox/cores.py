@@ -1,142 +1,137 @@
 """Sharing of this machine's cores: all sandboxes of a user together run about as many programs at once as it has cores.
 
 Each of several processes with a pool of one worker a core would else take all cores for itself, and programs would hit
-their wall limits for want of CPU. So a run takes a slot while it lasts: a lock (`flock`) on one of as many files as
-there are cores, in a folder of this user. It is a courtesy and no guarantee: who has waited for as long as a run may
-last goes on without a slot, so that nothing ever waits for a process that was stopped; and what runs in another
-container or as another user is not counted. Locks end with their process, so a crash leaves none behind.
+their wall limits for want of CPU. So a run holds a slot while it lasts: one unit of a System V semaphore, which hands
+units out in the order of asking and takes back those of a process that dies (`SEM_UNDO`), as no other lock does both.
+
+It is a courtesy and no guarantee. Whoever has waited for half a minute goes on without a slot and throws the semaphore
+away, so that nothing waits long for a stopped process, or twice for anything; what runs as another user or in another
+container is not counted; and where there are no such semaphores, nothing is shared.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import ctypes
+import errno
 import os
-import stat
-import tempfile
 import threading
 import time
-import weakref
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Final
+from hashlib import blake2b
+from typing import Any, Final
 
 from mars2_env.sandbox.pool import PerProcess
 
-_LOOK_AGAIN_SECONDS: Final = 0.002
+PATIENCE_SECONDS: Final = 30.0
+_CREATE: Final = 0o1000
+_EXCLUSIVE: Final = 0o2000
+_UNDO: Final = 0x1000
+_REMOVE: Final = 0
+_SET_VALUE: Final = 16
+_GONE: Final = (errno.EINVAL, errno.EIDRM)
+
+
+class _Operation(ctypes.Structure):
+    _fields_ = (("number", ctypes.c_ushort), ("change", ctypes.c_short), ("flags", ctypes.c_short))
+
+
+class _Time(ctypes.Structure):
+    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
 
 
 class Cores:
-    """The slots, as one process sees them. Thread-safe.
+    """The slots of a user on this machine. Thread-safe.
 
     Args:
-        folder: Where the files are; whoever names the same one shares the slots.
+        name: Which ones; processes that use the same name share them.
         count: How many there are.
+
+    Raises:
+        OSError: this system has no such semaphores, or does not allow them.
     """
 
-    def __init__(self, folder: Path, count: int) -> None:
-        self._changed = threading.Condition(threading.Lock())
-        self._waiting = 0
-        self._files: list[int] = []
-        for number in range(count):
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._files.append(os.open(folder / f"core{number}", flags, 0o600))
-        self._free = self._files.copy()
-        _all.add(self)
+    def __init__(self, name: str, count: int) -> None:
+        digest = blake2b(f"{os.getuid()} {name}".encode(), digest_size=4).digest()
+        self._key = ctypes.c_int(int.from_bytes(digest, "big") & 0x7FFFFFFF | 1)
+        self._count = count
+        self._libc: Any = ctypes.CDLL(None, use_errno=True)
+        if not hasattr(self._libc, "semtimedop"):
+            raise OSError(errno.ENOSYS, "no System V semaphores here")
+        self._take = ctypes.byref(_Operation(0, -1, _UNDO))
+        self._give = ctypes.byref(_Operation(0, 1, _UNDO))
+        self._lock = threading.Lock()
+        self._id = self._open()
+
+    def _open(self) -> int:
+        for _ in range(100):
+            found: int = self._libc.semget(self._key, 1, 0o600 | _CREATE | _EXCLUSIVE)
+            if found >= 0:
+                self._libc.semctl(found, 0, _SET_VALUE, ctypes.c_long(self._count))
+                return found
+            if ctypes.get_errno() != errno.EEXIST:
+                break
+            found = self._libc.semget(self._key, 1, 0o600)
+            if found >= 0:
+                return found
+            if ctypes.get_errno() != errno.ENOENT:  # else it was removed just now
+                break
+        raise OSError(ctypes.get_errno(), "semget")
 
     @contextlib.contextmanager
     def slot(self, patience: float) -> Iterator[bool]:
-        """Hold a slot, waiting for it up to `patience` seconds; the value says whether there was one."""
-        taken = self._take(patience)
+        """Hold a slot, after waiting for it up to `patience` seconds; the value says whether there was one.
+
+        Who waited in vain throws all slots away; with a patience of 0 it is a mere attempt.
+        """
+        found = self._id
+        held = self._acquire(found, patience)
         try:
-            yield taken is not None
+            yield held
         finally:
-            if taken is not None:
-                fcntl.flock(taken, fcntl.LOCK_UN)
-                with self._changed:
-                    self._free.append(taken)
-                    if self._waiting:
-                        self._changed.notify()
+            if held:
+                self._libc.semtimedop(found, self._give, 1, None)  # fails where it was removed: that is as good
 
-    def _take(self, patience: float) -> int | None:
-        with self._changed:
-            taken = self._try()
-            if taken is not None or patience <= 0:
-                return taken
-            deadline = time.monotonic() + patience
-            self._waiting += 1
-            try:
-                while taken is None and time.monotonic() < deadline:
-                    # Another process's slot makes no sound when it becomes free; together our waiters look every 2 ms.
-                    self._changed.wait(_LOOK_AGAIN_SECONDS * self._waiting)
-                    taken = self._try()
-            finally:
-                self._waiting -= 1
-            return taken
+    def _acquire(self, found: int, patience: float) -> bool:
+        deadline = time.monotonic() + patience
+        left = patience
+        while True:
+            limit = _Time(int(left), int(left % 1 * 1e9))
+            if self._libc.semtimedop(found, self._take, 1, ctypes.byref(limit)) == 0:
+                return True
+            reason = ctypes.get_errno()
+            left = max(0.0, deadline - time.monotonic())
+            if reason == errno.EAGAIN and patience > 0:
+                self.remove(found)
+                reason = errno.EIDRM
+            if reason in _GONE:
+                with self._lock, contextlib.suppress(OSError):
+                    if self._id == found:
+                        self._id = self._open()
+            if reason != errno.EINTR:
+                return False
 
-    def _try(self) -> int | None:
-        for index in range(len(self._free) - 1, -1, -1):
-            try:
-                fcntl.flock(self._free[index], fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                continue
-            return self._free.pop(index)
-        return None
-
-    def disown(self) -> None:
-        """Close the files without unlocking them, for a forked process: the locks belong to the one forked from."""
-        files, self._files, self._free = self._files, [], []
-        for file in files:
-            os.close(file)
-
-    def __del__(self) -> None:
-        """Close the files."""
-        self.disown()
+    def remove(self, found: int | None = None) -> None:
+        """Throw the semaphore away, by default the present one; the next to need one makes another."""
+        self._libc.semctl(self._id if found is None else found, 0, _REMOVE, ctypes.c_long(0))
 
 
-_all: Final[weakref.WeakSet[Cores]] = weakref.WeakSet()
 _here: Final[PerProcess[Cores | None]] = PerProcess()
-
-
-def folder() -> Path:
-    """Return the folder of this user's slots, made if need be.
-
-    Raises:
-        OSError: there is none to be had, or what is in its place belongs to someone else.
-    """
-    place = os.environ.get("XDG_RUNTIME_DIR")
-    if place and os.path.isdir(place):
-        found = Path(place, "mars2-cores")
-    else:
-        found = Path(tempfile.gettempdir(), f"mars2-cores-{os.getuid()}")
-    found.mkdir(mode=0o700, exist_ok=True)
-    state = found.lstat()
-    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or state.st_mode & 0o022:
-        raise PermissionError(f"{found} belongs to someone else")
-    return found
 
 
 def _open() -> Cores | None:
     try:
-        return Cores(folder(), os.cpu_count() or 1)
+        return Cores("mars2_env", os.cpu_count() or 1)
     except OSError:
-        return None  # then there is no sharing
+        return None  # then nothing is shared
 
 
 @contextlib.contextmanager
-def slot(patience: float) -> Iterator[None]:
-    """Hold one of this machine's slots while a program runs, after waiting for it up to `patience` seconds."""
+def slot() -> Iterator[None]:
+    """Hold one of this machine's slots while a program runs, after waiting for it up to `PATIENCE_SECONDS`."""
     cores = _here.get(_open)
     if cores is None:
         yield
         return
-    with cores.slot(patience):
+    with cores.slot(PATIENCE_SECONDS):
         yield
-
-
-def _disown_all() -> None:
-    for cores in list(_all):
-        cores.disown()
-
-
-os.register_at_fork(after_in_child=_disown_all)

@@ -171,7 +171,7 @@ class Job:
 
 def _step(job: Job, worker: Worker, index: int) -> Run:
     """Run on input `index` when one of this machine's cores is free of other runs, or has not been for long."""
-    with cores.slot(job.limits.wall_seconds):
+    with cores.slot():
         return job.step(worker, index)
 
 
