@@ -1,15 +1,13 @@
-"""Parts of a worker that can be tried without a container: messages, wiping, owners, the system call profile."""
+"""Parts of a worker that can be tried without a container: messages, wiping, owners."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
 import stat
 import subprocess
 import sys
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -97,39 +95,3 @@ def test_owners_are_told_alive_from_dead() -> None:
     assert rebooted.is_dead(running=False) and not rebooted.is_dead(running=True)
     for nonsense in ("", "x", "1/2", "a/b/c/d"):
         assert Owner.parse(nonsense) is None
-
-
-# What the profile must not allow without conditions, whatever else changes in it.
-# fmt: off
-DENIED = {
-    "unshare", "setns", "mount", "umount2", "pivot_root", "chroot", "ptrace", "process_vm_readv",
-    "process_vm_writev", "kcmp", "bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter",
-    "io_uring_register", "keyctl", "add_key", "request_key", "shmget", "shmat", "shmctl", "msgget", "msgsnd",
-    "msgrcv", "semget", "semop", "semctl", "mq_open", "mq_unlink", "name_to_handle_at", "open_by_handle_at",
-    "init_module", "finit_module", "kexec_load", "reboot", "swapon", "syslog", "acct", "quotactl", "setxattr",
-    "modify_ldt", "iopl", "ioperm", "io_setup", "fanotify_init", "seccomp", "mbind", "move_pages", "clone",
-    "clone3", "socket", "socketpair", "ioctl", "personality",
-}
-# fmt: on
-
-
-def test_the_profile_is_an_allow_list_without_what_must_be_denied() -> None:
-    profile = json.loads(files("mars2_env.sandbox").joinpath("seccomp.json").read_text())
-    assert profile["defaultAction"] == "SCMP_ACT_ERRNO"
-    assert {entry["action"] for entry in profile["syscalls"]} == {"SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"}
-    free = {
-        name
-        for entry in profile["syscalls"]
-        if entry["action"] == "SCMP_ACT_ALLOW" and not entry.get("args")
-        for name in entry["names"]
-    }
-    assert free.isdisjoint(DENIED)
-    rules = {
-        name: entry
-        for entry in profile["syscalls"]
-        if entry.get("args") or "errnoRet" in entry
-        for name in entry["names"]
-    }
-    assert rules["clone3"]["errnoRet"] == 38, "ENOSYS, so that libraries fall back to clone"
-    assert rules["clone"]["args"][0] == {"index": 0, "value": 0x7E020000, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}
-    assert rules["socket"]["args"] == [{"index": 0, "value": socket.AF_UNIX, "valueTwo": 0, "op": "SCMP_CMP_EQ"}]
