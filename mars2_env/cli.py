@@ -1,6 +1,6 @@
 """The command line, `mars2`: thin commands over the library's public functions.
 
-Errors of the library's own family end a command with one sentence and exit status 1; other packages add sub-commands
+Errors of the library's own family end a command with one sentence and exit status 2; other packages add sub-commands
 through the entry-point group `mars2_env.commands` (each a `typer.Typer`).
 """
 
@@ -88,8 +88,8 @@ def search(
     selector: Annotated[
         str | None,
         typer.Option(
-            help="ab_mcts_a[,posterior=beta|gaussian][,agents=thompson|ucb|stack] (the default), ab_mcts_m, mars2, uct, "
-            "best_first, breadth_first, repeated_sampling, sequential_refinement, random."
+            help="ab_mcts_a[,posterior=beta|gaussian][,agents=thompson|ucb|stack] (the default), ab_mcts_m, mars2, "
+            "uct, best_first, breadth_first, repeated_sampling, sequential_refinement, random."
         ),
     ] = None,
     score: Annotated[str, typer.Option(help="A node's value: pass or fraction.")] = "pass",
@@ -114,6 +114,8 @@ def search(
 
     from mars2_env.progress import ProgressBar, summary_table
 
+    if out is not None and str(out) in ("", "."):
+        raise ConfigError("--out: give a folder of its own for the run, such as runs/x.")
     team = parse_agents(agent)
     options: dict[str, Any] = {} if score_on is None else {"score_on": score_on}
     task = mars2_env.task(
@@ -210,7 +212,7 @@ def judge(
     every: Annotated[bool, typer.Option("--every", help="Run every test instead of stopping at a failure.")] = False,
     sandbox: SandboxKind = "auto",
 ) -> None:
-    """Judge one program on one problem; exit status 0 if it passes, 1 if not."""
+    """Judge one program on one problem; exit status 0 if it passes, 1 if not, 2 if it could not be judged."""
     from mars2_env.prompt import feedback_text
     from mars2_env.render import printable
 
@@ -331,6 +333,8 @@ def check_problems(
     from rich.progress import track
 
     found = mars2_env.load_problems(problem_set, path=path, split=split)
+    if limit is not None and limit < 1:
+        raise ConfigError(f"--limit {limit}: must be a whole number of at least 1.")
     with_reference = [problem for problem in found if problem.reference is not None][:limit]
     if not with_reference:
         raise ConfigError(f"no problem of {found.name!r} has a reference program; there is nothing to check.")
@@ -391,12 +395,12 @@ def main() -> None:
         app()
     except Mars2Error as error:
         typer.echo(f"mars2: {error}", err=True)
-        sys.exit(1)
+        sys.exit(2)
     except OSError as error:
         if error.filename is None:
             raise
         typer.echo(f"mars2: {error.filename}: {error.strerror}.", err=True)
-        sys.exit(1)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

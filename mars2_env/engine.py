@@ -143,7 +143,8 @@ def rollout(
         raise ConfigError(f"rollout(seed={seed!r}): must be a whole number of at least 0.")
     if split is not None:
         task = task.on_split(split)
-    ids = [task.problem(id).id for id in problems] if problems is not None else [p.id for p in task.problems]
+    chosen = task.problems if problems is None else [task.problem(id) for id in dict.fromkeys(problems)]
+    ids = [problem.id for problem in chosen]
     sandbox_of(task)  # its workers start while models are loaded
     policies = seat(task, team)
     if out is not None:
@@ -169,8 +170,8 @@ def seat(task: Task, team: Policy | str | Mapping[str, Policy | str]) -> dict[st
             if policy not in built:
                 built[policy] = make_policy(policy, problems=task.problems)
             policy = built[policy]
-        if not isinstance(policy, Policy):
-            raise PolicyError(f"the policy of {agent} is {policy!r}, which has no act(turns).")
+        if isinstance(policy, type) or not isinstance(policy, Policy):
+            raise PolicyError(f"the policy of {agent} is {policy!r}; an object with act(turns) is needed.")
         seated[agent] = policy
     return seated
 
@@ -284,7 +285,7 @@ def _act(
         if hasattr(policy, "act_together"):
             replies = policy.act_together([(policies[turn.agent], turn) for turn in turns])
         else:
-            replies = policy.act(turns)
+            replies = policy.act(list(turns))
         share = (time.perf_counter() - start) / len(turns)
         if not isinstance(replies, list) or len(replies) != len(turns):
             raise PolicyError(f"{policy!r} returned {replies!r:.200} for {len(turns)} turns; one Reply each is needed.")

@@ -17,16 +17,24 @@ import heapq
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import index as whole_number
 from typing import Literal, TypeAlias, get_args
 
 from mars2_env import keys
 from mars2_env.errors import ConfigError, EpisodeError, LogError
 from mars2_env.programs import normal_form
-from mars2_env.prompt import extract_program, fresh_messages, play_messages, refinement_messages
+from mars2_env.prompt import (
+    extract_program,
+    fresh_messages,
+    play_messages,
+    refinement_messages,
+    unseen_parent_messages,
+)
 from mars2_env.search.budget import Budget
 from mars2_env.search.choice import Choice, Selector
 from mars2_env.search.selectors import make_selector
 from mars2_env.search.tree import ROOT, PendingScore, SearchTree
+from mars2_env.texts import well_formed
 from mars2_env.types import Call, Node, PublicView, Reply, TestGroup, Turn, Verdict
 
 Game: TypeAlias = Literal["write", "play"]
@@ -67,7 +75,9 @@ class Rules:
         ):
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name}={getattr(self, name)!r} is not one of {', '.join(known)}.")
-        if not isinstance(self.max_faults, int) or self.max_faults < 1:
+        if not isinstance(self.stop_on_solved, bool):
+            raise ConfigError(f"stop_on_solved={self.stop_on_solved!r:.200} must be True or False.")
+        if isinstance(self.max_faults, bool) or not isinstance(self.max_faults, int) or self.max_faults < 1:
             raise ConfigError(f"max_faults={self.max_faults!r} must be a whole number of at least 1.")
 
     @property
@@ -291,7 +301,7 @@ class Episode:
             return Submission(None, ILLEGAL)
         interface = self.problem.interface
         called = interface.name if isinstance(interface, Call) else None
-        program = extract_program(_clean(reply.text), called)
+        program = extract_program(well_formed(reply.text), called)
         if program is None:
             return Submission(None, NO_PROGRAM)
         earlier = self._programs.get(normal_form(program))
@@ -325,7 +335,7 @@ class Episode:
             parent=reply.parent if parent is None else parent,
             score=self.rules.score_of(verdict),
             verdict=verdict,
-            reply=_clean(reply.text),
+            reply=well_formed(reply.text),
             program=submission.program,
             duplicate_of=submission.duplicate_of,
         )
@@ -379,12 +389,16 @@ class Episode:
         )
         rng = keys.generator("select", self.seed, self.problem.id, self._draws)
         choice = self.selector.select(self.tree, rng, pending)
-        if not 0 <= choice.parent < len(self.tree) or not 0 <= choice.agent < len(self.agents):
+        try:
+            parent, agent = map(whole_number, choice)
+        except (TypeError, ValueError):
+            parent = agent = -1
+        if not 0 <= parent < len(self.tree) or not 0 <= agent < len(self.agents):
             raise ConfigError(
-                f"selector {self.selector!r} chose {choice!r}; the tree has nodes 0 to {len(self.tree) - 1} "
-                f"and agents 0 to {len(self.agents) - 1}."
+                f"selector {self.selector!r} chose {choice!r:.200}; a choice is (parent, agent), two whole numbers: a "
+                f"node from 0 to {len(self.tree) - 1} and an agent from 0 to {len(self.agents) - 1}."
             )
-        return self.agents[choice.agent], int(choice.parent)
+        return self.agents[agent], parent
 
     def _pending_score(self, agent: str, parent: int | None) -> float | None:
         score: Callable[[SearchTree, Choice], float | None] | None = getattr(self.selector, "pending_score", None)
@@ -410,6 +424,9 @@ class Episode:
             messages = fresh_messages(self.problem, role)
             return replace(turn, parent=parent, seed=seed, messages=messages, program=None, feedback=None)
         node = self.node(parent)
+        if self.rules.observe == "own" and node.agent != turn.agent:
+            messages = unseen_parent_messages(self.problem, node.score, role)
+            return replace(turn, parent=parent, seed=seed, messages=messages, program=None, feedback=None)
         return replace(
             turn,
             parent=parent,
@@ -524,12 +541,3 @@ class Episode:
         for turn in list(self.pending.values()):
             self._emit(Cancelled(turn.id))
         self._emit(Ended(reason))
-
-
-def _clean(text: str) -> str:
-    """Replace lone surrogates, which no file can hold, by U+FFFD."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text

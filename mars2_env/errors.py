@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Final
+
+MAX_SHOWN: Final = 24
+"""How many known names a message lists."""
 
 
 class Mars2Error(Exception):
@@ -51,4 +55,5 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     nearest = get_close_matches(name, names, n=1)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    return f"unknown {kind} {name!r}.{hint} Known: {', '.join(names) or 'none'}."
+    shown = names if len(names) <= MAX_SHOWN else [*names[: MAX_SHOWN - 1], f"... ({len(names)} in all)"]
+    return f"unknown {kind} {name!r:.200}.{hint} Known: {', '.join(shown) or 'none'}."

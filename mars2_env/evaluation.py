@@ -11,11 +11,12 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 
 import msgspec
 
-from mars2_env.engine import read_run
+from mars2_env.engine import RUN_FILE, read_run
 from mars2_env.errors import ConfigError, LogError
 from mars2_env.games import load_from, shared_sandbox
 from mars2_env.judge import Judge
@@ -29,12 +30,10 @@ HIDDEN_FILE = "hidden.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class HiddenVerdict:
-    """Whether one node passes the hidden tests."""
+    """Whether a program passes a problem's hidden tests; `key` stands for all that this depends on."""
 
     problem: str
-    seed: int
-    node: int
-    problems: str
+    key: str
     passed: bool
 
 
@@ -112,7 +111,7 @@ def evaluate(
         LogError: the run folder is unreadable.
         SandboxError: the sandbox could not decide; what was graded is kept.
     """
-    known: dict[tuple[str, int, int, str], bool] = {}
+    known: dict[str, bool] = {}
     store: Path | None = None
     if isinstance(log_or_trees, str | Path):
         folder = Path(log_or_trees)
@@ -120,9 +119,9 @@ def evaluate(
         store = folder / HIDDEN_FILE
         known = _read_hidden(store)
         if problems is None:
-            source = read_run(folder).get("source")
-            if not source:
-                raise ConfigError(f"{folder} does not say how its problems were loaded; give problems=.")
+            source = read_run(folder).get("source") if (folder / RUN_FILE).exists() else None
+            if not isinstance(source, dict) or "problems" not in source:
+                raise ConfigError(f"{folder} does not say how its problems were loaded; call evaluate(..., problems=).")
             problems = load_from(source)
     else:
         trees = list(log_or_trees)
@@ -167,22 +166,23 @@ def _evaluate_tree(
     tree: Tree,
     problem: Problem,
     judge: Judge,
-    known: dict[tuple[str, int, int, str], bool],
+    known: dict[str, bool],
     store: Path | None,
 ) -> TreeResult:
     passed: dict[int, bool] = {}
     for node in tree.nodes:
-        where = (tree.problem, tree.seed, node.id, tree.header.problems)
         if node.program is None:
             passed[node.id] = False
-        elif node.duplicate_of is not None:
+            continue
+        key = _key(tree, node.program)
+        if node.duplicate_of is not None:
             passed[node.id] = passed[node.duplicate_of]
-        elif where in known:
-            passed[node.id] = known[where]
+        elif key in known:
+            passed[node.id] = known[key]
         else:
             passed[node.id] = judge.grade(problem, node.program, tests="hidden").passed
             if store is not None:
-                verdict = HiddenVerdict(tree.problem, tree.seed, node.id, tree.header.problems, passed[node.id])
+                verdict = HiddenVerdict(tree.problem, key, passed[node.id])
                 with open(store, "ab", buffering=0) as file:  # one write a line: threads do not mix
                     file.write(msgspec.json.encode(verdict) + b"\n")
     return TreeResult(
@@ -195,8 +195,15 @@ def _evaluate_tree(
     )
 
 
-def _read_hidden(store: Path) -> dict[tuple[str, int, int, str], bool]:
-    found: dict[tuple[str, int, int, str], bool] = {}
+def _key(tree: Tree, program: str) -> str:
+    """Return a digest of the program and of what its verdict depends on besides."""
+    task = tree.header.task
+    parts = (tree.problem, tree.header.problems, tree.header.sandbox, task["limits"], task["strict_types"], program)
+    return blake2b(msgspec.json.encode(parts), digest_size=16).hexdigest()
+
+
+def _read_hidden(store: Path) -> dict[str, bool]:
+    found: dict[str, bool] = {}
     if not store.exists():
         return found
     lines: Sequence[bytes] = store.read_bytes().splitlines(keepends=True)
@@ -207,5 +214,5 @@ def _read_hidden(store: Path) -> dict[tuple[str, int, int, str], bool]:
             one = msgspec.json.decode(line, type=HiddenVerdict)
         except msgspec.MsgspecError as error:
             raise LogError(f"{store}: line {number}: {error}") from None
-        found[one.problem, one.seed, one.node, one.problems] = one.passed
+        found[one.key] = one.passed
     return found

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import msgspec
 
@@ -20,6 +20,7 @@ from mars2_env import __version__
 from mars2_env.episode import Episode, Event, Rules, Submission
 from mars2_env.errors import ConfigError, LogError, SandboxError
 from mars2_env.judge import Judge
+from mars2_env.judge.checkers import checker
 from mars2_env.log import Header, LogWriter, Tree, log_path, make_episode, task_hash, tree_of
 from mars2_env.problems import ProblemSet, load_problems
 from mars2_env.sandbox import Sandbox, make_sandbox
@@ -45,9 +46,12 @@ def agent_names(agents: int | Mapping[str, str] | list[str] | tuple[str, ...]) -
     Raises:
         ConfigError: there is no agent, or a name is of another form.
     """
-    if isinstance(agents, int):
-        agents = ["agent"] * int(agents)
-    pairs = list(agents.items()) if isinstance(agents, Mapping) else [(name, "") for name in agents]
+    if isinstance(agents, int) and not isinstance(agents, bool):
+        agents = ["agent"] * agents
+    named_well = isinstance(agents, Mapping | list | tuple) and all(isinstance(name, str) for name in agents)
+    if not named_well or (isinstance(agents, Mapping) and not all(isinstance(r, str) for r in agents.values())):
+        raise ConfigError(f"agents={agents!r:.200}: give a number, a list of names, or a mapping from name to role.")
+    pairs = list(agents.items()) if isinstance(agents, Mapping) else [(name, "") for name in cast(list[str], agents)]
     if not pairs:
         raise ConfigError(f"agents={agents!r}: at least one agent is needed.")
     taken = {name for name, _ in pairs if AGENT_NAME.fullmatch(name)}
@@ -119,6 +123,14 @@ class Task:
         ):
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name}={getattr(self, name)!r} is not one of {', '.join(map(str, known))}.")
+        if not isinstance(self.sandbox, str | Sandbox):
+            raise ConfigError(f"sandbox={self.sandbox!r:.200} is neither a kind nor a sandbox.")
+        if self.limits is not None and not isinstance(self.limits, Limits):
+            raise ConfigError(f"limits={self.limits!r:.200} is not a Limits, such as Limits(cpu_seconds=1).")
+        if self.out is not None and (not isinstance(self.out, str | Path) or not str(self.out)):
+            raise ConfigError(f"out={self.out!r:.200} is not a folder.")
+        if not isinstance(self.strict_types, bool):
+            raise ConfigError(f"strict_types={self.strict_types!r:.200} must be True or False.")
         if not len(self.problems):
             raise ConfigError(f"problem set {self.problems.name!r} (split {self.problems.split!r}) is empty.")
         if self.rules.game == "write" and self.api == "parallel":
@@ -133,6 +145,8 @@ class Task:
                 f"game='play': a budget of {self.budget.nodes} nodes is not a whole number of rounds of "
                 f"{len(self.agents)} agents; use a multiple of {len(self.agents)}."
             )
+        for name in {problem.checker for problem in self.problems if problem.checker is not None}:
+            checker(name)
         lacking = [problem.id for problem in self.problems if not all(map(problem.tests, self.rules.tests))]
         if lacking:
             raise ConfigError(

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,7 +23,7 @@ from urllib.parse import quote
 import msgspec
 
 from mars2_env.episode import Asked, Cancelled, Ended, Episode, Event, Failed, Rules, Told
-from mars2_env.errors import LogError, unknown_name
+from mars2_env.errors import LogError, Mars2Error, unknown_name
 from mars2_env.search.budget import Budget
 from mars2_env.search.choice import Selector
 from mars2_env.search.selectors import make_selector
@@ -121,7 +122,10 @@ def decode_event(line: bytes) -> Event:
 
 def log_path(out: str | Path, problem: str, seed: int) -> Path:
     """Return where the log of a tree lies in a run folder."""
-    return Path(out) / "trees" / f"{quote(problem, safe=' ')}.seed{seed}.jsonl"
+    name = quote(problem, safe=" ")
+    if len(name) > 120:  # file systems take names of up to 255 bytes
+        name = f"{name[:100]}~{sha256(problem.encode()).hexdigest()[:16]}"
+    return Path(out) / "trees" / f"{name}.seed{seed}.jsonl"
 
 
 def _read_lines(path: Path) -> tuple[Header | None, list[Event], int]:
@@ -151,6 +155,18 @@ def _read_lines(path: Path) -> tuple[Header | None, list[Event], int]:
     return header, events, whole
 
 
+def _lock(descriptor: int, path: Path) -> None:
+    """Take the log for this writer alone; the lock goes with the process."""
+    try:
+        import fcntl
+    except ImportError:  # no such locks on this system
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise LogError(f"{path} is being written by another run; wait for it, or use another output folder.") from None
+
+
 def _append(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
@@ -172,20 +188,27 @@ class LogWriter:
         """
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.events: list[Event] = []
-        found: Header | None = None
-        whole = 0
-        if self.path.exists():
-            found, self.events, whole = _read_lines(self.path)
-        if found is not None:
-            check_same(self.path, found, header)
         self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            _lock(self._file, self.path)
+            found, self.events, whole = _read_lines(self.path)
+            if found is not None:
+                check_same(self.path, found, header)
+        except BaseException:
+            self.close()
+            raise
         os.ftruncate(self._file, whole)
         if found is None:
             _append(self._file, msgspec.json.encode(header) + b"\n")
 
     def __call__(self, event: Event) -> None:
-        """Write one event; a tree's last event is synced to disk."""
+        """Write one event; a tree's last event is synced to disk.
+
+        Raises:
+            LogError: the log was closed.
+        """
+        if self._file < 0:
+            raise LogError(f"{self.path} is closed; begin another tree (an environment: call reset()).")
         _append(self._file, encode_event(event) + b"\n")
         if isinstance(event, Ended):
             os.fsync(self._file)
@@ -289,7 +312,10 @@ def read_log(path: str | Path) -> list[Tree]:
             if place.is_dir():
                 continue  # killed before the first line was out
             raise LogError(f"{file} is empty.")
-        trees.append(fold(header, tuple(events), file))
+        try:
+            trees.append(fold(header, tuple(events), file))
+        except (Mars2Error, LookupError, TypeError, ValueError, MemoryError) as error:
+            raise LogError(f"{file}: the events do not make a tree: {error!s:.300}") from None
     return trees
 
 
@@ -385,6 +411,4 @@ def read_trace(log: Path) -> dict[int, Trace]:
 
 def task_hash(task: Mapping[str, Any]) -> str:
     """Return SHA-256 of a task's configuration in canonical JSON."""
-    from hashlib import sha256
-
     return sha256(msgspec.json.encode(task, order="deterministic")).hexdigest()

@@ -21,6 +21,7 @@ __all__ = [
     "play_messages",
     "refinement_messages",
     "task_text",
+    "unseen_parent_messages",
 ]
 
 SYSTEM = "You are an expert Python programmer."
@@ -55,6 +56,12 @@ def refinement_messages(
         parts += ["An earlier program:", fenced(program, "python")]
     parts += [feedback_text(program, feedback), REPLY_FORMAT]
     return _chat(role, parts)
+
+
+def unseen_parent_messages(problem: PublicView, score: float, role: str = "") -> tuple[Message, ...]:
+    """Return the prompt for a place below another agent's program, which the partially observed game does not show."""
+    told = f"Another agent's program, which you cannot see, scored {score:.2f}. Write a better one."
+    return _chat(role, [task_text(problem), told, REPLY_FORMAT])
 
 
 def play_messages(

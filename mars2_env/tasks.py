@@ -62,11 +62,15 @@ def task(id_or_problem_set: str | ProblemSet | Task = "mars2/Starter-v0", **over
         return _changed(id_or_problem_set, overrides) if overrides else id_or_problem_set
     options: dict[str, Any]
     name: str | None = None
+    if not isinstance(id_or_problem_set, str | ProblemSet):
+        raise ConfigError(f"a task is made from an id, a problem set or its name, not from {id_or_problem_set!r:.200}.")
     if isinstance(id_or_problem_set, ProblemSet):
         options = {"problems": id_or_problem_set}
     elif id_or_problem_set in TASKS:
         name = id_or_problem_set
         options = dict(TASKS[name])
+        if "problems" in overrides:  # the id's split is one of its own set
+            options.pop("split", None)
     elif id_or_problem_set.startswith("mars2/"):
         raise ConfigError(unknown_name("environment", id_or_problem_set, TASKS))
     else:

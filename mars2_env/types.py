@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from keyword import iskeyword
+from operator import index as whole_number
 from typing import Any, Final, Literal, Protocol, TypeAlias, TypedDict, runtime_checkable
 
-from mars2_env.errors import ProblemError
+from mars2_env.errors import PolicyError, ProblemError
+from mars2_env.texts import well_formed
 
 Outcome: TypeAlias = Literal[
     "passed",
@@ -45,11 +48,14 @@ class Call:
     name: str
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name.isidentifier():
-            raise ProblemError(f"Call(name={self.name!r}): the name must be a Python identifier.")
+        if not isinstance(self.name, str) or not self.name.isidentifier() or iskeyword(self.name):
+            raise ProblemError(f"Call(name={self.name!r}): the name must be a Python identifier and no keyword.")
 
 
 Interface: TypeAlias = Stdin | Call
+
+
+MAX_SECONDS: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,8 @@ class Limits:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
                 raise ProblemError(f"Limits({name}={value!r}): must be a finite number above 0.")
+        if self.wall_seconds > MAX_SECONDS:
+            raise ProblemError(f"Limits(wall_seconds={self.wall_seconds}): at most a day ({MAX_SECONDS} s).")
         if self.wall_seconds < self.cpu_seconds:
             raise ProblemError(
                 f"Limits(cpu_seconds={self.cpu_seconds}, wall_seconds={self.wall_seconds}): "
@@ -129,6 +137,10 @@ class Problem:
     def __post_init__(self) -> None:
         if not isinstance(self.id, str) or not self.id:
             raise ProblemError(f"Problem(id={self.id!r}): the id must be a non-empty text.")
+        for name in ("id", "statement", "starter_code"):
+            text = getattr(self, name)
+            if not isinstance(text, str) or well_formed(text) != text:
+                raise ProblemError(f"Problem {self.id!r}: {name} must be a text without lone surrogates.")
         if not isinstance(self.interface, Stdin | Call):
             raise ProblemError(f"Problem {self.id!r}: interface must be Stdin() or Call(name), not {self.interface!r}.")
         for group in GROUPS:
@@ -325,6 +337,16 @@ class Reply:
     text: str
     parent: int | None = None
     generation: Generation | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            raise PolicyError(f"Reply(text=...): the text is {type(self.text).__name__}, not a str.")
+        if self.parent is not None:
+            if isinstance(self.parent, bool) or not hasattr(self.parent, "__index__"):
+                raise PolicyError(f"Reply(parent={self.parent!r:.100}): the parent is a node number or None.")
+            object.__setattr__(self, "parent", whole_number(self.parent))
+        if self.generation is not None and not isinstance(self.generation, Generation):
+            raise PolicyError(f"Reply(generation=...): {type(self.generation).__name__} is not a Generation.")
 
 
 @runtime_checkable

@@ -122,7 +122,7 @@ def test_replay_agrees_with_every_log_of_a_run(run: Path) -> None:
 
 def test_a_run_is_not_resumed_by_another_command(run: Path) -> None:
     done = mars2("search", "starter", "--limit", "3", "--budget", "7", *TEAM, "--out", run)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "task.budget.nodes was 6 and is now 7" in done.stderr
     done = mars2("search", *PROBLEMS, "--agent", "coder=noise:default", "--agent", "fixer=noise:default", "--out", run)
     assert "team.fixer_0 was 'noise:weak' and is now 'noise:default'" in done.stderr
@@ -207,7 +207,7 @@ def test_mistakes_get_one_clear_sentence_and_no_traceback(
     monkeypatch.chdir(tmp_path)
     Path("empty.jsonl").touch()
     done = mars2(*arguments)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -215,7 +215,7 @@ def test_mistakes_get_one_clear_sentence_and_no_traceback(
 
 def test_a_missing_engine_is_one_sentence_that_says_what_to_do() -> None:
     done = mars2("search", *PROBLEMS, *TEAM, env={"DOCKER_HOST": "unix:///nowhere/docker.sock"})
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "Docker" in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -7,14 +7,16 @@ import random
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from toys import FaultySandbox, Guesser, outcome, problem_set, sandbox
+from toys import FaultySandbox, Guesser, outcome, problem, problem_set, sandbox
 
 import mars2_env
-from mars2_env import ConfigError, LogError, PolicyError, Reply, Run, SandboxError, Task, Tree
+from mars2_env import ConfigError, LogError, PolicyError, ProblemSet, Reply, Run, Sandbox, SandboxError, Task, Tree
 from mars2_env.log import log_path, read_trace
 from mars2_env.testing import ScriptedPolicy, ScriptedSandbox
 
@@ -187,7 +189,7 @@ def test_an_observer_sees_every_event_those_of_earlier_runs_included(tmp_path: P
     ("arguments", "error", "message"),
     [
         ({"team": {"agent_0": Guesser()}}, ConfigError, "agent_1"),
-        ({"team": {"agent_0": Guesser(), "agent_1": 5}}, PolicyError, "no act"),
+        ({"team": {"agent_0": Guesser(), "agent_1": 5}}, PolicyError, "act"),
         ({"team": "nosie:default"}, ConfigError, "Did you mean 'noise'"),
         ({"problems": ["toy/99"]}, ConfigError, "toy/99"),
         ({"trees": 0}, ConfigError, "trees=0"),
@@ -239,3 +241,57 @@ def test_a_run_killed_with_sigkill_at_five_moments_ends_with_the_same_logs(tmp_p
         assert process.returncode == -9
     list(mars2_env.rollout(task(), Guesser(), out=out, in_flight=2))
     assert logs(out) == logs(tmp_path / "whole")
+
+
+def test_a_program_whose_error_holds_a_lone_surrogate_is_a_failing_program_and_nothing_more(
+    tmp_path: Path, docker_sandbox: Sandbox
+) -> None:
+    program = "raise ValueError('\\ud800')"
+    policy = ScriptedPolicy(lambda turn: f"```python\nn = {turn.id}\n{program}\n```")
+    made = mars2_env.task(problem_set(1), sandbox=docker_sandbox, budget=2)
+    (tree,) = mars2_env.rollout(made, policy, out=tmp_path)
+    assert [node.verdict.outcome for node in tree.nodes] == ["runtime_error"] * 2
+    feedback = tree.nodes[0].verdict.feedback
+    assert feedback is not None
+    assert "\ufffd" in feedback.error_message
+    assert mars2_env.read_log(tmp_path) == [tree]
+
+
+def test_two_runs_do_not_write_one_log(tmp_path: Path) -> None:
+    first = mars2_env.rollout(task(), Guesser(), out=tmp_path)
+    next(first)
+    with pytest.raises(LogError, match="being written by another run"):
+        list(mars2_env.rollout(task(), Guesser(), out=tmp_path, problems=["toy/3"]))
+    rest = list(first)
+    assert len(rest) == 3
+
+
+def test_a_problem_that_is_named_twice_is_played_once() -> None:
+    assert len(list(mars2_env.rollout(task(), Guesser(), problems=["toy/1", "toy/1"]))) == 1
+
+
+@pytest.mark.parametrize(
+    "broken", [{"text": None}, {"text": b"x"}, {"text": "x", "parent": "a"}, {"text": "x", "parent": 1.0}]
+)
+def test_a_malformed_reply_is_refused_where_it_is_made(broken: dict[str, Any]) -> None:
+    with pytest.raises(PolicyError):
+        Reply(**broken)
+    assert type(Reply("x", parent=np.int64(2)).parent) is int
+
+
+@pytest.mark.parametrize("choice", [None, (0,), (0.5, 0), ("0", "0"), (99, 0), (0, 9)])
+def test_a_selector_that_chooses_nothing_sensible_is_named(choice: Any) -> None:
+    class Odd:
+        def select(self, tree: Any, rng: Any, pending: Any = ()) -> Any:
+            return choice
+
+    with pytest.raises(ConfigError, match="Odd"):
+        list(mars2_env.rollout(task(selector=Odd()), Guesser()))
+
+
+def test_problems_with_long_names_are_logged(tmp_path: Path) -> None:
+    names = ["x" * 400, "x" * 401, "\u00e9" * 200]
+    problems = ProblemSet("long", tuple(replace(problem(1), id=name) for name in names), split="train")
+    made = mars2_env.task(problems, sandbox=sandbox(), budget=2)
+    list(mars2_env.rollout(made, Guesser(), out=tmp_path))
+    assert sorted(tree.problem for tree in mars2_env.read_log(tmp_path)) == sorted(names)

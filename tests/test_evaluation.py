@@ -78,3 +78,26 @@ def test_nothing_to_evaluate_is_an_error() -> None:
 )
 def test_the_wilson_interval_has_its_published_values(successes: int, n: int, low: float, high: float) -> None:
     assert wilson_interval(successes, n) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_a_kept_verdict_is_that_of_the_program_and_not_of_the_nodes_number(tmp_path: Path) -> None:
+    class Writes:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def act(self, turns: list[mars2_env.Turn]) -> list[mars2_env.Reply]:
+            return [mars2_env.Reply(f"n = {turn.id}\nprint({self.number})") for turn in turns]
+
+    task = mars2_env.task(problem_set(6), sandbox=sandbox(), budget=2)
+    for number, share in ((1, 1.0), (0, 0.0)):
+        list(mars2_env.rollout(task, Writes(number), out=tmp_path, problems=["toy/1"]))
+        assert mars2_env.evaluate(tmp_path, problems=problem_set(6), sandbox=sandbox()).pass_at_n == share
+        for path in (tmp_path / "trees").iterdir():
+            path.unlink()
+
+
+def test_a_folder_that_does_not_know_its_problems_says_what_to_give(tmp_path: Path) -> None:
+    env = mars2_env.make(problem_set(6), sandbox=sandbox(), out=tmp_path)
+    env.reset(seed=0)
+    with pytest.raises(ConfigError, match="problems="):
+        mars2_env.evaluate(tmp_path)

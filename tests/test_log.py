@@ -172,3 +172,24 @@ def test_problem_ids_make_file_names_that_stay_in_the_folder(tmp_path: Path) -> 
     for id in ("../../etc/passwd", "a/b", "a b", "\u00e9", "x" * 50):
         assert log_path(tmp_path, id, 0).parent == tmp_path / "trees"
     assert log_path(tmp_path, "a/b", 0) != log_path(tmp_path, "a-b", 0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"turn":0', b'"turn":7'),
+        (b'"score":0.0', b'"score":99.0'),
+        (b'"groups":{"public"', b'"groups":{"private"'),
+        (b'"rules":{', b'"rulez":{'),
+        (b'"nodes":8', b'"nodes":99999999999999'),
+        (b'"agents":[[', b'"agents":[["a_0"],['),
+    ],
+)
+def test_a_log_that_makes_no_tree_is_an_error_that_names_the_file(tmp_path: Path, old: bytes, new: bytes) -> None:
+    grown(tmp_path)
+    path = log_path(tmp_path, "toy/1", 0)
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new, 1))
+    with pytest.raises(LogError, match=r"seed0\.jsonl"):
+        mars2_env.read_log(tmp_path)

@@ -8,7 +8,7 @@ from pettingzoo import AECEnv
 
 from mars2_env.envs import rewards
 from mars2_env.envs.base import TextGame
-from mars2_env.errors import SandboxError
+from mars2_env.errors import EpisodeError, SandboxError
 from mars2_env.games import Task
 from mars2_env.types import Turn
 
@@ -69,10 +69,23 @@ class TreeSearchAEC(TextGame, AECEnv[str, Any, Any]):
         self._skip_agent_selection = None
         self._next_turn()
 
+    def last(self, observe: bool = True) -> tuple[dict[str, str] | None, float, bool, bool, dict[str, Any]]:
+        """Return observation, reward since it last acted, terminated, truncated and info of the agent to act.
+
+        Raises:
+            EpisodeError: `reset` was never called, or every agent has taken its last step.
+        """
+        if not self.agents:
+            raise EpisodeError("there is no agent to act: call reset() first.")
+        found: tuple[dict[str, str] | None, float, bool, bool, dict[str, Any]] = super().last(observe)
+        return found
+
     def step(self, action: Any) -> None:
         """Expand the tree by the acting agent's program."""
         match = self._match
         episode = match.episode
+        if not self.agents:
+            raise EpisodeError("the episode is over; call reset() before step().")
         agent = self.agent_selection
         if self.terminations[agent] or self.truncations[agent]:
             self._was_dead_step(action)

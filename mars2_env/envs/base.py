@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mars2_env import features, keys
 from mars2_env.envs import spaces
 from mars2_env.episode import Episode
-from mars2_env.errors import ConfigError, EpisodeError
+from mars2_env.errors import ConfigError, EpisodeError, unknown_name
 from mars2_env.games import Match, Task, sandbox_of
 from mars2_env.outline import outline
 from mars2_env.prompt import messages_text, task_text
@@ -61,13 +61,18 @@ class TextGame:
 
     def observation_space(self, agent: str) -> gymnasium.spaces.Space[Any]:
         """Return the observation space of an agent, the same object at each call."""
-        space: gymnasium.spaces.Space[Any] = self.observation_spaces[agent]
+        space: gymnasium.spaces.Space[Any] = self._of(self.observation_spaces, agent)
         return space
 
     def action_space(self, agent: str) -> gymnasium.spaces.Space[Any]:
         """Return the action space of an agent, the same object at each call."""
-        space: gymnasium.spaces.Space[Any] = self.action_spaces[agent]
+        space: gymnasium.spaces.Space[Any] = self._of(self.action_spaces, agent)
         return space
+
+    def _of(self, spaces_by_agent: Any, agent: str) -> Any:
+        if agent not in self.possible_agents:
+            raise ConfigError(unknown_name("agent", str(agent), self.possible_agents))
+        return spaces_by_agent[agent]
 
     @property
     def episode(self) -> Episode:
@@ -96,7 +101,11 @@ class TextGame:
         base = self._base
         episode_seed = base if self._episodes == 0 else keys.seed("episode", base, self._episodes)
         self._episodes += 1
+        if options is not None and not isinstance(options, dict):
+            raise ConfigError(f"reset(options={options!r:.200}): options is a dict, such as {{'problem': id}}.")
         problem = (options or {}).get("problem")
+        if problem is not None and not isinstance(problem, str):
+            raise ConfigError(f"reset(options={options!r:.200}): 'problem' is the id of a problem, a text.")
         if problem is None:
             number = int(keys.generator("problem", episode_seed).integers(len(self.task.problems)))
             problem = self.task.problems.problems[number].id
@@ -129,8 +138,7 @@ class TextGame:
 
     def _observe(self, agent: str, turn: Turn | None) -> dict[str, str]:
         """Return the observation of an agent: `prompt` is empty unless a turn of its own is waiting."""
-        if agent not in self.observation_spaces:
-            raise ConfigError(f"unknown agent {agent!r}; the agents are {', '.join(self.possible_agents)}.")
+        self.observation_space(agent)
         match = self._match
         own = agent if self.task.rules.observe == "own" else None
         return {

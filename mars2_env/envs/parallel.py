@@ -9,7 +9,7 @@ from pettingzoo import ParallelEnv
 
 from mars2_env.envs import rewards
 from mars2_env.envs.base import TextGame
-from mars2_env.errors import ConfigError, SandboxError
+from mars2_env.errors import ConfigError, EpisodeError, SandboxError
 from mars2_env.games import Task
 from mars2_env.types import Reply, Turn, Verdict
 
@@ -49,9 +49,9 @@ class TreeSearchParallel(TextGame, ParallelEnv[str, Any, Any]):
         match = self._match
         episode = match.episode
         if not self.agents:
-            raise ConfigError("the episode is over; call reset() before step().")
-        if set(actions) != set(self.agents):
-            raise ConfigError(f"step() takes one action for each of {self.agents}, not for {sorted(actions)}.")
+            raise EpisodeError("the episode is over; call reset() before step().")
+        if not isinstance(actions, dict) or set(actions) != set(self.agents):
+            raise ConfigError(f"step() takes one action for each of {self.agents}, not {actions!r:.200}.")
         replies = {agent: self._reply(agent, actions[agent]) for agent in self.agents}
         infos: dict[str, dict[str, Any]] = {agent: {} for agent in self.agents}
         paid = dict.fromkeys(self.agents, 0.0)

@@ -7,6 +7,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from mars2_env.texts import well_formed
+
 PROBLEM_LENGTH = 50_000
 TREE_LENGTH = 20_000
 PROMPT_LENGTH = 200_000
@@ -56,11 +58,7 @@ class AnyText(gymnasium.spaces.Text):
 
 def fit(text: str, max_length: int) -> str:
     """Return a text that fits a space: NUL and lone surrogates become U+FFFD, and too long a text loses its middle."""
-    text = text.replace("\0", "\ufffd")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    text = well_formed(text.replace("\0", "\ufffd"))
     if len(text) <= max_length:
         return text
     head = (max_length - len(CUT)) // 2

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from mars2_env.sandbox.jobs import mask
 from mars2_env.sandbox.worker.values import Opaque
+from mars2_env.texts import well_formed
 from mars2_env.types import Feedback, Interface, Limits, Outcome, Run, Stdin, TestCase
 
 MAX_TEXT: Final = 1000
@@ -16,11 +17,12 @@ MAX_TRACEBACK: Final = 2000
 
 
 def elided(text: str, limit: int = MAX_TEXT) -> str:
-    """Return `text`, with its middle left out where it is longer than `limit` characters.
+    """Return `text`, with its middle left out where it is longer than `limit` characters, and well formed.
 
     Two thirds of what is kept come from the beginning, one third from the end, and a mark between them says how many
     characters are missing. The result has at most `limit` characters.
     """
+    text = well_formed(text)
     if len(text) <= limit:
         return text
     kept = max(0, limit - len(_mark(len(text))))

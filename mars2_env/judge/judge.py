@@ -140,8 +140,15 @@ class _Grading:
         return test.group == "public" and test.index < self.first_failing["public"]
 
     def batch(self) -> list[_Test]:
-        """Return the tests that are needed as far as is known now, in the order of running."""
-        return [test for test in self.order if self.needs(test)]
+        """Return the tests that are needed as far as is known now, in the order of running.
+
+        Those of one group alone where functions are called: one process serves a batch, it may remember its inputs, and
+        what it returns for a public test is quoted.
+        """
+        needed = [test for test in self.order if self.needs(test)]
+        if isinstance(self.problem.interface, Stdin):
+            return needed
+        return [test for test in needed if test.group == needed[0].group]
 
     def record(self, test: _Test, run: Run | None) -> None:
         """Take in what the sandbox said about a test."""

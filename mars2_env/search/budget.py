@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import index
+from typing import Final
 
 from mars2_env.errors import ConfigError
+
+MAX_NODES: Final = 10**7
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,5 +18,6 @@ class Budget:
     nodes: int
 
     def __post_init__(self) -> None:
-        if isinstance(self.nodes, bool) or not isinstance(self.nodes, int) or self.nodes < 1:
-            raise ConfigError(f"Budget(nodes={self.nodes!r}): must be a whole number of at least 1.")
+        if isinstance(self.nodes, bool) or not hasattr(self.nodes, "__index__") or not 1 <= self.nodes <= MAX_NODES:
+            raise ConfigError(f"Budget(nodes={self.nodes!r}): must be a whole number of at least 1 and at most 10**7.")
+        object.__setattr__(self, "nodes", index(self.nodes))

@@ -137,7 +137,7 @@ def test_a_download_that_fails_says_what_to_do(tmp_path: Path, monkeypatch: pyte
 
 def test_missing_packages_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smollm2, "find_spec", lambda name: None if name == "gguf" else object())
-    with pytest.raises(PolicyError, match=r"gguf, which is not installed: pip install 'mars2-env\[transformers\]'"):
+    with pytest.raises(PolicyError, match=r"gguf, which is not installed: pip install 'mars2-env\[smollm2\]'"):
         checkpoint(tmp_path, say=quiet)
 
 

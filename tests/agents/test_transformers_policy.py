@@ -177,7 +177,7 @@ def test_a_missing_extra_is_named_with_its_command(monkeypatch: pytest.MonkeyPat
         return plain(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(PolicyError, match=r"pip install 'mars2-env\[transformers\]'"):
+    with pytest.raises(PolicyError, match=r"pip install 'mars2-env\[smollm2\]'"):
         from_spec("smollm2")
 
 

@@ -366,3 +366,79 @@ def test_evaluation_sets_are_scored_on_public_tests() -> None:
     problems = problem_set(use="evaluation")
     assert mars2_env.task(problems).rules.score_on == "public"
     assert mars2_env.task(problem_set()).rules.score_on == "scoring"
+
+
+@pytest.mark.parametrize("game", ["write", "play"])
+def test_observe_own_never_shows_another_agents_program(game: str) -> None:
+    env = aec(game=game, observe="own", budget=12)
+    env.reset(seed=0)
+    number = 0
+    while env.turn is not None:
+        turn = env.turn
+        places = [turn] if game == "write" else [turn.at(parent) for parent in turn.parents]
+        for place in places:
+            others = [node for node in env.episode.nodes if node.agent != turn.agent and node.program]
+            text = repr((place.messages, place.program, place.feedback, env.observe(turn.agent)))
+            assert not any(str(node.program).strip() in text for node in others)
+        number += 1
+        action = {"program": f"secret_of_{turn.agent}_{number} = 1\nprint(7)"}
+        env.step(action if game == "write" else {**action, "parent": turn.parents[-1]})
+    assert number == 12
+
+
+def test_a_closed_environment_says_what_to_do(tmp_path: Path) -> None:
+    env = aec(out=tmp_path)
+    env.reset(seed=0)
+    env.close()
+    env.close()
+    with pytest.raises(LogError, match="reset"):
+        env.step(program(1))
+    env.reset(seed=1)
+    env.step(program(1))
+
+
+def test_stepping_after_the_end_is_an_error_that_says_so() -> None:
+    env = aec(budget=2, agents=1)
+    env.reset(seed=0)
+    play(env, [1, 2])
+    env.step(None)
+    for use in (lambda: env.step(program(1)), env.last):
+        with pytest.raises(EpisodeError, match="reset"):
+            use()
+    rounds = parallel(budget=2)
+    rounds.reset(seed=0)
+    rounds.step({agent: {"parent": 0, **program(1)} for agent in rounds.agents})
+    with pytest.raises(EpisodeError, match="reset"):
+        rounds.step({})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"agents": "coder"},
+        {"agents": 1.5},
+        {"agents": [1]},
+        {"agents": {"a", "b"}},
+        {"limits": {"cpu_seconds": 1}},
+        {"sandbox": 5},
+        {"out": 5},
+        {"out": ""},
+        {"stop_on_solved": "yes"},
+        {"strict_types": 1},
+        {"max_faults": True},
+    ],
+    ids=str,
+)
+def test_options_of_a_wrong_type_are_refused_at_make(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        mars2_env.make(problem_set(), **{"sandbox": sandbox(), **options})
+
+
+def test_the_problems_of_a_registered_task_can_be_replaced() -> None:
+    assert mars2_env.task(problems=problem_set()).problems.name == "toy"
+
+
+@pytest.mark.parametrize("options", [5, {"problem": 5}, {"problem": "toy/99"}])
+def test_reset_refuses_options_that_make_no_sense(options: Any) -> None:
+    with pytest.raises(ConfigError):
+        aec().reset(options=options)

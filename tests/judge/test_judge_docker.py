@@ -167,3 +167,16 @@ def test_all_humaneval_references_pass_and_all_stubs_fail(docker_sandbox: Sandbo
     assert report.problems == 164
     assert report.failed_references == {}
     assert report.passed_stubs == ()
+
+
+def test_a_called_program_that_remembers_its_inputs_cannot_bring_unshown_ones_into_feedback(judge: Judge) -> None:
+    tests = {group: tuple(TestCase([f"{group}-{n}"], n) for n in range(3)) for group in ("public", "scoring", "hidden")}
+    problem = Problem("remember", "s", Call("f"), **tests)
+    for program in ("seen = []\ndef f(x):\n    seen.append(x)\n    return seen",
+                    "seen = []\ndef f(x):\n    seen.append(x)\n    raise ValueError(seen)"):  # fmt: skip
+        for stop in ("never", "first_failure"):
+            feedback = judge.grade(problem, program, tests="all", stop=stop).feedback
+            assert feedback is not None
+            assert "public-0" in feedback.input
+            assert "scoring" not in repr(feedback)
+            assert "hidden" not in repr(feedback)
