@@ -229,7 +229,7 @@ def check_same(where: str | Path, found: Any, wanted: Any, name: str = "") -> No
     found, wanted = (msgspec.json.decode(msgspec.json.encode(one)) for one in (found, wanted))
     if isinstance(found, dict) and isinstance(wanted, dict):
         # the parts before their hashes: a name and two values say more than two digests
-        order = sorted({*found, *wanted}, key=lambda key: (key.endswith("hash"), str(key)))
+        order = sorted({*found, *wanted}, key=lambda key: (key.endswith("hash") or key == "problems", key))
         for key in order:
             check_same(where, found.get(key), wanted.get(key), f"{name}.{key}" if name else str(key))
     elif found != wanted:
