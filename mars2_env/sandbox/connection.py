@@ -125,8 +125,10 @@ class Worker:
     def _send(self, message: bytes) -> None:
         try:
             self._socket.sendall(message)
-        except OSError as error:
-            raise WorkerLostError(f"worker {self.name} is gone: {error}", job_began=self._clean) from None
+        except TimeoutError:
+            raise WorkerLostError(f"worker {self.name} takes no input") from None
+        except OSError as error:  # it was dead before it had all of this
+            raise WorkerLostError(f"worker {self.name} is gone: {error}", job_began=False) from None
 
     def _exchange(self, message: bytes, timeout: float) -> tuple[bytes, list[bytes]]:
         try:

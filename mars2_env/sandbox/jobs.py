@@ -24,6 +24,9 @@ Isolation: TypeAlias = Literal["program", "input"]
 """In call mode: one process for a program (it may remember earlier inputs), or one for each input."""
 
 _SECOND_CHANCE: Final = 1.2
+_MOST_LOSSES: Final = 6
+"""How many workers are tried for one run where they die before they have its input; later deaths count in full."""
+
 HUNG_SECONDS: Final = 15.0
 """So long after its wall limit a run's worker counts as hung."""
 
@@ -182,12 +185,14 @@ class _Lease:
         self.pool = pool
         self.worker: Worker | None = None
         self.failures = 0
+        self.losses = 0
 
     def lost(self, error: WorkerLostError) -> None:
         """Throw the worker away; raise if this was the second one that failed on the same input."""
         self.give_back(usable=False)
         self.failures += error.job_began
-        if self.failures > 1:
+        self.losses += 1
+        if self.failures > 1 or self.losses > _MOST_LOSSES:
             raise SandboxError(f"two sandbox workers failed on one run; the last: {error}.") from error
 
     def give_back(self, *, usable: bool) -> None:
@@ -212,7 +217,7 @@ def stream(
     usable = False
     try:
         for index in range(len(inputs)):
-            lease.failures = 0
+            lease.failures = lease.losses = 0
             while True:
                 if lease.worker is None:
                     lease.worker = _wait_for_worker(pool)
@@ -247,7 +252,7 @@ async def astream(
     usable = False
     try:
         for index in range(len(inputs)):
-            lease.failures = 0
+            lease.failures = lease.losses = 0
             while True:
                 if lease.worker is None:
                     lease.worker = await _await_worker(pool)

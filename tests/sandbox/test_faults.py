@@ -151,7 +151,7 @@ def test_a_container_that_is_paused_for_a_moment_gives_the_same_verdict(engine: 
 
 def test_a_container_whose_supervisor_the_kernel_kills_for_memory_is_replaced(engine: Any) -> None:
     limits, began = Limits(memory_bytes=2**26), time.time()
-    with make_sandbox("docker", workers=1, memory_bytes=2**28) as sandbox:
+    with make_sandbox("docker", workers=1, memory_bytes=2**29) as sandbox:
         assert isinstance(sandbox, DockerSandbox)
         stream = sandbox.stream(ADD, ["1 2", "3 4"], limits=limits)
         assert next(stream).output == "3\n"
@@ -391,7 +391,7 @@ def test_a_search_whose_containers_keep_dying_judges_each_program_once_and_right
         def kill_all(header: Any, event: Any, trace: Any) -> None:
             nonlocal told
             told += isinstance(event, Told)
-            if isinstance(event, Told) and told % 7 == 0:
+            if isinstance(event, Told) and told in (7, 14, 21, 28):
                 for name in dying.containers:
                     with contextlib.suppress(Exception):
                         engine.containers.get(name).kill()
