@@ -18,6 +18,8 @@ What differs from Docker:
   each process by RLIMIT_AS, their sum by looking every 10 ms, and the number of a run's processes by RLIMIT_NPROC in
   its user namespace (Linux 5.14 or newer; older kernels count the user's processes on the whole machine). Files in
   memory (`memfd_create`), which belong to no process's size, are denied there.
+- A run may open its own pipes the other way, and change limits and priority of its own guard: all it can end so is
+  itself. It owns a few empty folders that it cannot write, and finds no /proc/net.
 - There is no image: `numpy=True` unpacks this Python's numpy beside it.
 """
 
