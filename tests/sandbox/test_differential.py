@@ -41,8 +41,8 @@ open("answer", "w", encoding="utf-8", errors="surrogatepass").write(answer)
 
 # Seconds of CPU time, kilobytes of memory, blocks of 512 bytes in a file.
 _LIMITED = (
-    f"ulimit -t {math.ceil(LIMITS.cpu_seconds)} -v {(LIMITS.memory_bytes + 2**26) >> 10} "
-    f'-f {LIMITS.output_bytes >> 9}; exec "$0" "$@"'
+    f"ulimit -t {math.ceil(LIMITS.cpu_seconds)}; ulimit -v {(LIMITS.memory_bytes + 2**26) >> 10}; "
+    f'ulimit -f {LIMITS.output_bytes >> 9}; exec "$0" "$@"'
 )
 
 
