@@ -214,7 +214,8 @@ def test_mistakes_get_one_clear_sentence_and_no_traceback(
 
 
 def test_a_missing_engine_is_one_sentence_that_says_what_to_do() -> None:
-    done = mars2("search", *PROBLEMS, *TEAM, env={"DOCKER_HOST": "unix:///nowhere/docker.sock"})
+    nowhere = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
+    done = mars2("search", *PROBLEMS, *TEAM, "--sandbox", "docker", env=nowhere)
     assert done.returncode == 2
     assert "Docker" in done.stderr
     assert "Traceback" not in done.stderr
