@@ -186,7 +186,7 @@ def evaluate(
         table.add_row(name, f"{share:.3f}", f"{low:.3f} - {high:.3f}")
     console.print(table)
     if results.unfinished:
-        typer.echo(f"{results.unfinished} trees are unfinished and were left out; run the search to its end.")
+        typer.echo(f"{results.unfinished} trees are unfinished or ended by sandbox faults, and were left out.")
 
 
 def _set_of(problem: str, problem_set: str | None) -> str:

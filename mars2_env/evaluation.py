@@ -55,7 +55,8 @@ class Results:
 
     Attributes:
         trees: one entry a tree.
-        unfinished: how many trees were left out because they were cut off.
+        unfinished: how many trees were left out because they were cut off or ended by sandbox faults, which say nothing
+            about programs.
     """
 
     trees: tuple[TreeResult, ...]
@@ -127,7 +128,7 @@ def evaluate(
         trees = list(log_or_trees)
     if problems is None:
         raise ConfigError("evaluate(trees) needs problems=, the problem set that was played.")
-    finished = [tree for tree in trees if tree.ended is not None]
+    finished = [tree for tree in trees if tree.ended not in (None, "faults")]
     if not finished:
         raise ConfigError(f"there is no finished tree among the {len(trees)} given; run the search to its end first.")
     for tree in finished:

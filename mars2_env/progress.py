@@ -131,6 +131,8 @@ class ProgressBar:
         self._progress.update(self._task, completed=self._told, text=self._text(elapsed))
         first = next((n for n in tree.nodes if n.verdict.settled is None and n.verdict.group("public").passed), None)
         outcome = f"solved by {first.agent} at node {first.id}" if first else "not solved"
+        if tree.ended == "faults":
+            outcome += "; ENDED BY SANDBOX FAULTS, to be left out of results; delete its log to play it again"
         line = f"{printable(tree.problem)}: {len(tree.nodes)} nodes, {outcome} (public tests)"
         self._progress.console.print(line, markup=False, highlight=False)
 

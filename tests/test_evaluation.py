@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from toys import Guesser, problem_set, sandbox
+from toys import FaultySandbox, Guesser, problem_set, sandbox
 
 import mars2_env
 from mars2_env import ConfigError, ProblemSet, Run
@@ -101,3 +101,12 @@ def test_a_folder_that_does_not_know_its_problems_says_what_to_give(tmp_path: Pa
     env.reset(seed=0)
     with pytest.raises(ConfigError, match="problems="):
         mars2_env.evaluate(tmp_path)
+
+
+def test_a_tree_that_ended_by_faults_is_left_out_and_counted() -> None:
+    calm = grow()
+    shaken = mars2_env.task(problem_set(6), sandbox=FaultySandbox(1000), budget=4)
+    faulty = list(mars2_env.rollout(shaken, Guesser(), problems=["toy/1"]))
+    assert faulty[0].ended == "faults"
+    results = mars2_env.evaluate([*calm, *faulty], problems=problem_set(6), sandbox=sandbox())
+    assert (len(results.trees), results.unfinished) == (6, 1)
