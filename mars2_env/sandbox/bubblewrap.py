@@ -598,7 +598,8 @@ def unpack(*, numpy: bool = False) -> Image:
             file.seek(0)
             target = Path(folder, "root")
             with tarfile.open(fileobj=file) as tar:
-                tar.extractall(target, filter="tar")
+                # written just above; Python 3.11.3 and older have no extraction filters
+                tar.extractall(target, **({"filter": "tar"} if hasattr(tarfile, "tar_filter") else {}))
             shutil.rmtree(cache / digest, ignore_errors=True)
             target.chmod(0o755)
             target.rename(cache / digest)
