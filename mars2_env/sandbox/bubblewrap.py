@@ -598,8 +598,10 @@ def unpack(*, numpy: bool = False) -> Image:
             file.seek(0)
             target = Path(folder, "root")
             with tarfile.open(fileobj=file) as tar:
-                # written just above; Python 3.11.3 and older have no extraction filters
-                tar.extractall(target, **({"filter": "tar"} if hasattr(tarfile, "tar_filter") else {}))
+                if hasattr(tarfile, "tar_filter"):
+                    tar.extractall(target, filter="tar")
+                else:  # Python 3.11.3 and older; the archive was written just above
+                    tar.extractall(target)
             shutil.rmtree(cache / digest, ignore_errors=True)
             target.chmod(0o755)
             target.rename(cache / digest)
