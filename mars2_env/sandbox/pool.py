@@ -71,8 +71,6 @@ class Pool:
         self._threads: set[threading.Thread] = set()
         self._closed = False
         self._refusal = "the sandbox is closed."
-        self.replacements = -size
-        """How many workers were started beyond the first of each."""
         _pools.add(self)
         with self._lock:
             self._refill()
@@ -174,7 +172,6 @@ class Pool:
 
     def _start(self) -> None:
         self._starting += 1
-        self.replacements += 1
         self._in_background(self._start_one)
 
     def _start_one(self) -> None:

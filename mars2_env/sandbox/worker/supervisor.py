@@ -240,7 +240,6 @@ class Supervisor:
                 os._exit(70)
         theirs.close()
         self.zygote = ours
-        self.zygote_pid = pid
         self.known.add(pid)
         if not self.zygote.recv(zygote.REPLY.size):
             self.give_up("the zygote did not start")
