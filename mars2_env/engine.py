@@ -60,6 +60,17 @@ class _Play:
             trace = self.traces.pop(event.turn, None) if isinstance(event, Told) else None
             self.observer(self.match.header, event, trace)
 
+    def begin(self, seed: Verdict | SandboxError | None = None) -> list[Turn]:
+        """Begin with the verdict on the seed program, where there is one, and return the turns that are open now."""
+        episode = self.match.episode
+        if isinstance(seed, SandboxError):
+            if self.match.task.on_fault == "raise":
+                raise seed
+            episode.abandon()
+        elif seed is not None:
+            episode.plant(seed)
+        return [*episode.pending.values(), *self.ask()]
+
     def ask(self) -> list[Turn]:
         """Return the turns that can be asked now."""
         episode = self.match.episode
@@ -235,6 +246,7 @@ def _run(
     plays: list[_Play] = []
     ready: list[tuple[_Play, Turn]] = []
     judging: dict[Future[_Answer], tuple[_Play, Turn]] = {}
+    seeding: dict[Future[Verdict | SandboxError], _Play] = {}
     judges = ThreadPoolExecutor(max_workers=max(os.cpu_count() or 1, 1), thread_name_prefix="mars2-judge")
     try:
         while waiting or plays:
@@ -243,18 +255,24 @@ def _run(
                 match = Match(task, problem, seed, out=out, resume=True)
                 play = _Play(number, match, in_flight, observer)
                 plays.append(play)
-                ready += [(play, turn) for turn in match.episode.pending.values()]
-                ready += [(play, turn) for turn in play.ask()]
+                if match.episode.awaits_seed:
+                    seeding[judges.submit(_grade_seed, match)] = play
+                else:
+                    ready += [(play, turn) for turn in play.begin()]
             for play in [play for play in plays if play.match.episode.done]:
                 plays.remove(play)
                 play.match.close()
                 yield play.match.tree()
             # small batches waste a model's time: what is being judged is waited for until a batch is full
-            if judging and len(ready) < batch:
-                done, _ = wait(judging, return_when=FIRST_COMPLETED)
-                for future in done:
+            if (judging or seeding) and len(ready) < batch:
+                open_work: list[Future[Any]] = [*judging, *seeding]
+                done, _ = wait(open_work, return_when=FIRST_COMPLETED)
+                for future in done & judging.keys():
                     play, turn = judging.pop(future)
                     ready += [(play, asked) for asked in play.answer(turn, future.result())]
+                for planted in done & seeding.keys():
+                    play = seeding.pop(planted)
+                    ready += [(play, asked) for asked in play.begin(planted.result())]
                 continue
             ready = sorted(
                 ((play, turn) for play, turn in ready if not play.match.episode.done),
@@ -301,6 +319,13 @@ def _act(
                 generation=tokens,
             )
             yield play, turn, reply, trace
+
+
+def _grade_seed(match: Match) -> Verdict | SandboxError:
+    try:
+        return match.judge_seed()
+    except SandboxError as error:
+        return error
 
 
 def _grade(match: Match, submission: Submission, reply: Reply, trace: Trace) -> _Answer:

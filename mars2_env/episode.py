@@ -4,6 +4,8 @@ Drivers (environments, the rollout engine, replay) ask for a turn, get a reply f
 judge, and tell both. Every change of state is an event; events are handed to `on_event` BEFORE they take effect, so
 that a log that writes them loses nothing. Folding the events of an episode into a fresh one gives the same state.
 
+    if episode.awaits_seed:  # a repair problem
+        episode.plant(judge.grade(problem, problem.seed_program, tests=rules.tests, stop=rules.stop))
     turn = episode.ask()
     reply = policy.act([turn])[0]
     submission = episode.submit(turn, reply)
@@ -99,6 +101,15 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
+class Seeded:
+    """The root got the program that a repair problem starts from; always the first event of such an episode."""
+
+    program: str
+    score: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """A turn was handed out. `parent` is None where the agent chooses it.
 
@@ -148,7 +159,7 @@ class Ended:
     reason: EndReason
 
 
-Event: TypeAlias = Asked | Told | Failed | Cancelled | Ended
+Event: TypeAlias = Seeded | Asked | Told | Failed | Cancelled | Ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +237,7 @@ class Episode:
             )
         self.tree = SearchTree(len(self.agents), capacity=self.budget.nodes + 1)
         self.nodes: list[Node] = []
+        self.root: Node | None = None
         self.pending: dict[int, Turn] = {}
         self.ended: EndReason | None = None
         self._on_event = on_event
@@ -236,7 +248,7 @@ class Episode:
         self._pending_scores: dict[int, PendingScore] = {}
         self._retry: deque[tuple[str, int | None]] = deque()
         self._programs: dict[bytes, int] = {}
-        self._asked = 0
+        self.asked = 0
         self._draws = 0
         self._illegal = 0
         self._faults = dict.fromkeys(self.agents, 0)
@@ -253,16 +265,18 @@ class Episode:
 
     @property
     def can_ask(self) -> bool:
-        """Whether a turn can be asked for now: not over, and some budget is neither spent nor in flight."""
-        return not self.done and self.spent + len(self.pending) < self.budget.nodes
+        """Whether a turn can be asked for now: begun, not over, and some budget is neither spent nor in flight."""
+        return not self.done and not self.awaits_seed and self.spent + len(self.pending) < self.budget.nodes
 
     @property
     def best_score(self) -> float:
-        """The highest score in the tree; 0 for an empty one."""
+        """The highest score in the tree, that of a seed node included; 0 for an empty one."""
         return float(self.tree.score.max())
 
     def node(self, id: int) -> Node:
-        """Return a node of the tree; the root has none."""
+        """Return a node of the tree; 0 is the seed node of a repair problem, and nothing elsewhere."""
+        if id == ROOT and self.root is not None:
+            return self.root
         if not 1 <= id <= len(self.nodes):
             raise EpisodeError(f"node {id} is not in this tree of {len(self.nodes)} nodes (the root has no program).")
         return self.nodes[id - 1]
@@ -275,18 +289,56 @@ class Episode:
             default=None,
         )
 
+    @property
+    def awaits_seed(self) -> bool:
+        """Whether the program that a repair problem starts from is still to be graded and planted."""
+        return self.problem.seed_program is not None and self.root is None and not self.done
+
+    @property
+    def programs(self) -> list[Node]:
+        """All nodes, the seed node of a repair problem first."""
+        return self.nodes if self.root is None else [self.root, *self.nodes]
+
+    def plant(self, verdict: Verdict) -> Node:
+        """Give the root the program that a repair problem starts from, and return this seed node, number 0.
+
+        It costs no budget, and its score counts for no agent and in no posterior; a program equal to it is a duplicate.
+
+        Args:
+            verdict: what the judge found for `problem.seed_program` on the groups that `rules.tests` names.
+
+        Raises:
+            EpisodeError: the problem has no such program, or it is planted, or the episode is over.
+            ConfigError: the verdict lacks the scored tests.
+        """
+        program = self.problem.seed_program
+        if program is None or not self.awaits_seed:
+            why = "has no seed program" if program is None else "has been planted, or its episode is over"
+            raise EpisodeError(f"problem {self.problem.id!r} {why}; plant only where `awaits_seed` says so.")
+        self._check_graded("the seed program", verdict)
+        self._emit(Seeded(program, self.rules.score_of(verdict), verdict))
+        return self.node(ROOT)
+
+    def abandon(self) -> None:
+        """End the episode because faults, which say nothing about any program, keep it from going on."""
+        if not self.done:
+            self._end("faults")
+
     def ask(self) -> Turn:
         """Hand out the next turn.
 
         Raises:
-            EpisodeError: the episode is over, or all that is left of the budget is in flight (see `can_ask`).
+            EpisodeError: the seed program of a repair problem is not planted, the episode is over, or all that is left
+                of the budget is in flight (see `can_ask`).
         """
         if not self.can_ask:
             state = f"over ({self.ended})" if self.done else f"waiting for {len(self.pending)} turns in flight"
+            if self.awaits_seed:
+                state = "waiting for its seed program to be graded (call plant)"
             raise EpisodeError(f"no turn can be asked for: the episode is {state}.")
         agent, parent = self._retry[0] if self._retry else self._choose()
         pending = self._pending_score(agent, parent)
-        event = Asked(self._asked, agent, parent, self._turn_seed(agent, parent), pending)
+        event = Asked(self.asked, agent, parent, self._turn_seed(agent, parent), pending)
         self._emit(event)
         return self.pending[event.turn]
 
@@ -323,11 +375,7 @@ class Episode:
         """
         submission = self.submit(turn, reply)
         verdict = submission.verdict or verdict
-        if verdict.settled is None and not all(verdict.groups.get(group) for group in self.rules.tests):
-            raise ConfigError(
-                f"turn {turn.id}: the verdict is on {sorted(verdict.groups)}, and this game needs {self.rules.tests}; "
-                "does the problem have such tests?"
-            )
+        self._check_graded(f"turn {turn.id}", verdict)
         parent = self._parent_of(turn, reply)
         event = Told(
             turn=turn.id,
@@ -363,6 +411,8 @@ class Episode:
             LogError: the event does not follow from the state.
         """
         match event:
+            case Seeded():
+                self._apply_seeded(event)
             case Asked():
                 self._apply_asked(event)
             case Told():
@@ -420,11 +470,11 @@ class Episode:
         """Return a turn with its place filled in: prompt, seed, and the parent's program and feedback."""
         role = self.roles[turn.agent]
         seed = self._child_key(turn.agent, parent) >> 65
-        if parent == ROOT:
+        if parent == ROOT and self.root is None:
             messages = fresh_messages(self.problem, role)
             return replace(turn, parent=parent, seed=seed, messages=messages, program=None, feedback=None)
         node = self.node(parent)
-        if self.rules.observe == "own" and node.agent != turn.agent:
+        if self.rules.observe == "own" and node.agent not in (turn.agent, ""):
             messages = unseen_parent_messages(self.problem, node.score, role)
             return replace(turn, parent=parent, seed=seed, messages=messages, program=None, feedback=None)
         return replace(
@@ -436,16 +486,23 @@ class Episode:
             feedback=node.verdict.feedback,
         )
 
+    def _apply_seeded(self, event: Seeded) -> None:
+        if self.root is not None or self.asked:
+            raise LogError("a seed program came after the episode had begun.")
+        self.tree.seed(event.score)
+        self.root = Node(ROOT, -1, 0, "", "", event.program, event.verdict, event.score)
+        self._programs[normal_form(event.program)] = ROOT
+
     def _apply_asked(self, event: Asked) -> None:
-        if event.turn != self._asked or event.agent not in self._index:
-            raise LogError(f"turn {event.turn} for {event.agent!r} does not follow turn {self._asked - 1}.")
+        if event.turn != self.asked or event.agent not in self._index:
+            raise LogError(f"turn {event.turn} for {event.agent!r} does not follow turn {self.asked - 1}.")
         if event.parent is not None and not 0 <= event.parent < len(self.tree):
             raise LogError(f"turn {event.turn} expands node {event.parent}, which is not in the tree.")
         if self._retry and self._retry[0] == (event.agent, event.parent):
             self._retry.popleft()
         else:
             self._draws += 1
-        self._asked += 1
+        self.asked += 1
         blank = Turn(
             id=event.turn,
             agent=event.agent,
@@ -457,7 +514,7 @@ class Episode:
         )
         if event.parent is None:
             own = event.agent if self.rules.observe == "own" else None
-            messages = play_messages(self.problem, self.nodes, blank.parents, self.roles[event.agent], own)
+            messages = play_messages(self.problem, self.programs, blank.parents, self.roles[event.agent], own)
             self.pending[event.turn] = replace(blank, messages=messages, places=self._place)
         else:
             self.pending[event.turn] = self._place(blank, event.parent)
@@ -515,6 +572,13 @@ class Episode:
             self._ordinals[turn.parent, turn.agent].give_back(ordinal)
         return turn
 
+    def _check_graded(self, what: str, verdict: Verdict) -> None:
+        if verdict.settled is None and not all(verdict.groups.get(group) for group in self.rules.tests):
+            raise ConfigError(
+                f"{what}: the verdict is on {sorted(verdict.groups)}, and this game needs {self.rules.tests}; "
+                "does the problem have such tests?"
+            )
+
     def _check_pending(self, turn: Turn) -> None:
         if self.pending.get(turn.id) != turn:
             raise EpisodeError(
@@ -532,12 +596,14 @@ class Episode:
         reason: EndReason | None = None
         if max(self._faults.values()) >= self.rules.max_faults:
             reason = "faults"
-        elif self.rules.stop_on_solved and self.best_score >= 1.0:
+        elif self.rules.stop_on_solved and any(node.score >= 1.0 for node in self.nodes):
             reason = "solved"
         elif self.spent >= self.budget.nodes:
             reason = "budget"
-        if reason is None or self.done:
-            return
+        if reason is not None and not self.done:
+            self._end(reason)
+
+    def _end(self, reason: EndReason) -> None:
         for turn in list(self.pending.values()):
             self._emit(Cancelled(turn.id))
         self._emit(Ended(reason))

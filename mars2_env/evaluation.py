@@ -171,7 +171,9 @@ def _evaluate_tree(
     store: Path | None,
 ) -> TreeResult:
     passed: dict[int, bool] = {}
-    for node in tree.nodes:
+    # the seed node of a repair problem is graded only where another node repeats it
+    repeated = [tree.root] if tree.root is not None and any(node.duplicate_of == 0 for node in tree.nodes) else []
+    for node in [*repeated, *tree.nodes]:
         if node.program is None:
             passed[node.id] = False
             continue
@@ -192,7 +194,7 @@ def _evaluate_tree(
         nodes=len(tree.nodes),
         answer=tree.answer,
         answer_passed=tree.answer is not None and passed[tree.answer],
-        nodes_passed=sum(passed.values()),
+        nodes_passed=sum(passed[node.id] for node in tree.nodes),
     )
 
 

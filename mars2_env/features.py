@@ -39,7 +39,7 @@ def state(episode: Episode) -> NDArray[np.float32]:
         best[tree.parent[node]] = max(best[tree.parent[node]], best[node])
     table[:size, 5] = best
     table[:size, 6] = (tree.agent + 1) / len(episode.agents)
-    for found in episode.nodes:
+    for found in episode.programs:
         table[found.id, 7] = found.score >= 1.0
         table[found.id, 8] = found.duplicate_of is not None
     left = np.array([1.0 - episode.spent / budget, episode.best_score], np.float32)

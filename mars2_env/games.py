@@ -290,6 +290,20 @@ class Match:
                 self.episode.apply(event)
             self.episode.settle()
 
+    def judge_seed(self) -> Verdict:
+        """Return the verdict on the program that a repair problem starts from; safe to call from another thread.
+
+        Raises:
+            SandboxError: the sandbox could not decide, `max_faults` times in a row (once with `on_fault="raise"`).
+        """
+        tries = 1 if self.task.on_fault == "raise" else self.task.rules.max_faults
+        for _ in range(tries - 1):
+            try:
+                return self.run(Submission(self.problem.seed_program, None))
+            except SandboxError:
+                continue
+        return self.run(Submission(self.problem.seed_program, None))
+
     def _record(self, event: Event) -> None:
         if self.writer is not None:
             self.writer(event)

@@ -13,7 +13,7 @@ beside the log, so that two runs with the same task, seed and replies have byte-
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from mars2_env.episode import Asked, Cancelled, Ended, Episode, Event, Failed, Rules, Told
+from mars2_env.episode import Asked, Cancelled, Ended, Episode, Event, Failed, Rules, Seeded, Told
 from mars2_env.errors import LogError, Mars2Error, unknown_name
 from mars2_env.search.budget import Budget
 from mars2_env.search.choice import Selector
@@ -31,7 +31,8 @@ from mars2_env.types import Generation, Limits, Node, PublicView, Reply, Stdin
 
 SCHEMA = 1
 
-EVENTS: dict[str, type[Asked] | type[Told] | type[Failed] | type[Cancelled] | type[Ended]] = {
+EVENTS: dict[str, type[Seeded] | type[Asked] | type[Told] | type[Failed] | type[Cancelled] | type[Ended]] = {
+    "seeded": Seeded,
     "asked": Asked,
     "told": Told,
     "failed": Failed,
@@ -70,7 +71,8 @@ class Header:
 class Tree:
     """A tree as its log tells it: finished if `ended` is set, else cut off.
 
-    `nodes` are in order of id, from 1; `path` is the log file, None for a tree that was not logged.
+    `nodes` are in order of id, from 1; `root` is the seed node (number 0) of a repair problem, None elsewhere; `path`
+    is the log file, None for a tree that was not logged.
     """
 
     header: Header
@@ -79,6 +81,7 @@ class Tree:
     ended: str | None
     answer: int | None
     path: Path | None = field(default=None, compare=False)
+    root: Node | None = None
 
     @property
     def problem(self) -> str:
@@ -99,7 +102,7 @@ class Tree:
 def encode_event(event: Event) -> bytes:
     """Return the line of an event, without its newline."""
     data: dict[str, Any] = {"event": NAMES[type(event)], **msgspec.to_builtins(event)}
-    if isinstance(event, Told):
+    if isinstance(event, Told | Seeded):
         del data["verdict"]["cpu_seconds"]  # a clock time
     return msgspec.json.encode(data)
 
@@ -268,9 +271,10 @@ class _NoSelector:
         raise LogError("this episode was folded from a log without its selector; it cannot go on.")
 
 
-def _unseen(problem: str) -> PublicView:
-    """Return a view that has only the id, on which all draws depend; prompts made from it are never used."""
-    return PublicView(problem, "", Stdin(), (), "", Limits())
+def _unseen(problem: str, events: Sequence[Event]) -> PublicView:
+    """Return a view of the id, on which all draws depend, and of the seed program; its prompts are never used."""
+    seeds = [event.program for event in events[:1] if isinstance(event, Seeded)]
+    return PublicView(problem, "", Stdin(), (), "", Limits(), *seeds)
 
 
 def fold(header: Header, events: tuple[Event, ...], path: Path | None = None) -> Tree:
@@ -280,7 +284,7 @@ def fold(header: Header, events: tuple[Event, ...], path: Path | None = None) ->
         LogError: an event does not follow from those before it.
     """
     selector = _NoSelector() if header.task["rules"]["game"] == "write" else None
-    episode = make_episode(header, _unseen(header.problem), selector)
+    episode = make_episode(header, _unseen(header.problem, events), selector)
     for event in events:
         episode.apply(event)
     return tree_of(header, events, episode, path)
@@ -289,7 +293,8 @@ def fold(header: Header, events: tuple[Event, ...], path: Path | None = None) ->
 def tree_of(header: Header, events: tuple[Event, ...], episode: Episode, path: Path | None = None) -> Tree:
     """Return the tree of an episode whose events these are."""
     answer = episode.answer()
-    return Tree(header, events, tuple(episode.nodes), episode.ended, answer.id if answer else None, path)
+    nodes = tuple(episode.nodes)
+    return Tree(header, events, nodes, episode.ended, answer.id if answer else None, path, episode.root)
 
 
 def read_log(path: str | Path) -> list[Tree]:
@@ -340,7 +345,7 @@ def replay(log: str | Path | Tree, *, selector: Selector | None = None) -> Tree:
             raise LogError(f"{log} holds {len(trees)} trees; replay takes one.")
         tree = trees[0]
     again: list[Event] = []
-    episode = make_episode(tree.header, _unseen(tree.problem), selector, again.append)
+    episode = make_episode(tree.header, _unseen(tree.problem, tree.events), selector, again.append)
     for number, event in enumerate(tree.events):
         if len(again) <= number:
             _repeat(episode, event)
@@ -354,6 +359,8 @@ def replay(log: str | Path | Tree, *, selector: Selector | None = None) -> Tree:
 def _repeat(episode: Episode, event: Event) -> None:
     """Do what led to an event."""
     match event:
+        case Seeded():
+            episode.plant(event.verdict)
         case Asked():
             episode.ask()
         case Told():
@@ -362,6 +369,8 @@ def _repeat(episode: Episode, event: Event) -> None:
             episode.fail(episode.pending[event.turn], event.reason)
         case Cancelled():
             episode.cancel(episode.pending[event.turn])
+        case Ended(reason="faults") if not episode.asked:  # its seed program could not be graded
+            episode.abandon()
         case Ended():
             raise LogError(f"the log ends ({event.reason}) where the episode would go on.")
 

@@ -18,7 +18,8 @@ def outline(nodes: Sequence[Node], *, max_rows: int = MAX_ROWS, own: str | None 
     """Return a table of the nodes: id, parent, depth, agent, outcome, score.
 
     At most `max_rows` nodes are shown: the newest, and the best one; a line says how many are left out. With `own`, the
-    outcomes of other agents' nodes are not shown (the partially observed game): only place, author and score.
+    outcomes of other agents' nodes are not shown (the partially observed game): only place, author and score. A seed
+    node, which nobody wrote, comes with `-` for parent and agent.
     """
     if not nodes:
         return "The tree is empty: only the root, node 0, is there."
@@ -28,9 +29,10 @@ def outline(nodes: Sequence[Node], *, max_rows: int = MAX_ROWS, own: str | None 
         shown = [best, *shown[1:]]
     rows = [("node", "parent", "depth", "agent", "outcome", "score")]
     for node in shown:
-        outcome = node.verdict.outcome if own is None or node.agent == own else "-"
+        outcome = node.verdict.outcome if own is None or node.agent in (own, "") else "-"
         mark = f" = {node.duplicate_of}" if node.duplicate_of is not None and outcome != "-" else ""
-        rows.append((str(node.id), str(node.parent), str(node.depth), node.agent, outcome + mark, f"{node.score:.2f}"))
+        parent, agent = (str(node.parent), node.agent) if node.id else ("-", "-")
+        rows.append((str(node.id), parent, str(node.depth), agent, outcome + mark, f"{node.score:.2f}"))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     if len(nodes) > len(shown):

@@ -70,7 +70,7 @@ def play_messages(
     """Return the prompt of a turn that leaves the choice of the parent to the agent.
 
     It shows the tree and quotes the best programs, newest first among equals, up to `PLAY_BUDGET` characters; with
-    `own`, only that agent's programs.
+    `own`, only that agent's programs. `nodes` may begin with a seed node (number 0), which everybody sees.
     """
     parts = [
         task_text(problem),
@@ -79,7 +79,7 @@ def play_messages(
     ]
     room = PLAY_BUDGET
     for node in sorted(nodes, key=lambda node: (-node.score, -node.id)):
-        if node.program is None or (own is not None and node.agent != own):
+        if node.program is None or (own is not None and node.agent not in (own, "")):
             continue
         quoted = f"Node {node.id}:\n\n{fenced(node.program, 'python')}\n\n" + feedback_text(
             node.program, node.verdict.feedback
@@ -88,8 +88,9 @@ def play_messages(
             break
         room -= len(quoted)
         parts.append(quoted)
+    root = "0 is the program that was given" if nodes and nodes[0].id == 0 else "or 0 to start afresh"
     parts.append(
-        "Choose the node to improve on, or 0 to start afresh, and say so in a line of the form `PARENT: 0` "
+        f"Choose the node to improve on, {root}, and say so in a line of the form `PARENT: 0` "
         f"(nodes 0 to {max(parents)} can be chosen). Then reply with the complete program in one ```python block."
     )
     return _chat(role, parts)

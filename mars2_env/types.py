@@ -111,6 +111,7 @@ class PublicView:
     public: tuple[TestCase, ...]
     starter_code: str
     limits: Limits
+    seed_program: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,8 @@ class Problem:
 
     `public` tests may be quoted in prompts and feedback, `scoring` tests drive training rewards and are never quoted,
     `hidden` tests are for evaluation alone. `checker` names a registered checker for problems with several right
-    answers (`mars2_env.judge.register_checker`). `reference` is a program known to be right, if any.
+    answers (`mars2_env.judge.register_checker`). `reference` is a program known to be right, if any. `seed_program`, in
+    a repair problem, is the program to be repaired: the root of the tree holds it.
     """
 
     id: str
@@ -133,6 +135,7 @@ class Problem:
     limits: Limits = field(default_factory=Limits)
     reference: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    seed_program: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.id, str) or not self.id:
@@ -141,6 +144,13 @@ class Problem:
             text = getattr(self, name)
             if not isinstance(text, str) or well_formed(text) != text:
                 raise ProblemError(f"Problem {self.id!r}: {name} must be a text without lone surrogates.")
+        program = self.seed_program
+        if program is not None and (
+            not isinstance(program, str) or not program.strip() or well_formed(program) != program
+        ):
+            raise ProblemError(
+                f"Problem {self.id!r}: seed_program={program!r:.80} must be a program without lone surrogates, or None."
+            )
         if not isinstance(self.interface, Stdin | Call):
             raise ProblemError(f"Problem {self.id!r}: interface must be Stdin() or Call(name), not {self.interface!r}.")
         for group in GROUPS:
@@ -173,6 +183,7 @@ class Problem:
             public=self.public,
             starter_code=self.starter_code,
             limits=self.limits,
+            seed_program=self.seed_program,
         )
 
 
@@ -360,9 +371,11 @@ class Policy(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node of a finished or growing tree; node 0 is the root and has none.
+    """One node of a finished or growing tree.
 
-    `duplicate_of` is the earlier node with an equal program (after normalisation), if any.
+    `duplicate_of` is the earlier node with an equal program (after normalisation), if any. Node 0, the root, has no
+    entry, but in a repair problem: there it is the seed node, which holds the program to be repaired. Nobody wrote that
+    (`agent` is "", `parent` -1): it costs no budget, earns no credit and is never the answer.
     """
 
     id: int

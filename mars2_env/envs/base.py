@@ -110,8 +110,11 @@ class TextGame:
             number = int(keys.generator("problem", episode_seed).integers(len(self.task.problems)))
             problem = self.task.problems.problems[number].id
         self.close()
-        self._playing = Match(self.task, problem, episode_seed, out=self.task.out)
-        return self._playing
+        match = Match(self.task, problem, episode_seed, out=self.task.out)
+        self._playing = match
+        if match.episode.awaits_seed:
+            match.episode.plant(match.judge_seed())
+        return match
 
     def _reply(self, agent: str, action: Any) -> Reply:
         """Return the reply that an action stands for.
@@ -143,7 +146,7 @@ class TextGame:
         own = agent if self.task.rules.observe == "own" else None
         return {
             "problem": spaces.fit(task_text(match.problem.public_view()), spaces.PROBLEM_LENGTH),
-            "tree": spaces.fit(outline(match.episode.nodes, own=own), spaces.TREE_LENGTH),
+            "tree": spaces.fit(outline(match.episode.programs, own=own), spaces.TREE_LENGTH),
             "prompt": "" if turn is None else spaces.fit(messages_text(turn.messages), spaces.PROMPT_LENGTH),
         }
 
@@ -185,7 +188,7 @@ class TextGame:
             raise ConfigError("this environment has no render_mode; make it with render_mode='ansi' or 'human'.")
         match = self._match
         episode = match.episode
-        text = tree_text(match.problem.id, episode.nodes, spent=episode.spent, budget=episode.budget.nodes)
+        text = tree_text(match.problem.id, episode.programs, spent=episode.spent, budget=episode.budget.nodes)
         if mode == "ansi":
             return text
         print(text)

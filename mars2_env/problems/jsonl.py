@@ -19,6 +19,7 @@ Fields of a problem:
     limits        {"cpu_seconds", "wall_seconds", "memory_bytes", "output_bytes", "processes"}, each optional
     checker       the name of a registered checker (`mars2_env.judge.register_checker`), or null
     reference     a program known to be right, or null
+    seed_program  in a repair problem, the program to be repaired; null or left out elsewhere
     metadata      any plain data, by name
 
 Values of call tests and metadata are plain JSON; what JSON lacks is an object with one key, the tag of
@@ -247,7 +248,9 @@ def _problem(place: Place, record: dict[str, Any], use: Use) -> Problem | None:
         key: _text(place, record, key) for key in ("id", "statement", "starter_code") if key in record
     }
     maybe: dict[str, str] = {
-        key: _text(place, record, key) for key in ("checker", "reference") if record.get(key) is not None
+        key: _text(place, record, key)
+        for key in ("checker", "reference", "seed_program")
+        if record.get(key) is not None
     }
     interface = _interface(place, record.get("interface", "stdin"))
     if "tests" in record:
@@ -279,6 +282,7 @@ def _problem(place: Place, record: dict[str, Any], use: Use) -> Problem | None:
             checker=maybe.get("checker"),
             starter_code=texts.get("starter_code", ""),
             reference=maybe.get("reference"),
+            seed_program=maybe.get("seed_program"),
             limits=_limits(place, record.get("limits", {})),
             metadata=_metadata(place, record.get("metadata", {})),
         )

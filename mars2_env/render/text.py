@@ -17,11 +17,15 @@ def printable(text: str) -> str:
 
 
 def tree_text(problem: str, nodes: Sequence[Node], *, spent: int, budget: int) -> str:
-    """Return a nested picture of a tree: node, agent, outcome and score, children below their parents."""
+    """Return a nested picture of a tree: node, agent, outcome and score, children below their parents.
+
+    `nodes` may begin with a seed node (number 0), which is then named in the first line.
+    """
     children: defaultdict[int, list[Node]] = defaultdict(list)
     for node in nodes:
         children[node.parent].append(node)
-    lines = [f"{printable(problem)}  [{spent}/{budget}]"]
+    given = "".join(f"  #0 given {root.verdict.outcome} {root.score:.2f}" for root in children[-1])
+    lines = [f"{printable(problem)}  [{spent}/{budget}]{given}"]
     stack = [(node, "", last) for node, last in _with_last(children[0])]
     while stack:
         node, indent, last = stack.pop()

@@ -1,13 +1,14 @@
 """A search tree of scored nodes in flat arrays: numbers only, no texts.
 
-Node 0 is the root and holds no program. For each node p three triples (count, sum, sum of squares) of scores are kept
-up to date, each add costing one walk to the root:
+Node 0 is the root; it holds no program, but in a repair problem the one to be repaired. For each node p three triples
+(count, sum, sum of squares) of scores are kept up to date, each add costing one walk to the root:
 
     CHILDREN  own scores of p's direct children                      (data of the GEN posterior)
     BELOW     scores of p's grandchildren and everything below them  (data of the CONT posterior)
     SUBTREE   own score of p, CHILDREN and BELOW                     (data of p's own posterior, as a child)
 
-and one triple per agent over all nodes it wrote. Triples are only ever added to, so that sums of 0/1 scores stay exact.
+and one triple per agent over all nodes it wrote. The root's own score, where it has one, is nobody's draw and enters no
+triple: the laws see what expansions brought. Triples are only ever added to, so that sums of 0/1 scores stay exact.
 """
 
 from __future__ import annotations
@@ -39,6 +40,15 @@ class PendingScore(NamedTuple):
 
 def _triple(score: float) -> Triples:
     return np.array((1.0, score, score * score))
+
+
+def _check_score(score: float) -> None:
+    try:
+        inside = 0.0 <= score <= 1.0  # nan is not
+    except (TypeError, ValueError):
+        inside = False
+    if not inside:
+        raise ConfigError(f"score {score!r:.200} is not a number in [0, 1].")
 
 
 class SearchTree:
@@ -87,8 +97,17 @@ class SearchTree:
 
     @property
     def score(self) -> NDArray[np.float64]:
-        """Score of each node in [0, 1], shape (len,); 0 for the root, which has none."""
+        """Score of each node in [0, 1], shape (len,); 0 for a root without a program."""
         return self._score[: self._size]
+
+    def seed(self, score: float) -> None:
+        """Give the root the score of the program that it holds: the seed node of a repair problem.
+
+        Raises:
+            ConfigError: the score is not in [0, 1].
+        """
+        _check_score(score)
+        self._score[ROOT] = score
 
     @property
     def stats(self) -> Triples:
@@ -144,8 +163,7 @@ class SearchTree:
             raise ConfigError(f"parent {parent} is not a node of this tree of {self._size} nodes.")
         if not 0 <= agent < self.n_agents:
             raise ConfigError(f"agent {agent} is not one of the {self.n_agents} agents of this tree.")
-        if not 0.0 <= score <= 1.0:
-            raise ConfigError(f"score {score!r} is not a number in [0, 1].")
+        _check_score(score)
         node = self._size
         if node == len(self._parent):
             self._grow()

@@ -131,7 +131,7 @@ class NoisePolicy:
     def _text(self, turn: Turn) -> str:
         reference = self.reference(turn.problem.id)
         draw = Random(turn.seed)
-        before = None if turn.program is None or turn.parent == 0 else reference.slips(turn.program)
+        before = None if turn.program is None else reference.slips(turn.program)
         if before is None:
             slips = fresh_slips(reference, self.profile, draw)
             opening = "(simulated) Here is the program."
