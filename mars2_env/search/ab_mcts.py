@@ -99,7 +99,7 @@ def stack_choice(
             author, score = tree.agent[children], tree.score[children]
             np.add.at(whole, author, tree.stats[children, SUBTREE])
             np.add.at(own, author, np.stack([np.ones_like(score), score, score * score], axis=1))
-        agent = thompson_agent(whole, rng, agent_families)
+        agent = thompson_agent(whole, rng, agent_families, tree.allowed)
         written = children[tree.agent[children] == agent]
         if not len(written):
             return Choice(node, agent)
@@ -117,7 +117,7 @@ class AbMctsA:
     Attributes:
         posterior: `beta` or `gaussian`.
         agents: how the agent is chosen: `thompson` (by all scores of the nodes it wrote), `ucb`, or `stack` (by node).
-        priors: a prior mean score for each agent, or none.
+        priors: a prior mean score for each agent, or none; agents that join later have the published prior.
         guidance: depth guidance (T+), or none.
         pending: what an expansion in flight counts as: `mean`, `loss` or `none` (`pending_score`). Where one expansion
         is
@@ -144,15 +144,16 @@ class AbMctsA:
         family = posterior(self.posterior)
         families: Posterior | list[Posterior] = family
         if self.priors:
-            if len(self.priors) != tree.n_agents:
-                raise ConfigError(f"priors={self.priors!r}: one for each of the {tree.n_agents} agents is needed.")
-            families = [with_mean(family, mean) for mean in self.priors]
+            first = tree.n_agents - tree.joined
+            if len(self.priors) != first:
+                raise ConfigError(f"priors={self.priors!r}: one for each of the {first} agents is needed.")
+            families = [*(with_mean(family, mean) for mean in self.priors), *[family] * tree.joined]
         if self.agents == "stack":
             return stack_choice(tree, rng, family, families)
         node = descend(tree, rng, family, self.guidance)
         if self.agents == "ucb":
-            return Choice(node, ucb_agent(tree.agent_stats))
-        return Choice(node, thompson_agent(tree.agent_stats, rng, families))
+            return Choice(node, ucb_agent(tree.agent_stats, tree.allowed))
+        return Choice(node, thompson_agent(tree.agent_stats, rng, families, tree.allowed))
 
     def pending_score(self, tree: SearchTree, choice: Choice) -> float | None:
         """Return the score that a choice stands in for while it is in flight."""
@@ -186,7 +187,7 @@ class Mars2:
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
         """Return the agent that Thompson sampling draws and the node that `descend` reaches."""
         family = posterior(self.posterior)
-        agent = thompson_agent(tree.agent_stats, rng, family)
+        agent = thompson_agent(tree.agent_stats, rng, family, tree.allowed)
         return Choice(descend(tree, rng, family, self.guidance), agent)
 
     def pending_score(self, tree: SearchTree, choice: Choice) -> float | None:

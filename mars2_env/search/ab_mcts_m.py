@@ -107,4 +107,4 @@ class AbMctsM:
             if arm == len(children):
                 break
             node = children[arm]
-        return Choice(node, thompson_agent(tree.agent_stats, rng, Gaussian()))
+        return Choice(node, thompson_agent(tree.agent_stats, rng, Gaussian(), tree.allowed))

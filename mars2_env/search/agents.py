@@ -4,30 +4,49 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mars2_env.search.posteriors import Posterior
 from mars2_env.search.tree import Triples
 
+Allowed: TypeAlias = NDArray[np.bool_] | None
+"""Which agents may be chosen, shape (agents,); None: all of them."""
 
-def thompson_agent(triples: Triples, rng: np.random.Generator, family: Posterior | Sequence[Posterior]) -> int:
-    """Return the agent with the largest draw from its posterior.
+
+def thompson_agent(
+    triples: Triples,
+    rng: np.random.Generator,
+    family: Posterior | Sequence[Posterior],
+    allowed: Allowed = None,
+) -> int:
+    """Return the agent with the largest draw from its posterior, of those that are allowed.
+
+    Every agent has its draw, so that the draws of the others do not depend on who is allowed.
 
     Args:
         triples: shape (agents, 3), rows of (n, S, Q): the scores of the nodes that each agent wrote.
         rng: the source of randomness.
         family: one posterior family for all agents, or one each (their priors differ).
+        allowed: who may be chosen.
     """
     if isinstance(family, Sequence):
-        draws = [float(one.draw(rng, triples[[agent]])[0]) for agent, one in enumerate(family)]
-        return int(np.argmax(draws))
-    return int(np.argmax(family.draw(rng, triples)))
+        draws = np.array([float(one.draw(rng, triples[[agent]])[0]) for agent, one in enumerate(family)])
+    else:
+        draws = family.draw(rng, triples)
+    return int(np.argmax(draws if allowed is None else np.where(allowed, draws, -np.inf)))
 
 
-def ucb_agent(triples: Triples) -> int:
-    """Return the agent with the largest mean + sqrt(2) * sqrt(ln N / n) (UCB1); untried ones first, in order."""
-    n, total, _ = triples.T
+def ucb_agent(triples: Triples, allowed: Allowed = None) -> int:
+    """Return the agent with the largest mean + sqrt(2) * sqrt(ln N / n) (UCB1); untried ones first, in order.
+
+    N counts the nodes of every agent; only those that are `allowed` are chosen from.
+    """
+    agents = np.arange(len(triples)) if allowed is None else np.flatnonzero(allowed)
+    n, total, _ = triples[agents].T
     if not n.all():
-        return int(np.argmin(n > 0))
-    return int(np.argmax(total / n + math.sqrt(2) * np.sqrt(math.log(n.sum()) / n)))
+        return int(agents[np.argmin(n > 0)])
+    best = np.argmax(total / n + math.sqrt(2) * np.sqrt(math.log(triples[:, 0].sum()) / n))
+    return int(agents[best])

@@ -1,7 +1,9 @@
 """Plain searches to compare with: UCT, best-first, breadth-first, repeated sampling, refinement, random, schedules.
 
-Each is a pure function of the tree and of what is in flight. Searches that expand a node by a whole batch of children
-(UCT, best-first, breadth-first) read from the tree how far the batch at hand has come.
+Each is a pure function of the tree and of what is in flight. Those in which agents take turns do so whoever is allowed
+(`SearchTree.allowed`): the episode passes the turn of an agent that is not on to the next that is. Searches that expand
+a node by a whole batch of children (UCT, best-first, breadth-first) read from the tree how far the batch at hand has
+come.
 """
 
 from __future__ import annotations
@@ -155,7 +157,7 @@ class RepeatedSampling:
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
         """Return the root and the next agent."""
         if self.agents == "thompson":
-            return Choice(ROOT, thompson_agent(tree.agent_stats, rng, posterior("beta")))
+            return Choice(ROOT, thompson_agent(tree.agent_stats, rng, posterior("beta"), tree.allowed))
         return Choice(ROOT, (len(tree) - 1 + len(pending)) % tree.n_agents)
 
 
@@ -178,7 +180,8 @@ class Random:
 
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
         """Return a uniform draw."""
-        return Choice(int(rng.integers(len(tree))), int(rng.integers(tree.n_agents)))
+        agents = np.arange(tree.n_agents) if tree.allowed is None else np.flatnonzero(tree.allowed)
+        return Choice(int(rng.integers(len(tree))), int(agents[rng.integers(len(agents))]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,11 @@ class Choice(NamedTuple):
 
 @runtime_checkable
 class Selector(Protocol):
-    """Picks the node to expand and the agent that expands it."""
+    """Picks the node to expand and the agent that expands it.
+
+    `tree.allowed` says which agents may be chosen (an agent may have left, or spent a budget of its own). A selector
+    that draws the agent draws among these; the turn of any other goes to the next agent in order that is allowed.
+    """
 
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
         """Return the next choice.

@@ -60,11 +60,19 @@ class SearchTree:
         Args:
             n_agents: how many agents may write nodes; agents are indices 0 ... n_agents - 1.
             capacity: nodes to make room for at first; the arrays double as they fill.
+
+        Attributes:
+            n_agents: how many agents there are, those that joined later (`join`) and those that left included.
+            joined: how many of them joined later.
+            allowed: which agents may be chosen now, shape (n_agents,); None where all may. Whoever owns the tree says
+                so; a selector that draws an agent draws among these.
         """
         if n_agents < 1:
             raise ConfigError(f"SearchTree(n_agents={n_agents}): at least one agent is needed.")
         capacity = max(capacity, 1)
         self.n_agents = n_agents
+        self.joined = 0
+        self.allowed: NDArray[np.bool_] | None = None
         self._size = 1
         self._parent = np.full(capacity, -1, np.int32)
         self._agent = np.full(capacity, -1, np.int32)
@@ -139,6 +147,24 @@ class SearchTree:
         one out leaves no trace.
         """
         self._pending = tuple(pending)
+
+    def join(self) -> int:
+        """Make room for one more agent, without any node of its own so far, and return its index."""
+        self._agent_stats = np.concatenate([self._agent_stats, np.zeros((1, 3))])
+        self.n_agents += 1
+        self.joined += 1
+        return self.n_agents - 1
+
+    def copy(self) -> SearchTree:
+        """Return a tree that is equal to this one and independent of it, in O(nodes)."""
+        twin = object.__new__(type(self))
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                value = value.copy()
+            elif isinstance(value, list):
+                value = [list(item) if isinstance(item, list) else item for item in value]
+            setattr(twin, name, value)
+        return twin
 
     def children(self, node: int) -> Sequence[int]:
         """Return the children of a node in the order they were added."""
