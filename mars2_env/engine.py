@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,10 +18,9 @@ from typing import Any, TypeAlias
 import msgspec
 
 from mars2_env.episode import Event, Submission, Told
-from mars2_env.errors import ConfigError, LogError, PolicyError, SandboxError
-from mars2_env.games import Match, Task, sandbox_of
+from mars2_env.errors import ConfigError, LogError, SandboxError
+from mars2_env.games import GAMES, Match, Task, call, calls, sandbox_of, seat
 from mars2_env.log import Header, Trace, Tree, append_trace, check_same, read_trace
-from mars2_env.specs import make_policy
 from mars2_env.types import Policy, Reply, Turn, Verdict
 
 Observer: TypeAlias = Callable[[Header, Event, Trace | None], None]
@@ -152,6 +151,11 @@ def rollout(
             raise ConfigError(f"rollout({name}={value!r}): must be a whole number of at least 1.")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ConfigError(f"rollout(seed={seed!r}): must be a whole number of at least 0.")
+    if GAMES[task.rules.game].generators:
+        raise ConfigError(
+            f"rollout(game={task.rules.game!r}): policies write programs in 'write' and 'play'; a game with generators "
+            "is played through its environment (mars2_env.make)."
+        )
     if split is not None:
         task = task.on_split(split)
     chosen = task.problems if problems is None else [task.problem(id) for id in dict.fromkeys(problems)]
@@ -161,30 +165,6 @@ def rollout(
     if out is not None:
         _claim(Path(out), task, team, seed, in_flight)
     return _run(task, policies, seed, out, ids[:limit], trees, batch or trees * in_flight, in_flight, observer)
-
-
-def seat(task: Task, team: Policy | str | Mapping[str, Policy | str]) -> dict[str, Policy]:
-    """Return the policy of every agent; specs are built, equal ones once.
-
-    Raises:
-        ConfigError: an agent has no policy, or a policy no agent.
-        PolicyError: something is not a policy.
-    """
-    given: Mapping[str, Policy | str] = team if isinstance(team, Mapping) else dict.fromkeys(task.agents, team)
-    if set(given) != set(task.agents):
-        raise ConfigError(f"the team is for {sorted(given)}, and the task's agents are {sorted(task.agents)}.")
-    built: dict[str, Policy] = {}
-    seated: dict[str, Policy] = {}
-    for agent in task.agents:
-        policy = given[agent]
-        if isinstance(policy, str):
-            if policy not in built:
-                built[policy] = make_policy(policy, problems=task.problems)
-            policy = built[policy]
-        if isinstance(policy, type) or not isinstance(policy, Policy):
-            raise PolicyError(f"the policy of {agent} is {policy!r}; an object with act(turns) is needed.")
-        seated[agent] = policy
-    return seated
 
 
 def _team_names(task: Task, team: Policy | str | Mapping[str, Policy | str]) -> dict[str, str]:
@@ -292,24 +272,12 @@ def _act(
     policies: Mapping[str, Policy], batch: Sequence[tuple[_Play, Turn]]
 ) -> Iterator[tuple[_Play, Turn, Reply, Trace]]:
     """Call each policy once on its turns; policies that share a `batch_key` (one model) act together."""
-    groups: dict[Hashable, list[tuple[_Play, Turn]]] = {}
-    for play, turn in batch:
-        policy = policies[turn.agent]
-        groups.setdefault(getattr(policy, "batch_key", id(policy)), []).append((play, turn))
-    for members in groups.values():
-        policy = policies[members[0][1].agent]
-        turns = [turn for _, turn in members]
+    for places in calls(policies, [turn for _, turn in batch]):
+        members = [batch[place] for place in places]
         start = time.perf_counter()
-        if hasattr(policy, "act_together"):
-            replies = policy.act_together([(policies[turn.agent], turn) for turn in turns])
-        else:
-            replies = policy.act(list(turns))
-        share = (time.perf_counter() - start) / len(turns)
-        if not isinstance(replies, list) or len(replies) != len(turns):
-            raise PolicyError(f"{policy!r} returned {replies!r:.200} for {len(turns)} turns; one Reply each is needed.")
+        replies = call(policies, [turn for _, turn in members])
+        share = (time.perf_counter() - start) / len(members)
         for (play, turn), reply in zip(members, replies, strict=True):
-            if not isinstance(reply, Reply):
-                raise PolicyError(f"{policy!r} returned {reply!r:.200} for turn {turn.id}; a Reply is needed.")
             tokens = reply.generation
             trace = Trace(
                 turn=turn.id,

@@ -23,7 +23,7 @@ from operator import index as whole_number
 from typing import Literal, TypeAlias, get_args
 
 from mars2_env import keys
-from mars2_env.errors import ConfigError, EpisodeError, LogError
+from mars2_env.errors import ConfigError, EpisodeError, LogError, unknown_name
 from mars2_env.programs import normal_form
 from mars2_env.prompt import (
     extract_program,
@@ -39,7 +39,7 @@ from mars2_env.search.tree import ROOT, PendingScore, SearchTree
 from mars2_env.texts import well_formed
 from mars2_env.types import Call, Node, PublicView, Reply, TestGroup, Turn, Verdict
 
-Game: TypeAlias = Literal["write", "play"]
+Game: TypeAlias = Literal["write", "play", "place", "route"]
 ScoreKind: TypeAlias = Literal["pass", "fraction"]
 Observe: TypeAlias = Literal["all", "own"]
 EndReason: TypeAlias = Literal["solved", "budget", "faults"]
@@ -53,7 +53,8 @@ class Rules:
     """What a game is played by.
 
     Attributes:
-        game: `write`: the selector picks agent and parent; `play`: agents take turns and pick the parent.
+        game: `write`: the selector picks agent and parent; `play` and `place`: agents take turns and pick the parent;
+            `route`: a controller picks both.
         score: a node's value: `pass` (1 if all tests of the group pass, else 0) or `fraction` (the share that passes).
         score_on: the group of tests that is scored, `public` or `scoring`.
         observe: `all`, or `own`: of other agents' nodes only place, author and score are shown.
@@ -230,10 +231,10 @@ class Episode:
             raise ConfigError("an episode needs at least one agent.")
         if not isinstance(agents, Mapping) and len(self.agents) != len(agents):
             raise ConfigError(f"agents={list(agents)!r}: names must differ.")
-        if (selector is None) != (self.rules.game == "play"):
+        if (selector is None) != (self.rules.game != "write"):
             raise ConfigError(
                 f"game={self.rules.game!r} with selector={selector!r}: a selector picks the place in 'write', "
-                "and only there; in 'play' the agents pick it."
+                "and only there; elsewhere the agents or their controller pick it."
             )
         self.tree = SearchTree(len(self.agents), capacity=self.budget.nodes + 1)
         self.nodes: list[Node] = []
@@ -324,10 +325,14 @@ class Episode:
         if not self.done:
             self._end("faults")
 
-    def ask(self) -> Turn:
+    def ask(self, agent: str | None = None) -> Turn:
         """Hand out the next turn.
 
+        Args:
+            agent: in `route`, the agent that its controller picked; nowhere else.
+
         Raises:
+            ConfigError: `agent` is missing in `route`, given elsewhere, or not an agent.
             EpisodeError: the seed program of a repair problem is not planted, the episode is over, or all that is left
                 of the budget is in flight (see `can_ask`).
         """
@@ -336,7 +341,15 @@ class Episode:
             if self.awaits_seed:
                 state = "waiting for its seed program to be graded (call plant)"
             raise EpisodeError(f"no turn can be asked for: the episode is {state}.")
-        agent, parent = self._retry[0] if self._retry else self._choose()
+        parent = None
+        if (agent is None) == (self.rules.game == "route"):
+            raise ConfigError(
+                f"ask({agent!r}) in game={self.rules.game!r}: in 'route', and only there, name the agent."
+            )
+        if agent is None:
+            agent, parent = self._retry[0] if self._retry else self._choose()
+        elif agent not in self._index:
+            raise ConfigError(unknown_name("agent", agent, self.agents))
         pending = self._pending_score(agent, parent)
         event = Asked(self.asked, agent, parent, self._turn_seed(agent, parent), pending)
         self._emit(event)
@@ -419,8 +432,9 @@ class Episode:
                 self._apply_told(event)
             case Failed():
                 turn = self._pop_pending(event.turn)
-                self._faults[turn.agent] += 1
-                self._retry.append((turn.agent, turn.parent))
+                self._faults[self._chooser(turn)] += 1
+                if self.rules.game != "route":  # its controller is asked again, and picks anew
+                    self._retry.append((turn.agent, turn.parent))
             case Cancelled():
                 self._pop_pending(event.turn)
             case Ended():
@@ -512,7 +526,9 @@ class Episode:
             parent=event.parent,
             parents=tuple(range(len(self.tree))) if event.parent is None else (event.parent,),
         )
-        if event.parent is None:
+        if event.parent is None and self.rules.game != "play":  # no policy reads this turn, but one with a place
+            self.pending[event.turn] = replace(blank, places=self._place)
+        elif event.parent is None:
             own = event.agent if self.rules.observe == "own" else None
             messages = play_messages(self.problem, self.programs, blank.parents, self.roles[event.agent], own)
             self.pending[event.turn] = replace(blank, messages=messages, places=self._place)
@@ -533,7 +549,7 @@ class Episode:
             raise LogError(f"turn {event.turn} was told but is not pending.")
         del self.pending[event.turn]
         self._no_longer_pending(event.turn)
-        self._faults[turn.agent] = 0
+        self._faults[self._chooser(turn)] = 0
         if event.node is None:
             self._illegal += 1
             return
@@ -584,6 +600,10 @@ class Episode:
             raise EpisodeError(
                 f"turn {turn.id} of {turn.agent} is not pending; it was told, failed or cancelled before."
             )
+
+    def _chooser(self, turn: Turn) -> str:
+        """Return whose faults in a row are counted together: those of one agent, in `route` those of its controller."""
+        return self.agents[0] if self.rules.game == "route" else turn.agent
 
     def _parent_of(self, turn: Turn, reply: Reply) -> int | None:
         """Return the node that a reply expands, or None if the agent chose one that is not on offer."""

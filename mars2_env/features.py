@@ -1,46 +1,238 @@
-"""Numeric features of a tree: what value functions and controllers see instead of texts."""
+"""Numeric features of a tree: what value functions and controllers see instead of texts.
+
+A vector has the numbers of the whole tree first, then those of each agent, then a row for each slot: slot 0 is the root
+(to expand it is to write a fresh program), slot i is node i. All are float32 in [0, 1]; what does not exist is 0.
+`Layout.names` names each place of the vector.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mars2_env.episode import Episode
+from mars2_env.types import Node, Outcome
 
-NODE_COLUMNS: Final = ("present", "parent", "depth", "score", "children", "best_below", "agent", "passed", "duplicate")
-"""Per slot (slot 0 the root, slot i node i): 1 if the node exists; its parent's slot, depth and agent (index + 1) over
-their largest values; its score; the number of its children over the budget; the best score in its subtree; whether it
-passed the scored tests; whether it repeats an earlier program. All in [0, 1]."""
-
-GLOBAL_COLUMNS: Final = ("budget_left", "best_score")
-"""The share of the budget that is left, and the highest score in the tree. Both in [0, 1]."""
+Vector = NDArray[np.float32]
 
 
-def state_size(budget: int) -> int:
-    """Return the length of `state` for a budget of so many nodes."""
-    return len(GLOBAL_COLUMNS) + len(NODE_COLUMNS) * (budget + 1)
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One feature: its name, and what it means. Values are float32 in [0, 1]."""
+
+    name: str
+    meaning: str
 
 
-def state(episode: Episode) -> NDArray[np.float32]:
-    """Return the features of a tree, shape (state_size(budget),), float32 in [0, 1]: global ones, then by slot."""
-    budget = episode.budget.nodes
-    size = len(episode.tree)
-    table = np.zeros((budget + 1, len(NODE_COLUMNS)), np.float32)
-    tree = episode.tree
-    table[:size, 0] = 1.0
-    table[1:size, 1] = tree.parent[1:] / budget
-    table[:size, 2] = tree.depth / budget
-    table[:size, 3] = tree.score
-    table[:size, 4] = [len(tree.children(node)) / budget for node in range(size)]
-    best = tree.score.copy()
-    for node in range(size - 1, 0, -1):  # children come after their parents
-        best[tree.parent[node]] = max(best[tree.parent[node]], best[node])
-    table[:size, 5] = best
-    table[:size, 6] = (tree.agent + 1) / len(episode.agents)
-    for found in episode.programs:
-        table[found.id, 7] = found.score >= 1.0
-        table[found.id, 8] = found.duplicate_of is not None
-    left = np.array([1.0 - episode.spent / budget, episode.best_score], np.float32)
-    return np.concatenate([left, table.ravel()])
+TREE_COLUMNS: Final = (
+    Column("budget_left", "the share of the budget that is left"),
+    Column("best_score", "the highest score in the tree"),
+)
+"""Numbers of the whole tree, once."""
+
+AGENT_COLUMNS: Final = (
+    Column("nodes", "how many nodes it wrote, over the budget"),
+    Column("mean", "the mean score of its nodes"),
+    Column("best", "the highest score of its nodes"),
+)
+"""Numbers of each agent, named `coder_0.nodes` and so on. In an agent's own observation each agent also has `self`: 1
+for the observer, else 0."""
+
+SELF_COLUMN: Final = Column("self", "1 if this agent is the observer (not in `state()`, nor in `route`)")
+
+SLOT_COLUMNS: Final = (
+    Column("present", "1 if the slot can be expanded: the root, and each node there is"),
+    Column("parent", "the slot of its parent, over the budget"),
+    Column("depth", "its depth, over the budget; 0 for the root"),
+    Column("score", "its own score; the root has one in repair problems alone"),
+    Column("best", "the highest score in its subtree, its own included"),
+    Column("mean", "the mean score in its subtree; the root's own does not count"),
+    Column("count", "how many nodes its subtree has, itself included but for the root, over the budget"),
+    Column("children", "how many children it has, over the budget"),
+    Column("age", "how many nodes were added after it, over the budget"),
+    Column("duplicate", "1 if its program is equal to an earlier one"),
+    Column("passed", "1 if it passed every test that it was judged on"),
+    Column("wrong_answer", "1 if its first failing test ended in a wrong answer"),
+    Column("runtime_error", "1 if its first failing test ended in an error"),
+    Column("compile_error", "1 if it does not compile"),
+    Column("limit", "1 if its first failing test exceeded the limit of time, memory or output"),
+    Column("no_program", "1 if its reply held no program"),
+)
+"""Numbers of each slot, named `slot3.score` and so on, and after them the column `slot3.by.coder_0` of each agent. With
+`observe="own"` the columns from `duplicate` to `no_program` are 0 for nodes of others."""
+
+AUTHOR_COLUMN: Final = Column("by.AGENT", "1 if that agent wrote the node; one column for each agent")
+
+_PLACE: Final = {column.name: index for index, column in enumerate(SLOT_COLUMNS)}
+_PRESENT, _PARENT, _DEPTH = _PLACE["present"], _PLACE["parent"], _PLACE["depth"]
+_SCORE, _BEST, _MEAN, _COUNT = _PLACE["score"], _PLACE["best"], _PLACE["mean"], _PLACE["count"]
+_CHILDREN, _AGE, _DUPLICATE = _PLACE["children"], _PLACE["age"], _PLACE["duplicate"]
+_AUTHOR: Final = len(SLOT_COLUMNS)
+_OUTCOME: Final[dict[Outcome, int]] = {
+    "passed": _PLACE["passed"],
+    "wrong_answer": _PLACE["wrong_answer"],
+    "runtime_error": _PLACE["runtime_error"],
+    "compile_error": _PLACE["compile_error"],
+    "time_limit": _PLACE["limit"],
+    "memory_limit": _PLACE["limit"],
+    "output_limit": _PLACE["limit"],
+    "no_program": _PLACE["no_program"],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which number lies where, for a budget of so many nodes and these agents.
+
+    Attributes:
+        budget: nodes a tree may have; there are budget + 1 slots.
+        agents: their names, in order.
+        observer: whether there are `self` columns, as in an agent's own observation.
+    """
+
+    budget: int
+    agents: tuple[str, ...]
+    observer: bool
+
+    @property
+    def width(self) -> int:
+        """How many columns a slot has."""
+        return len(SLOT_COLUMNS) + len(self.agents)
+
+    @property
+    def head(self) -> int:
+        """How many numbers come before the slots."""
+        return len(TREE_COLUMNS) + len(self.agents) * (len(AGENT_COLUMNS) + self.observer)
+
+    @property
+    def size(self) -> int:
+        """The length of a vector."""
+        return self.head + (self.budget + 1) * self.width
+
+    @property
+    def names(self) -> list[str]:
+        """The name of each place of a vector, in order."""
+        found = [column.name for column in TREE_COLUMNS]
+        if self.observer:
+            found += [f"{agent}.{SELF_COLUMN.name}" for agent in self.agents]
+        found += [f"{agent}.{column.name}" for agent in self.agents for column in AGENT_COLUMNS]
+        slot = [column.name for column in SLOT_COLUMNS] + [f"by.{agent}" for agent in self.agents]
+        return found + [f"slot{number}.{name}" for number in range(self.budget + 1) for name in slot]
+
+    def slots(self, vector: Vector) -> Vector:
+        """Return the part of a vector that is about slots, shape (budget + 1, width): a view."""
+        return vector[self.head :].reshape(self.budget + 1, self.width)
+
+
+class TreeFeatures:
+    """The features of one growing tree, kept up to date: a new node costs its own row and one walk to the root.
+
+    Turns that are asked for and not told yet count for nothing here.
+    """
+
+    def __init__(self, episode: Episode) -> None:
+        """Begin with what the episode's tree has by now."""
+        self._episode = episode
+        self.layout = Layout(episode.budget.nodes, episode.agents, observer=False)
+        slots, agents = self.layout.budget + 1, len(episode.agents)
+        self._index = {agent: index for index, agent in enumerate(episode.agents)}
+        self._rows = np.zeros((slots, self.layout.width), np.float32)
+        self._rows[0, _PRESENT] = 1.0
+        self._parents, self._best, self._counts, self._sums = [-1], [0.0], [0], [0.0]
+        self._written = np.zeros((agents, len(AGENT_COLUMNS)), np.float32)
+        self._totals = [(0, 0.0)] * agents
+        self._hidden = np.zeros((agents, slots), np.bool_)
+        self._seeded = False
+
+    def state(self) -> Vector:
+        """Return the features of the tree, shape (layout.size,): those of `Layout(..., observer=False)`."""
+        self._update()
+        return self._vector(None, self._rows)
+
+    def observation(self, agent: str, observe: str = "all") -> Vector:
+        """Return what an agent sees of the tree, shape (Layout(..., observer=True).size,).
+
+        Args:
+            agent: the observer.
+            observe: `all`; or `own`: of others' nodes only place, author and score.
+        """
+        self._update()
+        observer = self._index[agent]
+        rows = self._rows
+        if observe == "own":
+            rows = rows.copy()
+            rows[self._hidden[observer], _DUPLICATE:_AUTHOR] = 0.0
+        return self._vector(observer, rows)
+
+    def _vector(self, observer: int | None, rows: Vector) -> Vector:
+        head = [1.0 - self._episode.spent / self.layout.budget, self._best[0]]
+        if observer is not None:
+            head += [float(index == observer) for index in range(len(self._index))]
+        return np.concatenate([np.array(head, np.float32), self._written.ravel(), rows.ravel()])
+
+    def _update(self) -> None:
+        root, nodes = self._episode.root, self._episode.nodes
+        if root is not None and not self._seeded:
+            self._seeded = True
+            self._rows[0, _SCORE] = root.score
+            self._judged(root)
+            self._raise(0, root.score)
+        if len(nodes) < len(self._parents):
+            return
+        for node in nodes[len(self._parents) - 1 :]:
+            self._add(node)
+        size = len(self._parents)
+        self._rows[:size, _AGE] = np.arange(size - 1, -1, -1) / self.layout.budget
+
+    def _add(self, node: Node) -> None:
+        budget, author = self.layout.budget, self._index[node.agent]
+        row = self._rows[node.id]
+        row[_PRESENT] = 1.0
+        row[_PARENT] = node.parent / budget
+        row[_DEPTH] = node.depth / budget
+        row[_SCORE] = node.score
+        row[_DUPLICATE] = node.duplicate_of is not None
+        row[_AUTHOR + author] = 1.0
+        self._judged(node)
+        self._hidden[:, node.id] = True
+        self._hidden[author, node.id] = False
+        self._parents.append(node.parent)
+        self._counts.append(0)
+        self._sums.append(0.0)
+        self._best.append(-1.0)
+        self._count(node.id, node.score)
+        self._raise(node.id, node.score)
+        self._rows[node.parent, _CHILDREN] = len(self._episode.tree.children(node.parent)) / budget
+        count, total = self._totals[author]
+        self._totals[author] = count, total = count + 1, total + node.score
+        self._written[author] = count / budget, total / count, max(self._written[author, 2], node.score)
+
+    def _judged(self, node: Node) -> None:
+        column = _OUTCOME.get(node.verdict.outcome)
+        if column is not None:
+            self._rows[node.id, column] = 1.0
+
+    def _count(self, node: int, score: float) -> None:
+        """Count a score in the subtrees of a node and of all its ancestors."""
+        counts, sums, rows, budget = self._counts, self._sums, self._rows, self.layout.budget
+        while node >= 0:
+            counts[node] += 1
+            sums[node] += score
+            rows[node, _COUNT] = counts[node] / budget
+            rows[node, _MEAN] = sums[node] / counts[node]
+            node = self._parents[node]
+
+    def _raise(self, node: int, score: float) -> None:
+        """Raise the best score of a node and of its ancestors, up to the first that has as high a one."""
+        while node >= 0 and self._best[node] < score:
+            self._best[node] = score
+            self._rows[node, _BEST] = score
+            node = self._parents[node]
+
+
+def state(episode: Episode) -> Vector:
+    """Return the features of a tree, shape (Layout(budget, agents, observer=False).size,)."""
+    return TreeFeatures(episode).state()

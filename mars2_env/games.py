@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 import msgspec
 
 from mars2_env import __version__
 from mars2_env.episode import Episode, Event, Rules, Submission
-from mars2_env.errors import ConfigError, LogError, SandboxError
+from mars2_env.errors import ConfigError, LogError, PolicyError, SandboxError
 from mars2_env.judge import Judge
 from mars2_env.judge.checkers import checker
 from mars2_env.log import Header, LogWriter, Tree, log_path, make_episode, task_hash, tree_of
@@ -27,12 +27,44 @@ from mars2_env.sandbox import Sandbox, make_sandbox
 from mars2_env.search.budget import Budget
 from mars2_env.search.choice import Selector
 from mars2_env.search.selectors import selector_config
-from mars2_env.types import Limits, Problem, Reply, Turn, Verdict
+from mars2_env.specs import make_policy
+from mars2_env.types import Limits, Policy, Problem, Reply, Turn, Verdict
 
-RewardKind: TypeAlias = Literal["progress", "score"]
+RewardKind: TypeAlias = Literal["progress", "score", "difference"]
 Share: TypeAlias = Literal["own", "team"]
-Api: TypeAlias = Literal["aec", "parallel"]
+Api: TypeAlias = Literal["aec", "parallel", "gymnasium"]
 OnFault: TypeAlias = Literal["void", "raise"]
+
+
+@dataclass(frozen=True, slots=True)
+class Game:
+    """What sets one game apart from the others.
+
+    Attributes:
+        apis: the interfaces it comes in, the default first.
+        selector: whether a selector picks agent and parent.
+        rounds: whether agents act in fixed order, one turn each a round, so that the budget is whole rounds.
+        generators: whether generator policies write the programs, and observations are numbers.
+    """
+
+    apis: tuple[Api, ...]
+    selector: bool = False
+    rounds: bool = False
+    generators: bool = False
+
+
+GAMES: Final[Mapping[str, Game]] = {
+    "write": Game(("aec",), selector=True),
+    "play": Game(("aec", "parallel"), rounds=True),
+    "place": Game(("aec", "parallel"), rounds=True, generators=True),
+    "route": Game(("gymnasium",), generators=True),
+}
+"""The games by name; what an agent controls in each is told in the docstring of its environment's class."""
+
+DEFAULT_GENERATOR: Final = "noise:default"
+
+Generators: TypeAlias = Policy | str | Mapping[str, Policy | str] | Sequence[Policy | str]
+"""One policy or spec for every agent, a mapping from agent to its own, or one for each agent in order."""
 
 AGENT_NAME = re.compile(r"[a-z]+_[0-9]+")
 
@@ -81,11 +113,13 @@ class Task:
         problems: the problem set of one split.
         agents: agent name -> what its prompts say of its role.
         budget: how many expansions a tree may have.
-        selector: picks agent and parent in `write`; None in `play`.
+        selector: picks agent and parent in `write`; None elsewhere.
         rules: game, score, score_on, observe, stop_on_solved, max_faults.
-        reward: what environments pay: `progress` (increase of the tree's best score) or `score` (of the new node).
+        reward: what environments pay: `progress` (increase of the tree's best score), `score` (of the new node) or
+            `difference` (change of what the tree's best score owes to each agent).
         share: to whom: `own` (the acting agent) or `team` (every agent).
-        api: `aec` or `parallel`.
+        api: `aec`, `parallel` or `gymnasium`.
+        generators: in `place` and `route`, who writes the programs (`seat` makes the policies); None elsewhere.
         on_fault: a sandbox fault makes a void turn (`void`) or is raised (`raise`).
         sandbox: a kind for `make_sandbox` (one per kind is shared by the process) or a sandbox of your own.
         limits: overrides the problems' own limits.
@@ -104,6 +138,7 @@ class Task:
     reward: RewardKind = "progress"
     share: Share = "own"
     api: Api = "aec"
+    generators: Generators | None = None
     on_fault: OnFault = "void"
     sandbox: str | Sandbox = "auto"
     limits: Limits | None = None
@@ -133,18 +168,7 @@ class Task:
             raise ConfigError(f"strict_types={self.strict_types!r:.200} must be True or False.")
         if not len(self.problems):
             raise ConfigError(f"problem set {self.problems.name!r} (split {self.problems.split!r}) is empty.")
-        if self.rules.game == "write" and self.api == "parallel":
-            raise ConfigError(
-                "game='write' with api='parallel': the selector picks one agent at a time, so 'write' is AEC only; "
-                "use api='aec', or game='play'."
-            )
-        if (self.selector is None) != (self.rules.game == "play"):
-            raise ConfigError(f"game={self.rules.game!r} with selector={self.selector!r}: only 'write' has a selector.")
-        if self.rules.game == "play" and self.budget.nodes % len(self.agents):
-            raise ConfigError(
-                f"game='play': a budget of {self.budget.nodes} nodes is not a whole number of rounds of "
-                f"{len(self.agents)} agents; use a multiple of {len(self.agents)}."
-            )
+        self._check_game(GAMES[self.rules.game])
         for name in {problem.checker for problem in self.problems if problem.checker is not None}:
             checker(name)
         lacking = [problem.id for problem in self.problems if not all(map(problem.tests, self.rules.tests))]
@@ -153,6 +177,39 @@ class Task:
                 f"score_on={self.rules.score_on!r}: {len(lacking)} of {len(self.problems)} problems of "
                 f"{self.problems.name!r} lack {' or '.join(self.rules.tests)} tests, such as {lacking[0]!r}."
             )
+
+    def _check_game(self, game: Game) -> None:
+        """Refuse combinations that make no sense."""
+        name = f"game={self.rules.game!r}"
+        if self.api not in game.apis:
+            if game.selector:
+                raise ConfigError(
+                    f"{name} with api={self.api!r}: the selector picks one agent at a time, so 'write' is AEC only; "
+                    "use api='aec', or game='play'."
+                )
+            raise ConfigError(f"{name} with api={self.api!r}: use api={' or '.join(map(repr, game.apis))}.")
+        if (self.selector is not None) != game.selector:
+            raise ConfigError(f"{name} with selector={self.selector!r}: only 'write' has a selector.")
+        if (self.generators is not None) != game.generators:
+            raise ConfigError(
+                f"{name} with generators={self.generators!r:.200}: policies write the programs in 'place' and 'route', "
+                "and only there."
+            )
+        if game.rounds and self.budget.nodes % len(self.agents):
+            raise ConfigError(
+                f"{name}: a budget of {self.budget.nodes} nodes is not a whole number of rounds of "
+                f"{len(self.agents)} agents; use a multiple of {len(self.agents)}."
+            )
+        if self.reward == "difference" and self.share != "own":
+            raise ConfigError(
+                "reward='difference' with share='team': a difference is one agent's own; use share='own'."
+            )
+        if self.rules.game == "route":
+            for option, value, only in (("share", self.share, "own"), ("observe", self.rules.observe, "all")):
+                if value != only:
+                    raise ConfigError(f"{name} with {option}={value!r}: one controller sees all and earns all.")
+            if self.reward == "difference":
+                raise ConfigError(f"{name} with reward='difference': its one controller makes all the difference.")
 
     def config(self) -> dict[str, Any]:
         """Return what decides a tree, but for problem, seed and replies, as plain data; it goes into log headers."""
@@ -238,6 +295,73 @@ def shared_sandbox(kind: str) -> Sandbox:
 def sandbox_of(task: Task) -> Sandbox:
     """Return the sandbox of a task: its own, or the one that this process shares for that kind."""
     return shared_sandbox(task.sandbox) if isinstance(task.sandbox, str) else task.sandbox
+
+
+def seat(task: Task, team: Generators) -> dict[str, Policy]:
+    """Return the policy of every agent; specs are built, equal ones once.
+
+    Args:
+        task: whose agents are to be seated; simulated policies need its problems' reference programs.
+        team: a policy or spec for every agent, a mapping from agent to its own, or one for each agent in order.
+
+    Raises:
+        ConfigError: an agent has no policy, or a policy no agent.
+        PolicyError: something is not a policy.
+    """
+    given: Mapping[str, Policy | str]
+    if isinstance(team, Mapping):
+        given = team
+    elif isinstance(team, list | tuple):
+        if len(team) != len(task.agents):
+            raise ConfigError(f"{len(team)} policies for {len(task.agents)} agents ({', '.join(task.agents)}).")
+        given = dict(zip(task.agents, team, strict=True))
+    else:
+        given = dict.fromkeys(task.agents, cast(Policy | str, team))
+    if set(given) != set(task.agents):
+        raise ConfigError(f"the team is for {sorted(given)}, and the task's agents are {sorted(task.agents)}.")
+    built: dict[str, Policy] = {}
+    seated: dict[str, Policy] = {}
+    for agent in task.agents:
+        policy = given[agent]
+        if isinstance(policy, str):
+            if policy not in built:
+                built[policy] = make_policy(policy, problems=task.problems)
+            policy = built[policy]
+        if isinstance(policy, type) or not isinstance(policy, Policy):
+            raise PolicyError(f"the policy of {agent} is {policy!r}; an object with act(turns) is needed.")
+        seated[agent] = policy
+    return seated
+
+
+def calls(policies: Mapping[str, Policy], turns: Sequence[Turn]) -> list[list[int]]:
+    """Return the places of the turns that one call of a policy answers, a list for each call.
+
+    A policy that several agents share is called once, and policies that share a `batch_key` (one model) act together.
+    """
+    groups: dict[Hashable, list[int]] = {}
+    for place, turn in enumerate(turns):
+        policy = policies[turn.agent]
+        groups.setdefault(getattr(policy, "batch_key", id(policy)), []).append(place)
+    return list(groups.values())
+
+
+def call(policies: Mapping[str, Policy], turns: Sequence[Turn]) -> list[Reply]:
+    """Return the reply to each turn of one call, in order.
+
+    Raises:
+        PolicyError: the policy did not return one `Reply` a turn.
+    """
+    policy = policies[turns[0].agent]
+    if hasattr(policy, "act_together"):
+        replies = policy.act_together([(policies[turn.agent], turn) for turn in turns])
+    else:
+        replies = policy.act(list(turns))
+    if not isinstance(replies, list) or len(replies) != len(turns):
+        raise PolicyError(f"{policy!r} returned {replies!r:.200} for {len(turns)} turns; one Reply each is needed.")
+    for turn, reply in zip(turns, replies, strict=True):
+        if not isinstance(reply, Reply):
+            raise PolicyError(f"{policy!r} returned {reply!r:.200} for turn {turn.id}; a Reply is needed.")
+    return replies
 
 
 class Match:

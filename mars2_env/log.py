@@ -362,7 +362,7 @@ def _repeat(episode: Episode, event: Event) -> None:
         case Seeded():
             episode.plant(event.verdict)
         case Asked():
-            episode.ask()
+            episode.ask(event.agent if episode.rules.game == "route" else None)
         case Told():
             episode.tell(episode.pending[event.turn], Reply(event.reply, event.parent), event.verdict)
         case Failed():

@@ -7,24 +7,27 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+import gymnasium
 import pettingzoo
 from pettingzoo import AECEnv, ParallelEnv
 
-from mars2_env.envs import TreeSearchAEC, TreeSearchParallel
+from mars2_env.envs import TreeSearchAEC, TreeSearchParallel, TreeSearchRoute
 from mars2_env.episode import Rules
 from mars2_env.errors import ConfigError, unknown_name
-from mars2_env.games import Task, agent_names, load_from
+from mars2_env.games import DEFAULT_GENERATOR, GAMES, Task, agent_names, load_from
 from mars2_env.problems import ProblemSet
 from mars2_env.problems import names as problem_set_names
 from mars2_env.search.budget import Budget
 from mars2_env.search.choice import Selector
 from mars2_env.search.selectors import make_selector
 
-Env: TypeAlias = AECEnv[str, Any, Any] | ParallelEnv[str, Any, Any]
+Env: TypeAlias = AECEnv[str, Any, Any] | ParallelEnv[str, Any, Any] | gymnasium.Env[Any, Any]
 
 TASKS: Final[dict[str, dict[str, Any]]] = {
     "mars2/Starter-v0": {"problems": "starter", "split": "train", "game": "write"},
     "mars2/StarterPlay-v0": {"problems": "starter", "split": "train", "game": "play"},
+    "mars2/StarterPlace-v0": {"problems": "starter", "split": "train", "game": "place"},
+    "mars2/StarterRoute-v0": {"problems": "starter", "split": "train", "game": "route"},
 }
 """Environment id -> the overrides that make it. An id's number rises when its rewards or observations change."""
 
@@ -43,12 +46,16 @@ def task(id_or_problem_set: str | ProblemSet | Task = "mars2/Starter-v0", **over
             a `ProblemSet`, or a `Task` to be changed.
         **overrides: any of
             problems, split, path, problem_options: what `load_problems` is given;
-            game: "write" or "play"; api: "aec" or "parallel";
-            agents: how many, a list of names, or a mapping from name to what prompts say of its role; 2 by default;
-            budget: nodes a tree (or a `Budget`); 8 by default, in `play` rounds x agents;
+            game: "write", "play", "place" or "route"; api: "aec", "parallel" or (in "route") "gymnasium";
+            agents: how many, a list of names, or a mapping from name to what prompts say of its role; 2 by default, or
+                as many as there are generators;
+            generators: in "place" and "route", who writes the programs: a policy or spec for every agent
+                ("noise:default" if nothing is said), one for each in order, or a mapping from agent to its own;
+            budget: nodes a tree (or a `Budget`); 8 by default, in "play" and "place" whole rounds of the agents;
             selector: a `Selector`, or a name with options ("ab_mcts_a,posterior=gaussian");
             score: "pass" or "fraction"; score_on: "public" or "scoring" (the default on training sets);
-            reward: "progress" or "score"; share: "own" or "team"; observe: "all" or "own"; stop_on_solved;
+            reward: "progress", "score" or "difference"; share: "own" or "team"; observe: "all" or "own";
+            stop_on_solved;
             max_faults, on_fault: what a sandbox fault does; sandbox: a kind or a sandbox; limits: a `Limits`;
             strict_types; render_mode: "ansi" or "human"; out: a run folder for the logs of environments.
 
@@ -85,7 +92,7 @@ _task = task  # `make` has an argument of that name
 
 
 def make(task: str | ProblemSet | Task = "mars2/Starter-v0", **overrides: Any) -> Env:
-    """Make an environment: a PettingZoo AEC environment, or a Parallel one with `api="parallel"`.
+    """Make an environment: PettingZoo's AEC, its Parallel with `api="parallel"`, Gymnasium's in the game `route`.
 
     Args:
         task: as the first argument of `mars2_env.task`.
@@ -96,7 +103,12 @@ def make(task: str | ProblemSet | Task = "mars2/Starter-v0", **overrides: Any) -
         SandboxUnavailableError: no sandbox can be had on this machine; the message says what to do.
     """
     found = _task(task, **overrides)
-    return TreeSearchAEC(found) if found.api == "aec" else TreeSearchParallel(found)
+    kinds: dict[str, Callable[[Task], Env]] = {
+        "aec": TreeSearchAEC,
+        "parallel": TreeSearchParallel,
+        "gymnasium": TreeSearchRoute,
+    }
+    return kinds[found.api](found)
 
 
 def _changed(base: Task, overrides: Mapping[str, Any]) -> Task:
@@ -104,7 +116,7 @@ def _changed(base: Task, overrides: Mapping[str, Any]) -> Task:
     kept: dict[str, Any] = {name: getattr(base, name) for name in _TASK}
     kept |= {name: getattr(base.rules, name) for name in _RULES}
     if overrides.get("game", base.rules.game) != base.rules.game:
-        kept["selector"] = None
+        kept |= {"selector": None, "generators": None, "api": None}
     if not _LOADING & set(overrides):
         built = _build({**kept, "problems": base.problems, **overrides}, None)
         return replace(built, source=base.source)
@@ -128,10 +140,16 @@ def _build(options: dict[str, Any], id: str | None) -> Task:
     rules = {name: options.pop(name) for name in list(options) if name in _RULES}
     rules.setdefault("score_on", "public" if problems.use == "evaluation" else "scoring")
     game = Rules(**rules)
-    agents = agent_names(options.pop("agents", 2))
+    kind = GAMES[game.game]
+    options["api"] = options.get("api") or kind.apis[0]
+    generators = options.pop("generators", None)
+    named = options.pop("agents", None)
+    agents = agent_names(_how_many(generators) if named is None else named)
+    if kind.generators and generators is None:
+        generators = DEFAULT_GENERATOR
     budget = options.pop("budget", None)
     if budget is None:
-        budget = Budget(8 if game.game == "write" else -(-8 // len(agents)) * len(agents))
+        budget = Budget(-(-8 // len(agents)) * len(agents) if kind.rounds else 8)
     elif not isinstance(budget, Budget):
         budget = Budget(budget)
     selector = options.pop("selector", None)
@@ -141,16 +159,24 @@ def _build(options: dict[str, Any], id: str | None) -> Task:
         budget=budget,
         selector=_selector(game.game, selector),
         rules=game,
+        generators=generators,
         id=id,
         source=source,
         **{name: value for name, value in options.items() if value is not None or name in ("out", "render_mode")},
     )
 
 
+def _how_many(generators: Any) -> int | list[str]:
+    """Return the agents where nothing is said of them but, perhaps, which generators there are."""
+    if isinstance(generators, Mapping):
+        return list(generators)
+    return len(generators) if isinstance(generators, list | tuple) else 2
+
+
 def _selector(game: str, selector: Any) -> Selector | None:
-    if game == "play":
+    if not GAMES[game].selector:
         if selector is not None:
-            raise ConfigError(f"game='play' with selector={selector!r}: in 'play' the agents choose the place.")
+            raise ConfigError(f"game={game!r} with selector={selector!r}: there the agents choose the place.")
         return None
     if selector is None:
         selector = "ab_mcts_a"
@@ -179,13 +205,14 @@ def register_task(id: str, **options: Any) -> None:
 
 
 def _announce(id: str) -> None:
-    """Register an id with PettingZoo, whose versions before 1.27 have no registry."""
+    """Register an id with Gymnasium or PettingZoo, by the game's interfaces; PettingZoo before 1.27 has no registry."""
+    apis = GAMES[TASKS[id].get("game", "write")].apis
+    if "gymnasium" in apis:
+        gymnasium.register(id, entry_point="mars2_env.envs:TreeSearchRoute", kwargs={"task": id})
     register: Callable[..., None] | None = getattr(pettingzoo, "register", None)
-    if register is None:
-        return
-    register("aec", id, entry_point=make, kwargs={"task": id})
-    if TASKS[id].get("game") == "play":
-        register("parallel", id, entry_point=make, kwargs={"task": id, "api": "parallel"})
+    for api in apis:
+        if register is not None and api != "gymnasium":
+            register(api, id, entry_point=make, kwargs={"task": id} if api == apis[0] else {"task": id, "api": api})
 
 
 for _id in TASKS:

@@ -24,7 +24,7 @@ from mars2_env import (
     Verdict,
 )
 from mars2_env.episode import Event, Seeded
-from mars2_env.features import state
+from mars2_env.features import Layout, state
 from mars2_env.log import log_path
 from mars2_env.outline import outline
 from mars2_env.problems import jsonl
@@ -126,10 +126,11 @@ def test_the_seed_node_is_in_observations_pictures_and_features() -> None:
     grown.tell(grown.ask(), reply(1), PASSED)
     assert outline(grown.programs).splitlines()[1].split() == ["0", "-", "0", "-", "wrong_answer", "0.50"]
     assert "#0 given wrong_answer 0.50" in tree_text("p", grown.programs, spent=1, budget=6)
-    slots = state(grown)[2:].reshape(7, -1)
+    layout = Layout(6, ("a_0", "b_0"), observer=False)
+    seen = dict(zip(layout.names, state(grown), strict=True))
     plain = Episode(problem(1).public_view(), ["a_0", "b_0"], AbMctsA(), 6, 0)
-    assert slots.shape == state(plain)[2:].reshape(7, -1).shape
-    assert slots[0, 3] == np.float32(0.5)
+    assert state(plain).shape == (layout.size,)
+    assert (seen["slot0.score"], seen["slot0.wrong_answer"], seen["slot0.count"]) == (0.5, 1.0, np.float32(1 / 6))
 
 
 def test_reward_progress_starts_at_the_seed_programs_score() -> None:

@@ -6,39 +6,52 @@ from typing import Any, ClassVar
 
 from pettingzoo import AECEnv
 
-from mars2_env.envs import rewards
-from mars2_env.envs.base import TextGame
+from mars2_env.envs.base import AgentGame, node_info
+from mars2_env.envs.judging import grade
 from mars2_env.errors import EpisodeError, SandboxError
 from mars2_env.games import Task
 from mars2_env.types import Turn
 
 
-class TreeSearchAEC(TextGame, AECEnv[str, Any, Any]):
+class TreeSearchAEC(AgentGame, AECEnv[str, Any, Any]):
     """Several agents grow ONE search tree of programs for a coding problem, one expansion a step.
 
-    **Games.** In `write` a selector (Thompson sampling by default) picks who acts and which node is refined; the agent
-    writes the program. It may call one agent more often than another, or never. In `play` agents act in fixed order and
-    choose the node themselves.
+    **Description.** Each step adds one node, a judged program, to a tree that all agents share. In `write` a selector
+    (Thompson sampling by default) picks who acts and which node is refined, and the agent writes the program; it may
+    call one agent more often than another, or never. In `play` agents act in fixed order, one turn each a round, and
+    choose the node themselves. In `place` they choose the node, and their frozen generators write the program.
 
-    **Actions.** `write`: `{"program": text}`. `play`: `{"parent": slot, "program": text}` with slot 0 the root (a fresh
-    program) and slot i node i; `infos[agent]["action_mask"]` says which slots exist. The text may be a bare program or
-    a reply that holds one in a fenced block.
+    **Action space.** `write`: `Dict(program=Text)`. `play`: `Dict(parent=Discrete(budget + 1), program=Text)`. `place`:
+    `Discrete(budget + 1)`. Slot 0 is the root (a fresh program), slot i node i. A program is at most 200,000 characters
+    without NUL and lone surrogates: bare, or a reply that holds one in a fenced block. A parent that does not exist
+    costs one expansion, adds no node and earns 0.
 
-    **Observations.** Flat Dict of texts: `problem` (the statement), `tree` (a bounded table of nodes: ids, parents,
-    agents, outcomes, scores), `prompt` (what is asked of the agent now; empty for the others). `state()` is an array of
-    numeric features.
+    **Observation space.** `write`, `play`: flat Dict of texts, `problem` (the statement; at most 50,000 characters),
+    `tree` (a table of nodes: ids, parents, depths, agents, outcomes, scores; 20,000) and `prompt` (what is asked of the
+    agent now; 200,000; empty for the others). What is too long loses its middle; the table shows the best node and the
+    newest ones, 64 in all. `place`: `Dict(observation=Box(0, 1, (F,), float32), action_mask=Box(0, 1, (budget + 1,),
+    int8))`, the vector laid out by `mars2_env.features.Layout(budget, agents, observer=True)`. With `observe="own"` an
+    agent sees of others' nodes only place, author and score. `state()` is the vector without an observer, in any game.
 
-    **Rewards.** `progress` (default): how much the tree's best score rose; it telescopes to the best final score.
-    `score`: the new node's score. `share="own"` pays the actor, `"team"` every agent.
+    **Rewards.** `progress` (default): how much the tree's best score rose; an episode's sum is the best final score.
+    `score`: the new node's score, 0 for a copy of an earlier program. `share="own"` pays the actor, `"team"` every
+    agent. `difference` pays each agent the change of: best score of the tree minus best score without that agent's
+    nodes and their descendants.
 
-    **Illegal parents** (`play`) cost one expansion, add no node and earn 0.
+    **Start.** An empty tree (in repair problems, a root that holds the program to be repaired). The problem is drawn by
+    the seed, or named by `options={"problem": id}`.
 
-    **Ends.** Terminated for all agents together when the budget is spent or, with `stop_on_solved`, the problem solved.
+    **End.** Terminated for all agents together when the budget is spent or, with `stop_on_solved`, the problem solved.
     Truncated only after `max_faults` sandbox faults in a row; a fault is a void turn: no node, no budget, reward 0,
     `info["fault"]`, and the same agent is asked again.
 
-    **Infos** of the last actor: `outcome`, `node`, `score`, `duplicate_of`; of the agent to act: `turn`, `seed`,
-    `parent`.
+    **Infos.** `play`, `place`: `action_mask`, which slots exist (in `play` `{"parent": mask, "program": None}`, as
+    `sample` takes it). Of the last actor: `outcome`, `node`, `score`, and `duplicate_of` for a copy. Of the
+    agent to act, in `write` and `play`: `turn`, `seed`, `parent`.
+
+    **Arguments.** A `Task` (`mars2_env.task`); `mars2_env.make` takes an id, a problem set or a task, and overrides.
+
+    **Version history.** v0: first version.
     """
 
     metadata: ClassVar[dict[str, Any]] = {
@@ -69,7 +82,7 @@ class TreeSearchAEC(TextGame, AECEnv[str, Any, Any]):
         self._skip_agent_selection = None
         self._next_turn()
 
-    def last(self, observe: bool = True) -> tuple[dict[str, str] | None, float, bool, bool, dict[str, Any]]:
+    def last(self, observe: bool = True) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Return observation, reward since it last acted, terminated, truncated and info of the agent to act.
 
         Raises:
@@ -77,7 +90,7 @@ class TreeSearchAEC(TextGame, AECEnv[str, Any, Any]):
         """
         if not self.agents:
             raise EpisodeError("there is no agent to act: call reset() first.")
-        found: tuple[dict[str, str] | None, float, bool, bool, dict[str, Any]] = super().last(observe)
+        found: tuple[Any, float, bool, bool, dict[str, Any]] = super().last(observe)
         return found
 
     def step(self, action: Any) -> None:
@@ -92,21 +105,17 @@ class TreeSearchAEC(TextGame, AECEnv[str, Any, Any]):
             return
         turn = self.turn
         assert turn is not None
-        reply = self._reply(agent, action)
-        before = episode.best_score
-        info: dict[str, Any]
+        (reply,) = self._view.replies([turn], [action])
         self._cumulative_rewards[agent] = 0.0
-        try:
-            verdict = match.grade(turn, reply)
-        except SandboxError as error:
-            match.fault(turn, error)
-            info, amount = {"fault": str(error)}, 0.0
+        verdict = grade(match, turn, reply)
+        if isinstance(verdict, SandboxError):
+            match.fault(turn, verdict)
+            info: dict[str, Any] = {"fault": str(verdict)}
+            self.rewards = dict.fromkeys(self.agents, 0.0)
         else:
             node = episode.tell(turn, reply, verdict)
-            info = self._node_info(node)
-            kind = self.task.reward
-            amount = rewards.progress(before, episode.best_score) if kind == "progress" else rewards.score(node)
-        self.rewards = rewards.paid(self.agents, agent, amount, self.task.share)
+            info = node_info(node)
+            self.rewards = self._ledger.expanded(agent, node)
         self.terminations = dict.fromkeys(self.agents, episode.done and episode.ended != "faults")
         self.truncations = dict.fromkeys(self.agents, episode.ended == "faults")
         self.infos = {name: {} for name in self.agents}
@@ -126,9 +135,11 @@ class TreeSearchAEC(TextGame, AECEnv[str, Any, Any]):
             self.agent_selection = self.agents[0]
         for agent in self.agents:
             waiting = self.turn if self.turn is not None and self.turn.agent == agent else None
-            self.infos[agent].update(self._turn_info(waiting))
+            self.infos[agent].update(self._view.asked(waiting))
 
-    def observe(self, agent: str) -> dict[str, str]:
+    def observe(self, agent: str) -> Any:
         """Return the observation of an agent."""
+        self.observation_space(agent)
+        self._match  # noqa: B018
         waiting = self.turn if self.turn is not None and self.turn.agent == agent else None
-        return self._observe(agent, waiting)
+        return self._view.observe(agent, waiting)

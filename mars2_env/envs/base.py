@@ -1,50 +1,44 @@
-"""What the AEC and the Parallel environment share: all but `reset` and `step`."""
+"""What all environments share, but for when an agent is asked: the matches they play one after the other."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from mars2_env import features, keys
-from mars2_env.envs import spaces
+from mars2_env import keys
+from mars2_env.envs.rewards import Ledger
+from mars2_env.envs.views import NumericView, TextView, View
 from mars2_env.episode import Episode
 from mars2_env.errors import ConfigError, EpisodeError, unknown_name
-from mars2_env.games import Match, Task, sandbox_of
-from mars2_env.outline import outline
-from mars2_env.prompt import messages_text, task_text
+from mars2_env.features import Layout, TreeFeatures
+from mars2_env.games import GAMES, Match, Task, sandbox_of
 from mars2_env.render import tree_text
-from mars2_env.types import Node, Reply, Turn
-
-_PICKLED: Final = ("task", "observation_spaces", "action_spaces", "state_space", "_base", "_episodes")
+from mars2_env.types import Node
 
 
-class TextGame:
-    """All of an environment but `reset` and `step`: its task, its spaces, and the match being played.
+class Matches:
+    """The sequence of matches that an environment plays: which problem and seed come next, and how one is begun.
 
     An environment can be pickled and copied: that takes its task and the place in its sequence of episodes along, but
     not the match being played, whose tree and log have one owner. Call `reset` first.
 
     Attributes:
-        task: what is played; `spec` is the same object, whose `id` is None where an option was overridden.
-        possible_agents: the agents' names.
+        task: what is played.
         state_space: the space of `state()`.
     """
+
+    _pickled: ClassVar[tuple[str, ...]] = ("task", "state_space", "_base", "_episodes")
 
     def __init__(self, task: Task) -> None:
         """Check that the task's sandbox is there, so that a missing one is an error at `make`, not in mid-game."""
         super().__init__()
         self.task = task
-        self.spec = task
-        self.render_mode = task.render_mode
-        self.possible_agents = list(task.agents)
-        self.agents: list[str] = []
-        nodes = task.budget.nodes
-        self.observation_spaces: Any = {agent: spaces.observation_space() for agent in task.agents}
-        self.action_spaces: Any = {agent: spaces.action_space(task.rules.game, nodes) for agent in task.agents}
-        self.state_space = gymnasium.spaces.Box(0.0, 1.0, (features.state_size(task.budget.nodes),), np.float32)
+        self.render_mode: str | None = task.render_mode
+        size = Layout(task.budget.nodes, tuple(task.agents), observer=False).size
+        self.state_space = gymnasium.spaces.Box(0.0, 1.0, (size,), np.float32)
         sandbox_of(task)
         self._playing: Match | None = None
         self._base: int | None = None
@@ -52,27 +46,12 @@ class TextGame:
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled: the task, the spaces with their generators, and which episode comes next; not the match."""
-        return {name: getattr(self, name) for name in _PICKLED}
+        return {name: getattr(self, name) for name in self._pickled}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Make the environment anew; `reset` begins the episode that would have come next."""
         type(self).__init__(self, state["task"])
         self.__dict__.update(state)
-
-    def observation_space(self, agent: str) -> gymnasium.spaces.Space[Any]:
-        """Return the observation space of an agent, the same object at each call."""
-        space: gymnasium.spaces.Space[Any] = self._of(self.observation_spaces, agent)
-        return space
-
-    def action_space(self, agent: str) -> gymnasium.spaces.Space[Any]:
-        """Return the action space of an agent, the same object at each call."""
-        space: gymnasium.spaces.Space[Any] = self._of(self.action_spaces, agent)
-        return space
-
-    def _of(self, spaces_by_agent: Any, agent: str) -> Any:
-        if agent not in self.possible_agents:
-            raise ConfigError(unknown_name("agent", str(agent), self.possible_agents))
-        return spaces_by_agent[agent]
 
     @property
     def episode(self) -> Episode:
@@ -114,72 +93,14 @@ class TextGame:
         self._playing = match
         if match.episode.awaits_seed:
             match.episode.plant(match.judge_seed())
+        self._features = TreeFeatures(match.episode)
+        self._ledger = Ledger(self.task.reward, self.task.share, match.episode)
         return match
 
-    def _reply(self, agent: str, action: Any) -> Reply:
-        """Return the reply that an action stands for.
-
-        Raises:
-            ConfigError: the action is not one of this game's.
-        """
-        play = self.task.rules.game == "play"
-        form = 'a dict with "program" (a text)' + (' and "parent" (a node number)' if play else "")
-        if not isinstance(action, dict) or set(action) != ({"program", "parent"} if play else {"program"}):
-            raise ConfigError(f"{agent}: an action is {form}, not {action!r:.200}.")
-        program = action["program"]
-        if not isinstance(program, str) or len(program) > spaces.PROGRAM_LENGTH:
-            raise ConfigError(
-                f"{agent}: action['program'] must be a text of at most {spaces.PROGRAM_LENGTH} characters, not "
-                f"{type(program).__name__}{f' of {len(program)}' if isinstance(program, str) else ''}."
-            )
-        if not play:
-            return Reply(program)
-        parent = action["parent"]
-        if isinstance(parent, bool) or not isinstance(parent, int | np.integer):
-            raise ConfigError(f"{agent}: action['parent'] must be a node number, not {parent!r:.200}.")
-        return Reply(program, parent=int(parent))
-
-    def _observe(self, agent: str, turn: Turn | None) -> dict[str, str]:
-        """Return the observation of an agent: `prompt` is empty unless a turn of its own is waiting."""
-        self.observation_space(agent)
-        match = self._match
-        own = agent if self.task.rules.observe == "own" else None
-        return {
-            "problem": spaces.fit(task_text(match.problem.public_view()), spaces.PROBLEM_LENGTH),
-            "tree": spaces.fit(outline(match.episode.programs, own=own), spaces.TREE_LENGTH),
-            "prompt": "" if turn is None else spaces.fit(messages_text(turn.messages), spaces.PROMPT_LENGTH),
-        }
-
-    def _action_mask(self, turn: Turn | None) -> dict[str, Any]:
-        """Return the mask of a `play` action: which parents are legal (all ones where no turn is waiting)."""
-        mask = np.zeros(self.task.budget.nodes + 1, np.int8)
-        mask[list(turn.parents) if turn is not None else slice(None)] = 1
-        return {"parent": mask, "program": None}
-
-    def _turn_info(self, turn: Turn | None) -> dict[str, Any]:
-        """Return the part of an info that says what is asked of an agent."""
-        info: dict[str, Any] = {}
-        if self.task.rules.game == "play":
-            info["action_mask"] = self._action_mask(turn)
-        if turn is not None:
-            info["turn"] = turn.id
-            info["seed"] = turn.seed
-            if turn.parent is not None:
-                info["parent"] = turn.parent
-        return info
-
-    def _node_info(self, node: Node | None) -> dict[str, Any]:
-        """Return the part of an info that says what an agent's last turn came to."""
-        if node is None:
-            return {"outcome": "illegal"}
-        info: dict[str, Any] = {"outcome": node.verdict.outcome, "node": node.id, "score": node.score}
-        if node.duplicate_of is not None:
-            info["duplicate_of"] = node.duplicate_of
-        return info
-
     def state(self) -> NDArray[np.float32]:
-        """Return the numeric features of the tree, float32 in [0, 1] (`mars2_env.features.state`)."""
-        return features.state(self.episode)
+        """Return the features of the tree, float32 in [0, 1], laid out by `features.Layout(..., observer=False)`."""
+        self._match  # noqa: B018
+        return self._features.state()
 
     def render(self) -> str | None:
         """Return the tree as text (`ansi`), or print it (`human`)."""
@@ -198,3 +119,54 @@ class TextGame:
         """Close the log of the match; the sandbox is shared and closes with the process, or is the caller's own."""
         if self._playing is not None:
             self._playing.close()
+
+
+class AgentGame(Matches):
+    """Matches with an observation and an action space for each agent, as PettingZoo has it.
+
+    Attributes:
+        spec: the task, whose `id` is None where an option was overridden.
+        possible_agents: the agents' names.
+    """
+
+    _pickled = (*Matches._pickled, "observation_spaces", "action_spaces")
+
+    def __init__(self, task: Task) -> None:
+        """Make the spaces; see `Matches`."""
+        super().__init__(task)
+        self.spec = task
+        self.possible_agents = list(task.agents)
+        self.agents: list[str] = []
+        self._view: View = NumericView(task) if GAMES[task.rules.game].generators else TextView(task)
+        self.observation_spaces: Any = {agent: self._view.observation_space() for agent in task.agents}
+        self.action_spaces: Any = {agent: self._view.action_space() for agent in task.agents}
+
+    def observation_space(self, agent: str) -> gymnasium.spaces.Space[Any]:
+        """Return the observation space of an agent, the same object at each call."""
+        space: gymnasium.spaces.Space[Any] = self._of(self.observation_spaces, agent)
+        return space
+
+    def action_space(self, agent: str) -> gymnasium.spaces.Space[Any]:
+        """Return the action space of an agent, the same object at each call."""
+        space: gymnasium.spaces.Space[Any] = self._of(self.action_spaces, agent)
+        return space
+
+    def _of(self, spaces_by_agent: Any, agent: str) -> Any:
+        if agent not in self.possible_agents:
+            raise ConfigError(unknown_name("agent", str(agent), self.possible_agents))
+        return spaces_by_agent[agent]
+
+    def _begin(self, seed: int | None, options: dict[str, Any] | None) -> Match:
+        match = super()._begin(seed, options)
+        self._view.begin(match, self._features)
+        return match
+
+
+def node_info(node: Node | None) -> dict[str, Any]:
+    """Return the part of an info that says what an expansion came to; None: its parent was illegal."""
+    if node is None:
+        return {"outcome": "illegal"}
+    info: dict[str, Any] = {"outcome": node.verdict.outcome, "node": node.id, "score": node.score}
+    if node.duplicate_of is not None:
+        info["duplicate_of"] = node.duplicate_of
+    return info

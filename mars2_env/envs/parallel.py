@@ -1,28 +1,34 @@
-"""The Parallel environment of the `play` game: all agents expand the tree at once, a round a step."""
+"""The Parallel environment of the games `play` and `place`: all agents expand the tree at once, a round a step."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 from pettingzoo import ParallelEnv
 
-from mars2_env.envs import rewards
-from mars2_env.envs.base import TextGame
+from mars2_env.envs.base import AgentGame, node_info
+from mars2_env.envs.judging import grade_side_by_side
 from mars2_env.errors import ConfigError, EpisodeError, SandboxError
 from mars2_env.games import Task
 from mars2_env.types import Reply, Turn, Verdict
 
 
-class TreeSearchParallel(TextGame, ParallelEnv[str, Any, Any]):
-    """The `play` game in rounds: every agent chooses a node of the tree as it stood at the start of the round.
+class TreeSearchParallel(AgentGame, ParallelEnv[str, Any, Any]):
+    """The games `play` and `place` in rounds: every agent chooses a node of the tree as it stood at the round's start.
 
-    Spaces, rewards and ends are those of `TreeSearchAEC`. A step is one round: all programs are judged side by side,
-    then applied in agent order (the first to reach a score gets the progress for it). A fault is retried inside the
-    step; after `max_faults` in a row all agents are truncated.
+    **Description.** A step is one round: all agents' programs are judged side by side, then applied in agent order (the
+    first to reach a score gets the progress for it). In `place` generators that several agents share are called once.
+
+    **Action space, observation space, rewards, start, infos, arguments.** Those of `TreeSearchAEC`.
+
+    **End.** All agents together: terminated when the budget (rounds x agents) is spent or, with `stop_on_solved`, the
+    problem solved; what else the round held is then left out. A sandbox fault is retried inside the step with the same
+    program and noted in `info["fault"]`; after `max_faults` in a row all agents are truncated.
+
+    **Version history.** v0: first version.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"name": "mars2_play_v0", "render_modes": ["ansi", "human"], "render_fps": 1}
+    metadata: ClassVar[dict[str, Any]] = {"name": "mars2_rounds_v0", "render_modes": ["ansi", "human"], "render_fps": 1}
 
     def __init__(self, task: Task) -> None:
         """Make the environment of a task whose `api` is `parallel`.
@@ -40,7 +46,7 @@ class TreeSearchParallel(TextGame, ParallelEnv[str, Any, Any]):
         self._begin(seed, options)
         self.agents = list(self.possible_agents)
         self._next_round()
-        return self._observations(), {agent: self._turn_info(self.turns.get(agent)) for agent in self.agents}
+        return self._observations(), {agent: self._view.asked(self.turns.get(agent)) for agent in self.agents}
 
     def step(
         self, actions: dict[str, Any]
@@ -52,25 +58,24 @@ class TreeSearchParallel(TextGame, ParallelEnv[str, Any, Any]):
             raise EpisodeError("the episode is over; call reset() before step().")
         if not isinstance(actions, dict) or set(actions) != set(self.agents):
             raise ConfigError(f"step() takes one action for each of {self.agents}, not {actions!r:.200}.")
-        replies = {agent: self._reply(agent, actions[agent]) for agent in self.agents}
+        turns = [self.turns[agent] for agent in self.agents]
+        found = self._view.replies(turns, [actions[agent] for agent in self.agents])
+        replies = dict(zip(self.agents, found, strict=True))
         infos: dict[str, dict[str, Any]] = {agent: {} for agent in self.agents}
         paid = dict.fromkeys(self.agents, 0.0)
         verdicts = self._judge(replies, infos)
         for agent in self.agents:
             if episode.done or agent not in verdicts:
                 continue
-            before = episode.best_score
             node = episode.tell(self.turns[agent], replies[agent], verdicts[agent])
-            kind = self.task.reward
-            amount = rewards.progress(before, episode.best_score) if kind == "progress" else rewards.score(node)
-            for receiver, part in rewards.paid(self.agents, agent, amount, self.task.share).items():
+            for receiver, part in self._ledger.expanded(agent, node).items():
                 paid[receiver] += part
-            infos[agent].update(self._node_info(node))
+            infos[agent].update(node_info(node))
         terminations = dict.fromkeys(self.agents, episode.done and episode.ended != "faults")
         truncations = dict.fromkeys(self.agents, episode.ended == "faults")
         self._next_round()
         for agent in self.agents:
-            infos[agent].update(self._turn_info(self.turns.get(agent)))
+            infos[agent].update(self._view.asked(self.turns.get(agent)))
         observations = self._observations()
         if self.render_mode == "human":
             self.render()
@@ -83,22 +88,21 @@ class TreeSearchParallel(TextGame, ParallelEnv[str, Any, Any]):
         match = self._match
         verdicts: dict[str, Verdict] = {}
         open_agents = list(self.agents)
-        with ThreadPoolExecutor(max_workers=len(open_agents)) as pool:
-            while open_agents and not match.episode.done:
-                futures = {a: pool.submit(match.grade, self.turns[a], replies[a]) for a in open_agents}
-                faulty = []
-                for agent, future in futures.items():
-                    try:
-                        verdicts[agent] = future.result()
-                    except SandboxError as error:
-                        faulty.append(agent)
-                        infos[agent]["fault"] = str(error)
-                        if not match.episode.done:
-                            match.fault(self.turns[agent], error)
-                for agent in faulty:
-                    if match.episode.can_ask:
-                        self.turns[agent] = match.episode.ask()
-                open_agents = faulty
+        while open_agents and not match.episode.done:
+            results = grade_side_by_side([(match, self.turns[agent], replies[agent]) for agent in open_agents])
+            faulty = []
+            for agent, result in zip(open_agents, results, strict=True):
+                if not isinstance(result, SandboxError):
+                    verdicts[agent] = result
+                    continue
+                faulty.append(agent)
+                infos[agent]["fault"] = str(result)
+                if not match.episode.done:
+                    match.fault(self.turns[agent], result)
+            for agent in faulty:
+                if match.episode.can_ask:
+                    self.turns[agent] = match.episode.ask()
+            open_agents = faulty
         return verdicts
 
     def _next_round(self) -> None:
@@ -107,4 +111,4 @@ class TreeSearchParallel(TextGame, ParallelEnv[str, Any, Any]):
         self.turns = {turn.agent: turn for turn in turns}
 
     def _observations(self) -> dict[str, Any]:
-        return {agent: self._observe(agent, self.turns.get(agent)) for agent in self.agents}
+        return {agent: self._view.observe(agent, self.turns.get(agent)) for agent in self.agents}

@@ -9,21 +9,12 @@ from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 
 from mars2_env.envs.aec import TreeSearchAEC
 from mars2_env.envs.parallel import TreeSearchParallel
-from mars2_env.games import Task
-
-
-def _task(task: str, api: str, max_cycles: int | None, overrides: dict[str, Any]) -> Task:
-    from mars2_env import tasks  # tasks are made of environments
-    from mars2_env.games import agent_names
-
-    if max_cycles is not None:
-        overrides["budget"] = max_cycles * len(agent_names(overrides.get("agents", 2)))
-    return tasks.task(task, api=api, **overrides)
+from mars2_env.envs.rounds import task_in_rounds
 
 
 def raw_env(task: str = "mars2/StarterPlay-v0", *, max_cycles: int | None = None, **overrides: Any) -> TreeSearchAEC:
     """Make the bare AEC environment; `max_cycles` is the budget in rounds."""
-    return TreeSearchAEC(_task(task, "aec", max_cycles, overrides))
+    return TreeSearchAEC(task_in_rounds(task, "aec", max_cycles, overrides))
 
 
 def env(task: str = "mars2/StarterPlay-v0", **overrides: Any) -> AECEnv[str, Any, Any]:
@@ -35,4 +26,4 @@ def parallel_env(
     task: str = "mars2/StarterPlay-v0", *, max_cycles: int | None = None, **overrides: Any
 ) -> TreeSearchParallel:
     """Make the Parallel environment; `max_cycles` is the budget in rounds."""
-    return TreeSearchParallel(_task(task, "parallel", max_cycles, overrides))
+    return TreeSearchParallel(task_in_rounds(task, "parallel", max_cycles, overrides))

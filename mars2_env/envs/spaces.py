@@ -1,12 +1,16 @@
-"""Spaces of the text games, and the observations that fit them."""
+"""Spaces of the games, and the observations that fit them."""
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 import gymnasium
 import numpy as np
+from numpy.typing import NDArray
 
+from mars2_env.errors import ConfigError
+from mars2_env.features import Layout
 from mars2_env.texts import well_formed
 
 PROBLEM_LENGTH = 50_000
@@ -66,14 +70,14 @@ def fit(text: str, max_length: int) -> str:
     return text[:head] + CUT + text[len(text) - tail :]
 
 
-def observation_space() -> gymnasium.spaces.Dict:
+def text_observations() -> gymnasium.spaces.Dict:
     """Return the observation space of the text games: flat Dict of `problem`, `tree` and `prompt`."""
     return gymnasium.spaces.Dict(
         {"problem": AnyText(PROBLEM_LENGTH), "tree": AnyText(TREE_LENGTH), "prompt": AnyText(PROMPT_LENGTH)}
     )
 
 
-def action_space(game: str, budget: int) -> gymnasium.spaces.Dict:
+def text_actions(game: str, budget: int) -> gymnasium.spaces.Dict:
     """Return the action space of a text game.
 
     `write`: Dict(program=Text). `play`: Dict(parent=Discrete(budget + 1), program=Text), slot 0 the root, slot i node
@@ -83,3 +87,34 @@ def action_space(game: str, budget: int) -> gymnasium.spaces.Dict:
     if game == "write":
         return gymnasium.spaces.Dict({"program": program})
     return gymnasium.spaces.Dict({"parent": gymnasium.spaces.Discrete(budget + 1), "program": program})
+
+
+def numeric_observations(layout: Layout, actions: int) -> gymnasium.spaces.Dict:
+    """Return the observation space of a numeric game: Dict(observation=Box float32, action_mask=Box int8)."""
+    return gymnasium.spaces.Dict(
+        {
+            "observation": gymnasium.spaces.Box(0.0, 1.0, (layout.size,), np.float32),
+            "action_mask": gymnasium.spaces.Box(0, 1, (actions,), np.int8),
+        }
+    )
+
+
+def slot_mask(budget: int, present: int) -> NDArray[np.int8]:
+    """Return which of the budget + 1 slots can be expanded: those of the root and of the nodes there are."""
+    mask = np.zeros(budget + 1, np.int8)
+    mask[:present] = 1
+    return mask
+
+
+def whole(agent: str, name: str, value: Any) -> int:
+    """Return a number that an action gives.
+
+    Raises:
+        ConfigError: it is not a whole number.
+    """
+    if not isinstance(value, bool | np.bool_):
+        try:
+            return index(value)
+        except TypeError:
+            pass
+    raise ConfigError(f"{agent}: {name} must be a whole number, not {value!r:.200}.")

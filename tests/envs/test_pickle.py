@@ -13,7 +13,7 @@ from toys import problem_set
 from toys import sandbox as toy_sandbox
 
 import mars2_env
-from mars2_env.envs.base import TextGame
+from mars2_env.envs.base import AgentGame
 from mars2_env.errors import EpisodeError
 from mars2_env.testing import ScriptedSandbox
 
@@ -100,7 +100,7 @@ def test_a_task_is_the_same_task_after_pickling(selector: str) -> None:
 def test_an_unpickled_environment_shares_the_sandbox_of_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mars2_env.games._shared", {"scripted": toy_sandbox()})
     env = mars2_env.make(problem_set(), sandbox="scripted")
-    assert isinstance(env, TextGame)
+    assert isinstance(env, AgentGame)
     there = pickle.loads(pickle.dumps(env))
     there.reset(seed=1)
     assert there._match.judge.sandbox is mars2_env.games._shared["scripted"]
