@@ -6,11 +6,12 @@ problem. Code from a data file never becomes a checker.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from mars2_env.errors import ConfigError, JudgeError, unknown_name
-from mars2_env.judge.compare import equal
+from mars2_env.judge.compare import digest, equal
 
 Checker: TypeAlias = Callable[[Any, Any, Any], bool]
 """`(input, output, expected) -> whether the output is right`. For `Stdin` problems all three are texts; for `Call`
@@ -91,3 +92,38 @@ def polynomial_root(input: Any, output: Any, expected: Any) -> bool:
     (coefficients,) = input
     x = float(output)
     return bool(abs(sum(c * x**i for i, c in enumerate(coefficients))) < 1e-4)
+
+
+@register_checker("relative_error_1e-3")
+def relative_error(input: Any, output: Any, expected: Any) -> bool:
+    """Accept a number that `math.isclose(output, expected, rel_tol=1e-3)` accepts, nothing else."""
+    return type(output) in (int, float) and math.isclose(output, expected, rel_tol=1e-3)
+
+
+@register_checker("integer_part")
+def integer_part(input: Any, output: Any, expected: Any) -> bool:
+    """Accept a number whose integer part, as `int` takes it, is the expected one."""
+    return type(output) in (int, float) and bool(math.trunc(output) == expected)
+
+
+@register_checker("same_set")
+def same_set(input: Any, output: Any, expected: Any) -> bool:
+    """Accept a list, tuple or set of the expected elements in any order and number; floats have no tolerance."""
+    if not isinstance(output, list | tuple | set | frozenset):
+        return False
+    return {digest(item) for item in output} == {digest(item) for item in expected}
+
+
+@register_checker("value_or_first_item")
+def value_or_first_item(input: Any, output: Any, expected: Any) -> bool:
+    """Accept the expected value, or the first item of an expected list.
+
+    The rule of APPS and TACO, whose files wrap some expected values in a list and do not say which.
+    """
+    return equal(output, expected) or (isinstance(expected, list) and bool(expected) and equal(output, expected[0]))
+
+
+@register_checker("within_last_argument")
+def within_last_argument(input: Any, output: Any, expected: Any) -> bool:
+    """Accept a number within the last argument of the call, or within 1e-6 of its size, of the expected one."""
+    return type(output) in (int, float) and math.isclose(output, expected, rel_tol=1e-6, abs_tol=input[-1])

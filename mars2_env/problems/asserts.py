@@ -295,3 +295,32 @@ def _stated_value(text: str) -> tuple[Any] | None:
         except NotReadableError:
             continue
     return None
+
+
+def quotable(examples: list[CallTest], tests: list[CallTest]) -> list[CallTest]:
+    """Return the examples that can be right, each input once: no test says otherwise, and some test is of its type."""
+    kinds = {_kind(test.expected) for test in tests}
+    kept: list[CallTest] = []
+    for example in examples:
+        if _kind(example.expected) not in kinds:
+            continue
+        known = [_listed(test.expected) for test in (*tests, *kept) if test.arguments == example.arguments]
+        if all(expected == _listed(example.expected) for expected in known) and not any(
+            other.arguments == example.arguments for other in kept
+        ):
+            kept.append(example)
+    return kept
+
+
+def _kind(value: Any) -> type:
+    kind = type(value)
+    return {tuple: list, int: float}.get(kind, kind)
+
+
+def _listed(value: Any) -> Any:
+    """Return plain data with lists for tuples, as the judge compares them."""
+    if isinstance(value, list | tuple):
+        return [_listed(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _listed(item) for key, item in value.items()}
+    return value

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from typing import Any, Literal, Protocol, TypeAlias
 
 from mars2_env.errors import ConfigError, ProblemError, unknown_name
@@ -16,12 +16,30 @@ from mars2_env.types import Problem
 Use: TypeAlias = Literal["training", "evaluation"]
 
 
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a set comes from: its home (an address), its licence, and the files it was read from."""
+
+    home: str = ""
+    licence: str = ""
+    files: tuple[str, ...] = ()
+
+    def hashes(self) -> dict[str, str]:
+        """Return the SHA-256, in hexadecimal, of each file."""
+        found = {}
+        for path in self.files:
+            with open(path, "rb") as file:
+                found[path] = file_digest(file, "sha256").hexdigest()
+        return found
+
+
 @dataclass(frozen=True)
 class ProblemSet:
     """Problems of one split of one source, in the source's own order and under its own ids.
 
     `use` says what the tests are for: an `evaluation` set holds all official tests as hidden ones and has no scoring
     tests, a `training` set has all three groups. `left_out` counts records that were not taken, by reason.
+    `provenance` says where they come from; it is no part of the hash.
     """
 
     name: str
@@ -29,6 +47,7 @@ class ProblemSet:
     split: str = "test"
     use: Use = "training"
     left_out: dict[str, int] = field(default_factory=dict)
+    provenance: Provenance = Provenance()
 
     def __post_init__(self) -> None:
         index: dict[str, Problem] = {}

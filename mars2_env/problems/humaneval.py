@@ -31,10 +31,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from mars2_env.errors import ConfigError, unknown_name
-from mars2_env.problems.asserts import CallTest, NotReadableError, read_check, read_examples
+from mars2_env.errors import ConfigError
+from mars2_env.problems.asserts import CallTest, NotReadableError, quotable, read_check, read_examples
 from mars2_env.problems.base import ProblemSet
-from mars2_env.problems.jsonl import Place, read_records
+from mars2_env.problems.catalogue import SETS
+from mars2_env.problems.records import Place, read_lines
 from mars2_env.types import Call, Problem, TestCase
 
 UNREADABLE: Final = "tests that cannot be read"
@@ -53,13 +54,13 @@ def load(*, path: str | None = None, split: str | None = None, skip_bad: bool = 
         ConfigError: there is no such split or file, or no path and no package.
         ProblemError: the file is malformed or a record's tests cannot be read; names file, line and field.
     """
-    if split not in (None, "test"):
-        raise ConfigError(unknown_name("split of humaneval", str(split), ["test"]))
+    info = SETS["humaneval"]
+    chosen, use = info.choose(split)
     path = path if path is not None else installed_path()
     problems: list[Problem] = []
     left_out: dict[str, int] = {}
     lines: dict[str, int] = {}
-    for place, record in read_records(path):
+    for place, record in read_lines(path):
         for field in _FIELDS:
             if not isinstance(record.get(field), str):
                 place.fail(field, "is missing." if field not in record else "must be a text.")
@@ -76,7 +77,7 @@ def load(*, path: str | None = None, split: str | None = None, skip_bad: bool = 
             left_out[UNREADABLE] = left_out.get(UNREADABLE, 0) + 1
     if not problems:
         Place(path, max(lines.values(), default=1)).fail("task_id", "the file holds no HumanEval problem.")
-    return ProblemSet("humaneval", tuple(problems), split="test", use="evaluation", left_out=left_out)
+    return ProblemSet("humaneval", tuple(problems), chosen, use, left_out, info.provenance(path))
 
 
 def installed_path() -> str:
@@ -115,7 +116,7 @@ def _problem(record: dict[str, Any]) -> Problem:
         checker = "absolute_error_1e-6"
     elif tolerances:
         raise NotReadableError(f"an absolute error of {sorted(map(str, tolerances))[0]}; only 1e-6 is known.")
-    examples = _EXAMPLES[id] if id in _EXAMPLES else _shown(read_examples(prompt, function), tests)
+    examples = _EXAMPLES[id] if id in _EXAMPLES else quotable(read_examples(prompt, function), tests)
     return Problem(
         id=id,
         statement=prompt,
@@ -127,35 +128,6 @@ def _problem(record: dict[str, Any]) -> Problem:
         reference=prompt + record["canonical_solution"],
         metadata={"public": "examples of the statement" if examples else "first official tests"},
     )
-
-
-def _shown(examples: list[CallTest], tests: list[CallTest]) -> list[CallTest]:
-    """Return the examples that can be right, each input once."""
-    kinds = {_kind(test.expected) for test in tests}
-    kept: list[CallTest] = []
-    for example in examples:
-        if _kind(example.expected) not in kinds:
-            continue
-        known = [_listed(test.expected) for test in (*tests, *kept) if test.arguments == example.arguments]
-        if all(expected == _listed(example.expected) for expected in known) and not any(
-            other.arguments == example.arguments for other in kept
-        ):
-            kept.append(example)
-    return kept
-
-
-def _kind(value: Any) -> type:
-    kind = type(value)
-    return {tuple: list, int: float}.get(kind, kind)
-
-
-def _listed(value: Any) -> Any:
-    """Return plain data with lists for tuples, as the judge compares them."""
-    if isinstance(value, list | tuple):
-        return [_listed(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _listed(item) for key, item in value.items()}
-    return value
 
 
 _EXAMPLES: Final = {

@@ -35,55 +35,23 @@ from __future__ import annotations
 
 import gzip
 import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
-from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final, NoReturn, get_args
+from typing import Any, Final, get_args
 
 from mars2_env.errors import ConfigError, ProblemError, unknown_name
-from mars2_env.problems.base import ProblemSet, Use
+from mars2_env.problems.base import ProblemSet, Provenance, Use
+from mars2_env.problems.groups import TOO_FEW_TESTS, grouped
 from mars2_env.problems.plain import from_json, problem_line
+from mars2_env.problems.records import Place, read_lines
 from mars2_env.sandbox.worker.values import ValuesError
 from mars2_env.types import GROUPS, Call, Interface, Limits, Problem, Stdin, TestCase
 
 SUFFIXES: Final = (".jsonl", ".jsonl.gz")
-TOO_FEW_TESTS: Final = "fewer than 3 tests"
 
 _FIELDS: Final = tuple(field.name for field in fields(Problem))
 _LIMITS: Final = tuple(field.name for field in fields(Limits))
-
-
-def split_tests(
-    problem_id: str, tests: Sequence[TestCase]
-) -> tuple[tuple[TestCase, ...], tuple[TestCase, ...], tuple[TestCase, ...]]:
-    """Split the tests of a training problem into (public, scoring, hidden), each in listed order.
-
-    The first min(3, n // 3) are public. The rest is shared out evenly by a fixed hash of (problem id, test index); of
-    an odd number hidden gets one more.
-
-    Args:
-        problem_id: The problem's id.
-        tests: All n of its tests.
-
-    Raises:
-        ProblemError: there are fewer than 3: leave the problem out, and count it.
-    """
-    if len(tests) < 3:
-        raise ProblemError(f"problem {problem_id!r} has {len(tests)} tests; three groups need at least 3.")
-    public = min(3, len(tests) // 3)
-
-    def rank(index: int) -> bytes:
-        return blake2b(f"{index} {problem_id}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-    rest = sorted(range(public, len(tests)), key=rank)
-    scoring = set(rest[: len(rest) // 2])
-    return (
-        tuple(tests[:public]),
-        tuple(tests[i] for i in range(public, len(tests)) if i in scoring),
-        tuple(tests[i] for i in range(public, len(tests)) if i not in scoring),
-    )
 
 
 def load(*, path: str | None = None, split: str | None = None, use: Use | None = None) -> ProblemSet:
@@ -102,7 +70,7 @@ def load(*, path: str | None = None, split: str | None = None, use: Use | None =
         raise ConfigError("the problem set 'jsonl' is a file: give path='FILE.jsonl'.")
     header: dict[str, Any] = {}
     records: list[tuple[Place, dict[str, Any]]] = []
-    for place, record in read_records(path):
+    for place, record in read_lines(path):
         if "problem_set" in record and not records and not header:
             header = _header(place, record)
         else:
@@ -131,6 +99,7 @@ def load(*, path: str | None = None, split: str | None = None, use: Use | None =
         split=_agreed(path, "split", header, split) or ("train" if chosen == "training" else "test"),
         use=chosen,
         left_out=left_out,
+        provenance=Provenance(files=(path,)),
     )
 
 
@@ -150,57 +119,6 @@ def write_jsonl(problem_set: ProblemSet, path: str | Path) -> None:
     data = "".join(line + "\n" for line in lines).encode("ascii")
     # mtime=0: the same set gives the same bytes.
     Path(path).write_bytes(gzip.compress(data, mtime=0) if str(path).endswith(".gz") else data)
-
-
-class Place:
-    """A line of a file, for messages."""
-
-    def __init__(self, path: str, line: int) -> None:
-        self.path = path
-        self.line = line
-
-    def fail(self, field: str, message: str) -> NoReturn:
-        """Raise the `ProblemError` that names this place and a field."""
-        raise ProblemError(f"{self.path}, line {self.line}, field {field!r}: {message}")
-
-
-def read_records(path: str) -> Iterator[tuple[Place, dict[str, Any]]]:
-    """Yield the JSON objects of a file of lines, each with its place.
-
-    Raises:
-        ConfigError: there is no such file.
-        ProblemError: a line is not a JSON object.
-    """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot read the problem file {path}: {error.strerror}.") from error
-    if path.endswith(".gz"):
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, ValueError) as error:
-            raise ProblemError(f"{path}: not a gzip file ({error}).") from error
-    for number, line in enumerate(data.split(b"\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line.decode("utf-8"), parse_constant=_constant, parse_float=_finite)
-        except (ValueError, RecursionError) as error:
-            raise ProblemError(f"{path}, line {number}: not a JSON object ({error}).") from error
-        if not isinstance(record, dict):
-            raise ProblemError(f"{path}, line {number}: a JSON {type(record).__name__}, not an object.")
-        yield Place(path, number), record
-
-
-def _constant(text: str) -> NoReturn:
-    raise ValueError(f'{text} is not JSON; write {{"n": "nan"}}, {{"n": "inf"}} or {{"n": "-inf"}}')
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text[:30]} is beyond every float")
-    return value
 
 
 def _header(place: Place, record: dict[str, Any]) -> dict[str, Any]:
@@ -258,13 +176,12 @@ def _problem(place: Place, record: dict[str, Any], use: Use) -> Problem | None:
             if key in record:
                 place.fail(key, "give either tests, which are split on loading, or public, scoring and hidden.")
         tests = _tests(place, record, "tests", interface)
-        scoring: tuple[TestCase, ...]
-        if use == "evaluation":
-            public, scoring, hidden = tests[:2], (), tests
-        elif len(tests) < 3:
-            return None
-        else:
-            public, scoring, hidden = split_tests(texts["id"], tests)
+        groups = grouped(texts["id"], use, tests)
+        if isinstance(groups, str):
+            if groups == TOO_FEW_TESTS:
+                return None
+            place.fail("tests", "the problem has no tests at all.")
+        public, scoring, hidden = groups
     else:
         public, scoring, hidden = (_tests(place, record, key, interface) for key in GROUPS)
         if use == "evaluation" and scoring:

@@ -12,16 +12,10 @@ from typing import Any, Final, TypeAlias
 from mars2_env.errors import ConfigError, unknown_name
 from mars2_env.problems import jsonl
 from mars2_env.problems.base import ProblemSet
+from mars2_env.problems.catalogue import SETS
 
 ENTRY_POINTS: Final = "mars2_env.problems"
 """The entry-point group in which other packages offer loaders: `name = "package.module:loader"`."""
-
-# By dotted name: the starter set builds hundreds of problems, which only those who ask for them should wait for.
-_BUILT_IN: Final = {
-    "starter": "mars2_env.problems.starter:load",
-    "humaneval": "mars2_env.problems.humaneval:load",
-    "jsonl": "mars2_env.problems.jsonl:load",
-}
 
 AnyLoader: TypeAlias = Callable[..., ProblemSet]
 """A `Loader`; one that names its options, in place of `**options`, has them checked before it is called."""
@@ -39,8 +33,8 @@ def load_problems(
     """Load a problem set.
 
     Args:
-        name: "starter", "humaneval", a name that was registered or that an installed package offers, or the path of a
-            file in our JSON-lines format (`mars2_env.problems.jsonl`).
+        name: "starter", "humaneval", "mbpp", ... (`names()` lists them all), a name that was registered or that an
+            installed package offers, or the path of a file in our JSON-lines format (`mars2_env.problems.jsonl`).
         path: The data file, for sets that come from one.
         split: The split; the set's own default where it is left out.
         **options: What the set's loader takes besides.
@@ -78,13 +72,13 @@ def register_problems(name: str, loader: AnyLoader) -> None:
     """
     if not isinstance(name, str) or not name or name.endswith(jsonl.SUFFIXES):
         raise ConfigError(f"register_problems({name!r}): a name is a non-empty text that is not a .jsonl file's.")
-    if name in _BUILT_IN or _REGISTERED.setdefault(name, loader) is not loader:
+    if name in SETS or _REGISTERED.setdefault(name, loader) is not loader:
         raise ConfigError(f"a problem set named {name!r} is registered already; choose another name.")
 
 
 def names() -> list[str]:
     """Return the names of all problem sets that can be loaded, sorted."""
-    return sorted({*_BUILT_IN, *_REGISTERED, *(entry.name for entry in _offered())})
+    return sorted({*SETS, *_REGISTERED, *(entry.name for entry in _offered())})
 
 
 def _offered() -> list[EntryPoint]:
@@ -94,8 +88,8 @@ def _offered() -> list[EntryPoint]:
 def _find(name: str) -> AnyLoader | None:
     if name in _REGISTERED:
         return _REGISTERED[name]
-    if name in _BUILT_IN:
-        module, _, attribute = _BUILT_IN[name].partition(":")
+    if name in SETS:  # by dotted name: a loader's module is imported by those who ask for its set alone
+        module, _, attribute = SETS[name].loader.partition(":")
         built_in: AnyLoader = getattr(import_module(module), attribute)
         return built_in
     for entry in _offered():

@@ -151,9 +151,7 @@ def attempt(
     leave_a_canary(sandbox)
     containers = sandbox.containers
     if containers not in clean:
-        clean[containers] = settled(
-            look, containers[0], lambda found: found["processes"] <= 1 and found["files"] <= 1
-        )
+        clean[containers] = settled(look, containers[0], lambda found: found["processes"] <= 1 and found["files"] <= 1)
     traces = clean[containers]
     recorded = Recorded(sandbox)
     problem = PROBLEMS[case.mode]

@@ -11,6 +11,7 @@ from typing import Any, Final, get_args
 
 from mars2_env.errors import ConfigError, unknown_name
 from mars2_env.problems.base import ProblemSet
+from mars2_env.problems.catalogue import SETS
 from mars2_env.problems.starter import (
     dynamic,
     graphs,
@@ -93,7 +94,7 @@ def load(
     wanted = [(variant, template) for variant in range(VARIANTS) for template in chosen][:limit]
     constants = {template.name: variants(template, part, seed, VARIANTS) for _, template in wanted[: len(chosen)]}
     problems = tuple(build(t, constants[t.name][variant], part, seed, variant) for variant, t in wanted)
-    return ProblemSet(name="starter", problems=problems, split=part, use="training")
+    return ProblemSet("starter", problems, part, "training", provenance=SETS["starter"].provenance())
 
 
 def wrong_programs(problem_id: str) -> tuple[str, ...]:
