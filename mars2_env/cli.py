@@ -85,11 +85,27 @@ def search(
     limit: Annotated[int | None, typer.Option(help="Only the first so many problems.")] = None,
     budget: Annotated[int, typer.Option(help="Nodes a tree.")] = 8,
     game: Annotated[str, typer.Option(help="write: a selector picks the place; play: the agents do.")] = "write",
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="mars2: the paper's plain search (--selector mars2 --prompts feedback=off). tplus: MARS2-T+, the same "
+            "with error feedback in refinement prompts and depth guidance (--selector mars2,guidance=default "
+            "--prompts feedback=on). Other options change a preset; the papers search with --budget 60."
+        ),
+    ] = None,
     selector: Annotated[
         str | None,
         typer.Option(
             help="ab_mcts_a[,posterior=beta|gaussian][,agents=thompson|ucb|stack] (the default), ab_mcts_m, mars2, "
             "uct, best_first, breadth_first, repeated_sampling, sequential_refinement, random."
+        ),
+    ] = None,
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            help="How agents are asked: chat (the default), reasoning (models that think first) or base (plain "
+            "completion), then options: feedback=on|off (tell the parent's first failing public test), ancestors=N and "
+            "siblings=N (quote the N best), max_tokens=N. For example reasoning,siblings=2,max_tokens=4096."
         ),
     ] = None,
     score: Annotated[str, typer.Option(help="A node's value: pass or fraction.")] = "pass",
@@ -117,7 +133,8 @@ def search(
     if out is not None and str(out) in ("", "."):
         raise ConfigError("--out: give a folder of its own for the run, such as runs/x.")
     team = parse_agents(agent)
-    options: dict[str, Any] = {} if score_on is None else {"score_on": score_on}
+    given = {"score_on": score_on, "preset": preset, "selector": selector, "prompts": prompts}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     task = mars2_env.task(
         problem_set,
         path=None if path is None else str(path),
@@ -125,7 +142,6 @@ def search(
         agents=list(team),
         budget=budget,
         game=game,
-        selector=selector,
         score=score,
         stop_on_solved=stop_on_solved,
         sandbox=sandbox,
@@ -229,7 +245,7 @@ def judge(
         typer.echo(f"{group}: {sum(o == 'passed' for o in outcomes)} of {len(outcomes)} passed: {' '.join(outcomes)}")
     typer.echo(f"verdict: {verdict.outcome} ({verdict.cpu_seconds:.2f} s of CPU time)")
     if verdict.feedback is not None:
-        typer.echo(printable(feedback_text(text, verdict.feedback)))
+        typer.echo(printable(feedback_text(verdict.feedback)))
     raise typer.Exit(0 if verdict.passed else 1)
 
 

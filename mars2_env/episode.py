@@ -25,13 +25,7 @@ from typing import Literal, TypeAlias, get_args
 from mars2_env import keys
 from mars2_env.errors import ConfigError, EpisodeError, LogError, unknown_name
 from mars2_env.programs import normal_form
-from mars2_env.prompt import (
-    extract_program,
-    fresh_messages,
-    play_messages,
-    refinement_messages,
-    unseen_parent_messages,
-)
+from mars2_env.prompt import Prompts, RefinementContext, extract_program, place_context, play_context
 from mars2_env.search.budget import Budget
 from mars2_env.search.choice import Choice, Selector
 from mars2_env.search.selectors import make_selector
@@ -204,6 +198,7 @@ class Episode:
         seed: int,
         *,
         rules: Rules | None = None,
+        prompts: Prompts | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
         """Start with an empty tree.
@@ -215,6 +210,7 @@ class Episode:
             budget: how many expansions the tree may have.
             seed: with the problem's id, the source of all randomness.
             rules: the game; `Rules()` by default.
+            prompts: how agents are asked; `Prompts()` by default. It decides no event but through the replies.
             on_event: called with each event before it takes effect; an exception from it leaves the state unchanged.
 
         Raises:
@@ -224,6 +220,7 @@ class Episode:
         self.roles: dict[str, str] = dict(agents) if isinstance(agents, Mapping) else dict.fromkeys(agents, "")
         self.agents = tuple(self.roles)
         self.rules = rules or Rules()
+        self.prompts = prompts or Prompts()
         self.budget = budget if isinstance(budget, Budget) else Budget(budget)
         self.seed = seed
         self.selector = make_selector(selector) if isinstance(selector, str) else selector
@@ -481,23 +478,31 @@ class Episode:
         return keys.key("child", self._keys[parent], agent, ordinal)
 
     def _place(self, turn: Turn, parent: int) -> Turn:
-        """Return a turn with its place filled in: prompt, seed, and the parent's program and feedback."""
-        role = self.roles[turn.agent]
-        seed = self._child_key(turn.agent, parent) >> 65
-        if parent == ROOT and self.root is None:
-            messages = fresh_messages(self.problem, role)
-            return replace(turn, parent=parent, seed=seed, messages=messages, program=None, feedback=None)
-        node = self.node(parent)
-        if self.rules.observe == "own" and node.agent not in (turn.agent, ""):
-            messages = unseen_parent_messages(self.problem, node.score, role)
-            return replace(turn, parent=parent, seed=seed, messages=messages, program=None, feedback=None)
+        """Return a turn with its place filled in: prompt, seed, and the parent's program and feedback.
+
+        The prompt is about the tree as it stood when the turn was asked for, however late the agent chooses its place.
+        """
+        prompts = self.prompts
+        known = len(self.programs) if turn.places is None else len(self.programs) - len(self.tree) + len(turn.parents)
+        context = place_context(
+            self.problem,
+            self.programs[:known] if prompts.siblings else self.programs,
+            parent,
+            turn.agent,
+            self.roles[turn.agent],
+            own=self.rules.observe == "own",
+            feedback=prompts.feedback,
+            ancestors=prompts.ancestors,
+            siblings=prompts.siblings,
+        )
+        shown = self.node(parent) if isinstance(context, RefinementContext) else None
         return replace(
             turn,
             parent=parent,
-            seed=seed,
-            messages=refinement_messages(self.problem, node.program, node.verdict.feedback, role),
-            program=node.program,
-            feedback=node.verdict.feedback,
+            seed=self._child_key(turn.agent, parent) >> 65,
+            messages=prompts.messages(context),
+            program=None if shown is None else shown.program,
+            feedback=None if shown is None or not prompts.feedback else shown.verdict.feedback,
         )
 
     def _apply_seeded(self, event: Seeded) -> None:
@@ -530,8 +535,15 @@ class Episode:
             self.pending[event.turn] = replace(blank, places=self._place)
         elif event.parent is None:
             own = event.agent if self.rules.observe == "own" else None
-            messages = play_messages(self.problem, self.programs, blank.parents, self.roles[event.agent], own)
-            self.pending[event.turn] = replace(blank, messages=messages, places=self._place)
+            context = play_context(
+                self.problem,
+                self.programs,
+                len(self.tree) - 1,
+                self.roles[event.agent],
+                own=own,
+                feedback=self.prompts.feedback,
+            )
+            self.pending[event.turn] = replace(blank, messages=self.prompts.messages(context), places=self._place)
         else:
             self.pending[event.turn] = self._place(blank, event.parent)
             self._taken[event.turn] = self._ordinals[event.parent, event.agent].take()

@@ -23,6 +23,7 @@ from mars2_env.judge import Judge
 from mars2_env.judge.checkers import checker
 from mars2_env.log import Header, LogWriter, Tree, log_path, make_episode, task_hash, tree_of
 from mars2_env.problems import ProblemSet, load_problems
+from mars2_env.prompt import FreshContext, Prompts, prompts_config
 from mars2_env.sandbox import Sandbox, make_sandbox
 from mars2_env.search.budget import Budget
 from mars2_env.search.choice import Selector
@@ -115,6 +116,7 @@ class Task:
         budget: how many expansions a tree may have.
         selector: picks agent and parent in `write`; None elsewhere.
         rules: game, score, score_on, observe, stop_on_solved, max_faults.
+        prompts: how agents are asked: with which words, what is quoted, within how many tokens.
         reward: what environments pay: `progress` (increase of the tree's best score), `score` (of the new node) or
             `difference` (change of what the tree's best score owes to each agent).
         share: to whom: `own` (the acting agent) or `team` (every agent).
@@ -135,6 +137,7 @@ class Task:
     budget: Budget
     selector: Selector | None
     rules: Rules = field(default_factory=Rules)
+    prompts: Prompts = field(default_factory=Prompts)
     reward: RewardKind = "progress"
     share: Share = "own"
     api: Api = "aec"
@@ -169,6 +172,9 @@ class Task:
         if not len(self.problems):
             raise ConfigError(f"problem set {self.problems.name!r} (split {self.problems.split!r}) is empty.")
         self._check_game(GAMES[self.rules.game])
+        some = next(iter(self.problems)).public_view()
+        for role in self.agents.values():  # one that leaves no room for a problem is known at once
+            self.prompts.messages(FreshContext(some, role))
         for name in {problem.checker for problem in self.problems if problem.checker is not None}:
             checker(name)
         lacking = [problem.id for problem in self.problems if not all(map(problem.tests, self.rules.tests))]
@@ -222,6 +228,7 @@ class Task:
             "rules": asdict(self.rules),
             "limits": None if self.limits is None else asdict(self.limits),
             "strict_types": self.strict_types,
+            **({"prompts": prompts} if (prompts := prompts_config(self.prompts)) else {}),
         }
         plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(config))  # as a log gives it back
         return plain
@@ -400,7 +407,7 @@ class Match:
         self.writer = None if out is None else LogWriter(log_path(out, problem, seed), self.header)
         self.on_event: Callable[[Event], None] | None = None
         self.episode: Episode = make_episode(
-            self.header, self.problem.public_view(), task.selector, on_event=self._record
+            self.header, self.problem.public_view(), task.selector, on_event=self._record, prompts=task.prompts
         )
         if self.writer is not None:
             if self.writer.events and not resume:

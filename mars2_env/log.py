@@ -24,6 +24,7 @@ import msgspec
 
 from mars2_env.episode import Asked, Cancelled, Ended, Episode, Event, Failed, Rules, Seeded, Told
 from mars2_env.errors import LogError, Mars2Error, unknown_name
+from mars2_env.prompt import Prompts
 from mars2_env.search.budget import Budget
 from mars2_env.search.choice import Selector
 from mars2_env.search.selectors import make_selector
@@ -247,8 +248,12 @@ def make_episode(
     problem: PublicView,
     selector: Selector | None = None,
     on_event: Callable[[Event], None] | None = None,
+    prompts: Prompts | None = None,
 ) -> Episode:
-    """Return an episode at its start, as a header describes it; `selector` overrides the one named there."""
+    """Return an episode at its start, as a header describes it; `selector` overrides the one named there.
+
+    Without `prompts`, the episode asks in the default way, whatever the header says: that decides no event.
+    """
     task = header.task
     rules = Rules(**task["rules"])
     if selector is None and rules.game == "write":
@@ -260,6 +265,7 @@ def make_episode(
         Budget(**task["budget"]),
         header.seed,
         rules=rules,
+        prompts=prompts,
         on_event=on_event,
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from collections.abc import Iterable
 from hashlib import blake2b
 
 MAX_PARSED = 100_000
@@ -16,6 +17,26 @@ MAX_PARSED = 100_000
 PYTHON_TAGS = frozenset({"", "python", "py", "python3", "python2", "py3", "pycon", "ipython"})
 
 _FENCE = re.compile(r"^([ \t]*)(`{3,}|~{3,})[ \t]*([^`\n]*)$")
+_MARKS = (
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("<reasoning>", "</reasoning>"),
+    ("<seed:think>", "</seed:think>"),
+    ("[THINK]", "[/THINK]"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+)
+
+
+def _unquoted(marks: Iterable[str]) -> re.Pattern[str]:
+    """Return a pattern whose group `mark` is set where a mark stands that is not in quotes."""
+    any_mark = "|".join(map(re.escape, marks))
+    return re.compile(rf"([\"'])(?:{any_mark})\1|(?<!`)`(?:{any_mark})`(?!`)|(?P<mark>{any_mark})")
+
+
+_THINKING_BEGINS = _unquoted(begin for begin, _ in _MARKS)
+_THINKING_ENDS = _unquoted(end for _, end in _MARKS)
+
 _OPENS_LIKE_CODE = re.compile(
     r"(from\s+[\w.]+\s+import\b|import\s+\w|(async\s+)?def\s+\w+\s*\(|class\s+\w+\s*[:(]|@\w|#!)"
 )
@@ -28,14 +49,19 @@ def extract_program(reply: str, defines: str | None = None) -> str | None:
         reply: what an agent returned.
         defines: the function that the program is called by, if it is.
 
-    1. `<think>` parts are dropped: up to the last `</think>`, and from a `<think>` that is never closed.
-    2. The last fenced block is the program. Blocks that never close (a reply cut short), that are empty, or that are
+    1. Thinking is dropped (`drop_thinking`).
+    2. A reply that begins with code and then closes a fence that it never opened goes on with a block that its prompt
+       opened (plain completion): what comes before that fence is the program.
+    3. The last fenced block is the program. Blocks that never close (a reply cut short), that are empty, or that are
        labelled as another language than Python count only where there is no other; nor, where a function is called, do
        blocks without it (an example of its use after the program, say).
-    3. Without a fence, the whole reply is the program if it reads as Python: it opens like code, or it parses and does
+    4. Without a fence, the whole reply is the program if it reads as Python: it opens like code, or it parses and does
        more than name something.
     """
     text = drop_thinking(reply)
+    continued = continued_block(text)
+    if continued is not None:
+        return continued
     blocks = fenced_blocks(text)
     if blocks:
         filled = [block for block in blocks if block[1].strip()]
@@ -54,9 +80,31 @@ def _defines(body: str, name: str | None) -> bool:
 
 
 def drop_thinking(text: str) -> str:
-    """Drop `<think>` parts: all up to the last `</think>`, and all from a `<think>` that never closes."""
-    _, closed, rest = text.rpartition("</think>")
-    return (rest if closed else text).partition("<think>")[0]
+    """Drop what a reasoning model thought: all up to the last closing mark, and all from an opening one left open.
+
+    The marks are `<think>`, `<thinking>`, `<thought>`, `<reasoning>`, `<seed:think>`, `[THINK]`, `<|begin_of_thought|>`
+    and what closes each. One in quotes is spoken of, and does not count.
+    """
+    ends = [found for found in _THINKING_ENDS.finditer(text) if found["mark"]]
+    rest = text[ends[-1].end() :] if ends else text
+    begin = next((found for found in _THINKING_BEGINS.finditer(rest) if found["mark"]), None)
+    return rest if begin is None else rest[: begin.start()]
+
+
+def continued_block(text: str) -> str | None:
+    """Return the code before a bare fence that closes a block which `text` does not open; None if it is no such text.
+
+    The code must read as Python by itself, or open like code in a text whose fences do not pair up otherwise.
+    """
+    lines = text.split("\n")
+    fences = [number for number, line in enumerate(lines) if _FENCE.match(line.rstrip("\r"))]
+    if not fences or lines[fences[0]].strip().strip("`~"):
+        return None
+    code = "".join(line + "\n" for line in lines[: fences[0]])
+    if not code.strip():
+        return None
+    opens = len(fences) % 2 == 1 and _OPENS_LIKE_CODE.match(code.lstrip()) is not None
+    return code if opens or _parses_as_program(code) else None
 
 
 def fenced_blocks(text: str) -> list[tuple[str, str, bool]]:
@@ -92,8 +140,10 @@ def _tag(info: str) -> str:
 
 def reads_as_python(text: str) -> bool:
     """Whether a text without fences is a program: it opens like code, or parses and does more than name something."""
-    if _OPENS_LIKE_CODE.match(text.lstrip()):
-        return True
+    return _OPENS_LIKE_CODE.match(text.lstrip()) is not None or _parses_as_program(text)
+
+
+def _parses_as_program(text: str) -> bool:
     tree = parse(text)
     return tree is not None and any(
         not isinstance(statement, ast.Expr) or isinstance(statement.value, ast.Call) for statement in tree.body

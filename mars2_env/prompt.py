@@ -1,153 +1,321 @@
 """From a place in a tree to chat messages, and (by `mars2_env.programs`) from a reply to its program.
 
-Everything that came from a candidate or a problem is quoted by concatenation inside a fence longer than any it holds;
-it is never formatted as a template. Fresh prompts carry no feedback; refinement prompts carry the parent's program and
-the facts about its first failing public test.
+`Prompts` says how a task asks: with which words (`mars2_env.templates`), what besides the parent is quoted, and within
+how many tokens. Contexts (`mars2_env.contexts`) are values; a prompt that is too long is one whose context is cut down
+until its words fit, in a fixed order (`ORDER`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from operator import index as whole_number
+from typing import Any, Final, TypeAlias
 
-from mars2_env.outline import outline
-from mars2_env.programs import extract_program, fenced
-from mars2_env.types import Call, Feedback, Message, Node, PublicView
+from mars2_env.contexts import (
+    Attempt,
+    Context,
+    FreshContext,
+    PlayContext,
+    RefinementContext,
+    UnseenContext,
+    place_context,
+    play_context,
+)
+from mars2_env.errors import ConfigError, unknown_name
+from mars2_env.programs import extract_program
+from mars2_env.templates import (
+    TEMPLATES,
+    BaseTemplates,
+    ChatTemplates,
+    ReasoningTemplates,
+    Templates,
+    completion,
+    feedback_text,
+    messages_text,
+    register_templates,
+    task_text,
+)
+from mars2_env.texts import elided
+from mars2_env.types import Message, PublicView
 
 __all__ = [
+    "ORDER",
+    "TEMPLATES",
+    "Attempt",
+    "BaseTemplates",
+    "ChatTemplates",
+    "Context",
+    "FreshContext",
+    "PlayContext",
+    "Prompts",
+    "ReasoningTemplates",
+    "RefinementContext",
+    "Templates",
+    "UnseenContext",
+    "completion",
+    "estimated_tokens",
     "extract_program",
     "feedback_text",
-    "fresh_messages",
+    "fitted",
+    "make_prompts",
     "messages_text",
-    "play_messages",
-    "refinement_messages",
+    "place_context",
+    "play_context",
+    "prompts_config",
+    "register_templates",
     "task_text",
-    "unseen_parent_messages",
+    "tokens_of",
 ]
 
-SYSTEM = "You are an expert Python programmer."
-REPLY_FORMAT = "Reply with the complete program in one ```python block."
-PLAY_BUDGET = 12_000
-"""How many characters of programs the prompt of a `play` turn may quote."""
+TokenCounter: TypeAlias = Callable[[str], int]
+"""Returns how many tokens a text has."""
+
+MAX_TOKENS: Final = 8192
+MIN_TOKENS: Final = 64
 
 
-def fresh_messages(problem: PublicView, role: str = "") -> tuple[Message, ...]:
-    """Return the prompt for writing a program from nothing.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a context that may be cut: how many items or characters it has, and the context with fewer."""
 
-    Args:
-        problem: what may be seen of the problem.
-        role: what is said of the agent's role, added to the system message.
+    size: Callable[[Any], int]
+    cut: Callable[[Any, int], Any]
+
+
+def estimated_tokens(text: str) -> int:
+    """Return an estimate of a text's tokens on the high side: one for each three bytes of its UTF-8 form.
+
+    Code and English have some 3.5 to 4 characters a token in the vocabularies of today, other scripts about one.
     """
-    return _chat(role, [task_text(problem), REPLY_FORMAT])
+    return -(-len(text.encode("utf-8", "surrogatepass")) // 3)
 
 
-def refinement_messages(
-    problem: PublicView, program: str | None, feedback: Feedback | None, role: str = ""
+def tokens_of(messages: tuple[Message, ...], count: TokenCounter = estimated_tokens) -> int:
+    """Return how many tokens the contents of messages have; the few that a chat template adds are not counted."""
+    return sum(count(message["content"]) for message in messages)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """How a task asks.
+
+    Attributes:
+        templates: the words: an object called with a context (`Templates`), or the name of ours: `chat`, `reasoning`
+            (models with think blocks), `base` (plain completion, no chat template).
+        feedback: whether the prompt of a refinement tells the parent's first failing public test (MARS2-T+), and turns
+            carry it; without, only whether the parent passes.
+        ancestors: how many of the parent's ancestors are quoted besides: the best.
+        siblings: how many of the earlier attempts at improving on the parent are quoted besides: the best.
+        max_tokens: the most tokens of a prompt; what does not fit is cut in the order of `ORDER`.
+        count: how tokens are counted, a pure function; by default estimated from above. With the model's own tokenizer:
+            `lambda text: len(tokenizer.encode(text))`.
+    """
+
+    templates: Templates | str = "chat"
+    feedback: bool = True
+    ancestors: int = 0
+    siblings: int = 0
+    max_tokens: int = MAX_TOKENS
+    count: TokenCounter = estimated_tokens
+
+    def __post_init__(self) -> None:
+        if isinstance(self.templates, str):
+            if self.templates not in TEMPLATES:
+                raise ConfigError(unknown_name("templates", self.templates, TEMPLATES))
+            object.__setattr__(self, "templates", TEMPLATES[self.templates])
+        for name, value in (("templates", self.templates), ("count", self.count)):
+            if not callable(value):
+                raise ConfigError(f"Prompts({name}={value!r:.200}): must be callable.")
+        if not isinstance(self.feedback, bool):
+            raise ConfigError(f"Prompts(feedback={self.feedback!r:.200}): must be True or False.")
+        for name, least in (("ancestors", 0), ("siblings", 0), ("max_tokens", MIN_TOKENS)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+                raise ConfigError(f"Prompts({name}={value!r:.200}): must be a whole number of at least {least}.")
+            object.__setattr__(self, name, whole_number(value))
+
+    def messages(self, context: Context) -> tuple[Message, ...]:
+        """Return the prompt of a context, within `max_tokens`.
+
+        Raises:
+            ConfigError: not even what can never be cut (the role, the form asked for) fits.
+        """
+        assert not isinstance(self.templates, str)
+        return fitted(context, self.templates, self.max_tokens, self.count)
+
+
+def fitted(
+    context: Context, templates: Templates, max_tokens: int, count: TokenCounter = estimated_tokens
 ) -> tuple[Message, ...]:
-    """Return the prompt for improving on a parent.
+    """Return the prompt of a context, cut down in the order of `ORDER` until it has at most `max_tokens` tokens.
 
-    Args:
-        problem: what may be seen of the problem.
-        program: the parent's program; None if its reply held none.
-        feedback: facts about the parent's first failing public test; None if all its tests passed.
-        role: what is said of the agent's role, added to the system message.
+    Each part is cut as little as is needed, and wholly before the next is touched.
+
+    Raises:
+        ConfigError: not even what can never be cut fits.
     """
-    parts = [task_text(problem)]
-    if program is not None:
-        parts += ["An earlier program:", fenced(program, "python")]
-    parts += [feedback_text(program, feedback), REPLY_FORMAT]
-    return _chat(role, parts)
-
-
-def unseen_parent_messages(problem: PublicView, score: float, role: str = "") -> tuple[Message, ...]:
-    """Return the prompt for a place below another agent's program, which the partially observed game does not show."""
-    told = f"Another agent's program, which you cannot see, scored {score:.2f}. Write a better one."
-    return _chat(role, [task_text(problem), told, REPLY_FORMAT])
-
-
-def play_messages(
-    problem: PublicView, nodes: Sequence[Node], parents: Sequence[int], role: str = "", own: str | None = None
-) -> tuple[Message, ...]:
-    """Return the prompt of a turn that leaves the choice of the parent to the agent.
-
-    It shows the tree and quotes the best programs, newest first among equals, up to `PLAY_BUDGET` characters; with
-    `own`, only that agent's programs. `nodes` may begin with a seed node (number 0), which everybody sees.
-    """
-    parts = [
-        task_text(problem),
-        "Programs tried so far:",
-        fenced(outline(nodes, own=own)),
-    ]
-    room = PLAY_BUDGET
-    for node in sorted(nodes, key=lambda node: (-node.score, -node.id)):
-        if node.program is None or (own is not None and node.agent not in (own, "")):
+    messages = templates(context)
+    if tokens_of(messages, count) <= max_tokens:
+        return messages
+    for part in ORDER[type(context)].values():
+        low, high = 0, part.size(context)
+        messages = templates(part.cut(context, low))
+        if tokens_of(messages, count) > max_tokens:
+            context = part.cut(context, low)
             continue
-        quoted = f"Node {node.id}:\n\n{fenced(node.program, 'python')}\n\n" + feedback_text(
-            node.program, node.verdict.feedback
-        )
-        if len(quoted) > room:
-            break
-        room -= len(quoted)
-        parts.append(quoted)
-    root = "0 is the program that was given" if nodes and nodes[0].id == 0 else "or 0 to start afresh"
-    parts.append(
-        f"Choose the node to improve on, {root}, and say so in a line of the form `PARENT: 0` "
-        f"(nodes 0 to {max(parents)} can be chosen). Then reply with the complete program in one ```python block."
+        while high - low > 1:
+            middle = (low + high) // 2
+            longer = templates(part.cut(context, middle))
+            if tokens_of(longer, count) <= max_tokens:
+                low, messages = middle, longer
+            else:
+                high = middle
+        return messages
+    raise ConfigError(
+        f"max_tokens={max_tokens}: with everything cut that can be, a prompt for problem {context.problem.id!r} has "
+        f"{tokens_of(messages, count)} tokens (the agent's role, {len(context.role)} characters, is never cut). "
+        "Allow more, or say less of the role."
     )
-    return _chat(role, parts)
 
 
-def task_text(problem: PublicView) -> str:
-    """Return the statement and what form the program must have."""
-    if isinstance(problem.interface, Call):
-        code = problem.starter_code
-        if code and problem.statement.strip() == code.strip():
-            return f"Complete the Python function `{problem.interface.name}`:\n\n{fenced(code, 'python')}"
-        form = f"Write a Python function named `{problem.interface.name}`."
-        if code:
-            form += f" Start from:\n\n{fenced(code, 'python')}"
-        return f"{problem.statement.strip()}\n\n{form}"
-    form = "Write a Python program that reads standard input and writes the answer to standard output."
-    if problem.starter_code:
-        form += f" Start from:\n\n{fenced(problem.starter_code, 'python')}"
-    return f"{problem.statement.strip()}\n\n{form}"
+def _items(name: str) -> Part:
+    """Return the part that is a tuple in a context; the last items go first."""
+    return Part(
+        lambda context: len(getattr(context, name)),
+        lambda context, most: replace(context, **{name: getattr(context, name)[:most]}),
+    )
 
 
-def feedback_text(program: str | None, feedback: Feedback | None) -> str:
-    """Return what is said about a parent: its first failing public test, or that it passed."""
-    if program is None:
-        return "An earlier reply held no program: no code block was found in it."
-    if feedback is None:
-        return "It passes the tests. Improve it: look for inputs on which it could still fail."
-    if feedback.unshown:
-        return "It passes the tests that are shown and fails on tests that are not shown. Correct it."
-    lines = {
-        "wrong_answer": "It gives a wrong answer.",
-        "compile_error": "It does not compile.",
-        "runtime_error": "It fails with an error.",
-        "time_limit": f"It exceeds the time limit of {feedback.limit}.",
-        "memory_limit": f"It exceeds the memory limit of {feedback.limit}.",
-        "output_limit": f"It exceeds the output limit of {feedback.limit}.",
+def _text(*path: str) -> Part:
+    """Return the part that is a text in a context; its middle goes first."""
+
+    def find(value: Any, names: tuple[str, ...]) -> str:
+        for name in names:
+            value = getattr(value, name) if value is not None else None
+        return value or ""
+
+    def cut(value: Any, names: tuple[str, ...], most: int) -> Any:
+        if not names:
+            return _shorter(value, most)
+        inner = getattr(value, names[0])
+        return value if inner is None else replace(value, **{names[0]: cut(inner, names[1:], most)})
+
+    return Part(lambda context: len(find(context, path)), lambda context, most: cut(context, path, most))
+
+
+def _shorter(text: str, most: int) -> str:
+    """Return a text with its middle left out, unless the mark that says so would be longer than what it stands for."""
+    short = elided(text, most)
+    return short if len(short) < len(text) else text
+
+
+def _cut_statement(context: Any, most: int) -> Any:
+    """Cut the statement, and with it starter code that is the same text (`task_text` shows the two once)."""
+    problem: PublicView = context.problem
+    statement = _shorter(problem.statement, most)
+    code = statement if _states_itself(problem) else problem.starter_code
+    return replace(context, problem=replace(problem, statement=statement, starter_code=code))
+
+
+def _cut_starter_code(context: Any, most: int) -> Any:
+    problem: PublicView = context.problem
+    if _states_itself(problem):
+        return context
+    return replace(context, problem=replace(problem, starter_code=_shorter(problem.starter_code, most)))
+
+
+def _states_itself(problem: PublicView) -> bool:
+    return problem.starter_code.strip() == problem.statement.strip()
+
+
+_FEEDBACK: Final = ("traceback", "error_message", "error_type", "actual", "input", "expected")
+_PROBLEM: Final = {
+    "starter_code": Part(
+        lambda context: 0 if _states_itself(context.problem) else len(context.problem.starter_code), _cut_starter_code
+    ),
+    "statement": Part(lambda context: len(context.problem.statement), _cut_statement),
+}
+
+ORDER: Final[Mapping[type[Any], Mapping[str, Part]]] = {
+    FreshContext: _PROBLEM,
+    UnseenContext: _PROBLEM,
+    RefinementContext: {
+        "siblings": _items("siblings"),
+        "ancestors": _items("ancestors"),
+        **{name: _text("parent", "feedback", name) for name in _FEEDBACK},
+        "reply_tail": _text("parent", "reply_tail"),
+        "program": _text("parent", "program"),
+        **_PROBLEM,
+    },
+    PlayContext: {"attempts": _items("attempts"), "outline": _text("outline"), **_PROBLEM},
+}
+"""What is cut from a prompt that is too long, for each kind of context, in this order.
+
+A refinement loses whole siblings and then whole ancestors, the worst first; then the middle of the traceback, of the
+error's message and type, of the actual output, of the failing input and of the expected output, or of the end of a
+reply without a program; then the middle of the parent's program; last of the starter code and of the statement. A turn
+that chooses its parent loses the worst programs, then the middle of the tree's table, then of starter code and
+statement.
+"""
+
+
+def make_prompts(value: Prompts | Templates | str | None, base: Prompts | None = None) -> Prompts:
+    """Return the prompts that are meant.
+
+    Args:
+        value: prompts; templates; a spec such as `base` or `chat,siblings=2,max_tokens=4096,feedback=off`; None for
+            `base`.
+        base: what templates and specs leave unsaid; `Prompts()` by default.
+
+    Raises:
+        ConfigError: a name or an option is unknown, or a value makes no sense.
+    """
+    if isinstance(value, Prompts):
+        return value
+    base = base or Prompts()
+    if value is None:
+        return base
+    return replace(base, **_parsed(value)) if isinstance(value, str) else replace(base, templates=value)
+
+
+def prompts_config(prompts: Prompts) -> dict[str, Any]:
+    """Return what identifies prompts in a configuration, as plain data: what differs from the default."""
+    config: dict[str, Any] = {
+        field.name: getattr(prompts, field.name)
+        for field in fields(prompts)
+        if getattr(prompts, field.name) != getattr(Prompts(), field.name)
     }
-    parts = [lines.get(feedback.outcome, f"It fails: {feedback.outcome}.")]
-    if feedback.outcome != "compile_error":
-        parts += ["The first failing test:", fenced(feedback.input), "Expected:", fenced(feedback.expected)]
-    if feedback.outcome == "wrong_answer":
-        parts += ["What came out:", fenced(feedback.actual)]
-    error = feedback.traceback or ": ".join(part for part in (feedback.error_type, feedback.error_message) if part)
-    if error:
-        parts += ["The error:", fenced(error)]
-    parts.append("Correct it.")
-    return "\n\n".join(parts)
+    if "templates" in config:
+        templates = prompts.templates
+        plain = is_dataclass(templates) and not isinstance(templates, type)
+        config["templates"] = asdict(templates) if plain else {"function": _named(templates)}  # type: ignore[call-overload]
+    if "count" in config:
+        config["count"] = _named(prompts.count)
+    return config
 
 
-def messages_text(messages: Sequence[Message]) -> str:
-    """Return chat messages as one readable text, for observations and for models without a chat template."""
-    return "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in messages)
+def _named(function: Any) -> str:
+    kind = function if hasattr(function, "__qualname__") else type(function)
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _chat(role: str, parts: Sequence[str]) -> tuple[Message, ...]:
-    system = f"{SYSTEM} {role}".strip()
-    return (
-        {"role": "system", "content": system},
-        {"role": "user", "content": "\n\n".join(part for part in parts if part)},
-    )
+_SWITCH: Final = {"on": True, "off": False, "true": True, "false": False}
+
+
+def _parsed(spec: str) -> dict[str, Any]:
+    """Return the options of a spec `TEMPLATES,option=value,...`; the name may be left out."""
+    options: dict[str, Any] = {}
+    for number, part in enumerate(spec.split(",")):
+        name, equals, text = (piece.strip() for piece in part.partition("="))
+        if number == 0 and not equals:
+            name, text = "templates", name
+        if name not in ("templates", "feedback", "ancestors", "siblings", "max_tokens"):
+            known = ("feedback", "ancestors", "siblings", "max_tokens")
+            raise ConfigError(unknown_name(f"option in prompts {spec!r:.200}:", name, known))
+        try:
+            options[name] = text if name == "templates" else _SWITCH[text] if name == "feedback" else int(text)
+        except (KeyError, ValueError):
+            wanted = "on or off" if name == "feedback" else "a whole number"
+            raise ConfigError(f"prompts {spec!r:.200}: {name}={text!r} is not {wanted}.") from None
+    return options

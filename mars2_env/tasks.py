@@ -17,6 +17,7 @@ from mars2_env.errors import ConfigError, unknown_name
 from mars2_env.games import DEFAULT_GENERATOR, GAMES, Task, agent_names, load_from
 from mars2_env.problems import ProblemSet
 from mars2_env.problems import names as problem_set_names
+from mars2_env.prompt import make_prompts
 from mars2_env.search.budget import Budget
 from mars2_env.search.choice import Selector
 from mars2_env.search.selectors import make_selector
@@ -31,10 +32,20 @@ TASKS: Final[dict[str, dict[str, Any]]] = {
 }
 """Environment id -> the overrides that make it. An id's number rises when its rewards or observations change."""
 
+PRESETS: Final[dict[str, dict[str, Any]]] = {
+    "mars2": {"selector": "mars2", "score": "pass", "prompts": "feedback=off"},
+    "tplus": {"selector": "mars2,guidance=default", "score": "pass", "prompts": "feedback=on"},
+}
+"""Preset -> the options that it stands for; whatever else is said beside a preset comes first.
+
+`mars2`: the search of MARS2 (arXiv 2604.14564), agent first, whose refinement prompts do not tell what failed. `tplus`:
+MARS2-T+, that search with error feedback and depth guidance.
+"""
+
 _RULES: Final = {f.name for f in fields(Rules)}
 _LOADING: Final = {"problems", "split", "path", "problem_options"}
 _TASK: Final = {f.name for f in fields(Task)} - {"rules", "id", "source", "problems"}
-OPTIONS: Final = tuple(sorted(_RULES | _LOADING | _TASK))
+OPTIONS: Final = tuple(sorted(_RULES | _LOADING | _TASK | {"preset"}))
 
 
 def task(id_or_problem_set: str | ProblemSet | Task = "mars2/Starter-v0", **overrides: Any) -> Task:
@@ -46,6 +57,7 @@ def task(id_or_problem_set: str | ProblemSet | Task = "mars2/Starter-v0", **over
             a `ProblemSet`, or a `Task` to be changed.
         **overrides: any of
             problems, split, path, problem_options: what `load_problems` is given;
+            preset: "mars2" or "tplus", a name for several of the options below (`PRESETS`), which others come before;
             game: "write", "play", "place" or "route"; api: "aec", "parallel" or (in "route") "gymnasium";
             agents: how many, a list of names, or a mapping from name to what prompts say of its role; 2 by default, or
                 as many as there are generators;
@@ -53,6 +65,7 @@ def task(id_or_problem_set: str | ProblemSet | Task = "mars2/Starter-v0", **over
                 ("noise:default" if nothing is said), one for each in order, or a mapping from agent to its own;
             budget: nodes a tree (or a `Budget`); 8 by default, in "play" and "place" whole rounds of the agents;
             selector: a `Selector`, or a name with options ("ab_mcts_a,posterior=gaussian");
+            prompts: a `Prompts`, templates, or a spec ("base", "chat,siblings=2,max_tokens=4096", "feedback=off");
             score: "pass" or "fraction"; score_on: "public" or "scoring" (the default on training sets);
             reward: "progress", "score" or "difference"; share: "own" or "team"; observe: "all" or "own";
             stop_on_solved;
@@ -65,6 +78,7 @@ def task(id_or_problem_set: str | ProblemSet | Task = "mars2/Starter-v0", **over
     unknown = sorted(set(overrides) - set(OPTIONS))
     if unknown:
         raise ConfigError(unknown_name("option of a task", unknown[0], OPTIONS))
+    overrides = _preset(overrides)
     if isinstance(id_or_problem_set, Task):
         return _changed(id_or_problem_set, overrides) if overrides else id_or_problem_set
     options: dict[str, Any]
@@ -109,6 +123,21 @@ def make(task: str | ProblemSet | Task = "mars2/Starter-v0", **overrides: Any) -
         "gymnasium": TreeSearchRoute,
     }
     return kinds[found.api](found)
+
+
+def _preset(overrides: dict[str, Any]) -> dict[str, Any]:
+    """Return overrides with the options of their preset, if they name one, filled in."""
+    others = dict(overrides)
+    name = others.pop("preset", None)
+    if name is None:
+        return others
+    if name not in PRESETS:
+        raise ConfigError(unknown_name("preset", str(name), PRESETS))
+    if others.get("game", "write") != "write":
+        raise ConfigError(f"preset={name!r} with game={others['game']!r}: presets are searches, for game='write'.")
+    preset = PRESETS[name]
+    prompts = make_prompts(others.get("prompts"), make_prompts(preset["prompts"]))
+    return {**preset, **others, "prompts": prompts}
 
 
 def _changed(base: Task, overrides: Mapping[str, Any]) -> Task:
@@ -160,6 +189,7 @@ def _build(options: dict[str, Any], id: str | None) -> Task:
         selector=_selector(game.game, selector),
         rules=game,
         generators=generators,
+        prompts=make_prompts(options.pop("prompts", None)),
         id=id,
         source=source,
         **{name: value for name, value in options.items() if value is not None or name in ("out", "render_mode")},

@@ -39,6 +39,18 @@ from mars2_env.programs import extract_program, fenced, fenced_blocks, normal_fo
         ("```python\n```", None),
         ("<think>print(1)", None),
         ("```text\nprint(1)\n```", "print(1)\n"),
+        # other marks of thinking, and marks that are only spoken of
+        ("[THINK]```python\nwrong = 1\n```[/THINK]\n```python\nx = 1\n```", "x = 1\n"),
+        ("<reasoning>\n```python\nwrong = 1\n```\n</reasoning>\n```python\nx = 1\n```", "x = 1\n"),
+        ("<seed:think>```python\nwrong = 1\n```", None),
+        ("```python\nx = '</think>'\n```", "x = '</think>'\n"),
+        ("It ends at `<think>`.\n```python\nx = 1\n```", "x = 1\n"),
+        # replies that go on with a block which their prompt opened
+        ("x = 1\n```\n", "x = 1\n"),
+        ("\ndef f():\n    return 1\n```\n\nIt prints:\n```\n1\n```\n", "\ndef f():\n    return 1\n"),
+        ("def broken(:\n```\n", "def broken(:\n"),
+        ("import this:\n```\nx = 1\n```", "x = 1\n"),
+        ("x = 1\n```python\ny = 2\n```", "y = 2\n"),
     ],
 )
 def test_the_program_of_a_reply(reply: str, program: str | None) -> None:

@@ -2,7 +2,7 @@
 
 The template is rendered with placeholders and cut at them: the template's own pieces are tokenised with special tokens,
 the messages' contents as plain text. So `<|im_start|>` in a candidate program is ordinary characters, and never opens a
-turn.
+turn. A prompt that is a plain completion (one message of the role `assistant`) needs no template: it is the text alone.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mars2_env.errors import PolicyError
+from mars2_env.templates import completion
 from mars2_env.types import Message
 
 CUT = "\n[...]\n"
@@ -28,30 +29,38 @@ class Piece:
 
 
 def prompt_ids(tokenizer: Any, messages: Sequence[Message], *, limit: int) -> tuple[int, ...]:
-    """Return the token ids of the chat prompt, ending where the assistant begins to write.
+    """Return the token ids of the prompt, ending where the assistant begins to write or the text is to be gone on with.
 
     A prompt longer than `limit` loses the middle of its longest content (and then of the next longest), where `CUT` is
     put; the template's markup stays whole. A system message goes in front of the first user message where the template
     refuses one.
 
     Args:
-        tokenizer: a transformers tokenizer with a chat template.
+        tokenizer: a transformers tokenizer, with a chat template unless the prompt is a plain completion.
         messages: the chat, contents as plain text.
         limit: the most tokens to return.
 
     Raises:
         PolicyError: the tokenizer has no chat template, or its template does not show each message once.
     """
-    pieces = shorten(chat_pieces(tokenizer, messages), limit, plain_ids(tokenizer, CUT))
+    found = completion_pieces(tokenizer, messages) if completion(messages) else chat_pieces(tokenizer, messages)
+    pieces = shorten(found, limit, plain_ids(tokenizer, CUT))
     ids = tuple(id for piece in pieces for id in piece.ids)
     return ids[-limit:]
+
+
+def completion_pieces(tokenizer: Any, messages: Sequence[Message]) -> list[Piece]:
+    """Return a plain completion as the token that begins a text, where the tokenizer puts one, and the text."""
+    begins = tuple(id for id in tokenizer.encode("", add_special_tokens=True) if id == tokenizer.bos_token_id)
+    return [Piece(begins), Piece(plain_ids(tokenizer, messages[0]["content"]), 0)]
 
 
 def chat_pieces(tokenizer: Any, messages: Sequence[Message]) -> list[Piece]:
     """Return the prompt as the template's own pieces and the messages' contents, in order."""
     if not getattr(tokenizer, "chat_template", None):
         raise PolicyError(
-            f"the tokenizer {getattr(tokenizer, 'name_or_path', '')!r} has no chat template; use an instruct model."
+            f"the tokenizer {getattr(tokenizer, 'name_or_path', '')!r} has no chat template; use an instruct model, or "
+            'ask for plain completions with prompts="base".'
         )
     try:
         rendered = _render(tokenizer, messages)

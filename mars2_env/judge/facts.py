@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from mars2_env.sandbox.jobs import mask
 from mars2_env.sandbox.worker.values import Opaque
-from mars2_env.texts import well_formed
+from mars2_env.texts import elided
 from mars2_env.types import Feedback, Interface, Limits, Outcome, Run, Stdin, TestCase
 
 MAX_TEXT: Final = 1000
@@ -14,25 +14,6 @@ MAX_TEXT: Final = 1000
 
 MAX_TRACEBACK: Final = 2000
 """Characters of a traceback that feedback quotes."""
-
-
-def elided(text: str, limit: int = MAX_TEXT) -> str:
-    """Return `text`, with its middle left out where it is longer than `limit` characters, and well formed.
-
-    Two thirds of what is kept come from the beginning, one third from the end, and a mark between them says how many
-    characters are missing. The result has at most `limit` characters.
-    """
-    text = well_formed(text)
-    if len(text) <= limit:
-        return text
-    kept = max(0, limit - len(_mark(len(text))))
-    head = kept * 2 // 3
-    tail = kept - head
-    return text[:head] + _mark(len(text) - kept) + text[len(text) - tail :]
-
-
-def _mark(missing: int) -> str:
-    return f"[... {missing} characters left out ...]"
 
 
 def shown(value: Any) -> str:
@@ -83,19 +64,19 @@ def failing_test(
     if outcome == "compile_error":
         return Feedback(
             outcome=outcome,
-            error_type=elided(run.error_type),
-            error_message=elided(run.error_message),
+            error_type=elided(run.error_type, MAX_TEXT),
+            error_message=elided(run.error_message, MAX_TEXT),
             traceback=elided(run.traceback, MAX_TRACEBACK),
         )
     failed = outcome == "runtime_error"
     return Feedback(
         outcome=outcome,
         test=index,
-        input=elided(test.input if isinstance(interface, Stdin) else shown_call(interface.name, test.input)),
-        expected=elided(text(test.output)),
-        actual=elided(mask(text(run.output))) if outcome == "wrong_answer" else "",
-        error_type=elided(run.error_type) if failed else "",
-        error_message=elided(run.error_message) if failed else "",
+        input=elided(test.input if isinstance(interface, Stdin) else shown_call(interface.name, test.input), MAX_TEXT),
+        expected=elided(text(test.output), MAX_TEXT),
+        actual=elided(mask(text(run.output)), MAX_TEXT) if outcome == "wrong_answer" else "",
+        error_type=elided(run.error_type, MAX_TEXT) if failed else "",
+        error_message=elided(run.error_message, MAX_TEXT) if failed else "",
         traceback=elided(run.traceback, MAX_TRACEBACK) if failed else "",
         limit=limit_text(outcome, limits),
     )

@@ -97,3 +97,16 @@ def test_a_template_that_hides_a_message_is_an_error(tokenizer: Any) -> None:
             chat_pieces(tokenizer, CHAT)
     finally:
         tokenizer.chat_template = template
+
+
+def test_a_plain_completion_is_its_text_and_needs_no_template(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenizer, "chat_template", None)
+    text = "# Problem\n\nSay <|im_start|>.\n\n" + "x = 1\n" * 200 + "```python\n"
+    asked: list[Message] = [{"role": "assistant", "content": text}]
+    ids = prompt_ids(tokenizer, asked, limit=10_000)
+    assert tokenizer.decode(ids) == text
+    assert not set(ids) & {0, 1, 2}
+    short = prompt_ids(tokenizer, asked, limit=100)
+    assert len(short) <= 100
+    assert tokenizer.decode(short).startswith("# Problem")
+    assert tokenizer.decode(short).endswith("x = 1\n```python\n")

@@ -8,21 +8,22 @@ from typing import Any
 
 import pytest
 
-from mars2_env.judge.facts import MAX_TEXT, elided, failing_test, limit_text, shown
+from mars2_env.judge.facts import MAX_TEXT, failing_test, limit_text, shown
 from mars2_env.sandbox.worker.values import Opaque
+from mars2_env.texts import elided
 from mars2_env.types import Limits, Run, Stdin, TestCase
 
 
 def test_a_long_text_loses_its_middle_and_says_how_much() -> None:
     text = "".join(chr(33 + i % 90) for i in range(123_456))
-    short = elided(text)
+    short = elided(text, MAX_TEXT)
     assert len(short) <= MAX_TEXT
     head, rest = short.split("[... ")
     count, tail = rest.split(" characters left out ...]")
     assert text.startswith(head)
     assert text.endswith(tail)
     assert len(head) + int(count) + len(tail) == len(text)
-    assert elided(text[:MAX_TEXT]) == text[:MAX_TEXT]
+    assert elided(text[:MAX_TEXT], MAX_TEXT) == text[:MAX_TEXT]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,57 @@
+"""Presets: a name for several options, which other options come before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import mars2_env
+from mars2_env.errors import ConfigError
+from mars2_env.games import Task
+from mars2_env.prompt import BaseTemplates, Prompts
+from mars2_env.search import Guidance, Mars2, Uct
+from tests import toys
+
+
+def task(**options: Any) -> Task:
+    return mars2_env.task(toys.problem_set(), sandbox=toys.sandbox(), **options)
+
+
+def test_tplus_is_the_search_of_mars2_with_error_feedback_and_depth_guidance() -> None:
+    plain, plus = task(preset="mars2"), task(preset="tplus")
+    assert (plain.selector, plain.prompts) == (Mars2(), Prompts(feedback=False))
+    assert (plus.selector, plus.prompts) == (Mars2(guidance=Guidance()), Prompts(feedback=True))
+    assert plus.config() == task(selector="mars2,guidance=default").config()
+
+
+def test_what_is_said_beside_a_preset_comes_first() -> None:
+    assert task(preset="tplus", selector="uct").selector == Uct()
+    assert task(preset="mars2", prompts="base").prompts == Prompts(BaseTemplates(), feedback=False)
+    assert task(preset="mars2", prompts="feedback=on").prompts == Prompts()
+    assert task(preset="mars2", score="fraction").rules.score == "fraction"
+
+
+def test_a_preset_changes_a_task() -> None:
+    base = task(budget=5, prompts="siblings=1")
+    changed = mars2_env.task(base, preset="mars2")
+    assert (changed.selector, changed.prompts, changed.budget) == (Mars2(), Prompts(feedback=False), base.budget)
+
+
+def test_presets_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"unknown preset 'tpluss'.*'tplus'"):
+        task(preset="tpluss")
+    with pytest.raises(ConfigError, match="presets are searches, for game='write'"):
+        task(preset="tplus", game="play")
+
+
+def test_what_mars2_plus_tells_and_plain_mars2_does_not() -> None:
+    told = {}
+    for preset in ("mars2", "tplus"):
+        player = toys.Guesser()
+        list(mars2_env.rollout(task(preset=preset, budget=12), player, limit=4))
+        refinements = [turn for turn in player.turns if turn.parent]
+        assert refinements
+        told[preset] = {"The first failing test" in turn.messages[1]["content"] for turn in refinements}
+    assert told["mars2"] == {False}
+    assert True in told["tplus"]
