@@ -36,14 +36,20 @@ def boot():
             module.__path__ = []
         else:
             exec(compile(source, last + ".py", "exec", dont_inherit=True), module.__dict__)
-    return module.main(host, bundle["settings"])
+    settings = bundle["settings"]
+    del bundle, source, take
+    return module.main(host, settings)
 try:
-    boot()()
+    act = boot()
+    while True:
+        act = act()
 finally:
     os._exit(70)
 """
-"""Run by a worker's interpreter; the argument is the path, or the descriptor, of the host's socket. In a seat `boot`
-returns."""
+"""Run by a worker's interpreter; the argument is the path, or the descriptor, of the host's socket.
+
+`boot` returns in the zygote, with what serves as one, and that in a seat, with what runs its job: so a candidate runs
+on top of no frame of theirs, and what they hold is freed once, in the zygote, and not in every seat."""
 
 
 @functools.cache

@@ -50,6 +50,7 @@ _LOOK_AGAIN_SECONDS: Final = 2.0
 _ENVIRONMENT: Final = {
     "PATH": "/python/bin:/bin",
     "LANG": "C.UTF-8",
+    "LD_BIND_NOW": "1",  # symbols are looked up once, and not in every forked process
     "PYTHONHASHSEED": "0",
     "MALLOC_ARENA_MAX": "1",  # an arena for each thread would use up a run's address space
     "OMP_NUM_THREADS": "1",

@@ -52,7 +52,7 @@ def clone() -> int:
     return pid
 
 
-def stand(box: str, uid: int, gid: int, fds: list[int]) -> list[int]:
+def stand(box: bytes, uid: int, gid: int, fds: list[int]) -> list[int]:
     """Make the namespaces a run's own, fork its first process, and guard it until it ends.
 
     Args:
@@ -73,7 +73,7 @@ def stand(box: str, uid: int, gid: int, fds: list[int]) -> list[int]:
     # Of /proc, only what is about processes; kernels before 5.8 cannot leave out the rest.
     if _libc.mount(b"proc", b"/proc", b"proc", _NO_SUID_DEV_EXEC, b"subset=pid") != 0:
         _check(_libc.mount(b"proc", b"/proc", b"proc", _NO_SUID_DEV_EXEC, None), "mount /proc")
-    _check(_libc.mount(b"tmpfs", box.encode(), b"tmpfs", _NO_SUID_DEV, _SCRATCH), "mount the scratch file system")
+    _check(_libc.mount(b"tmpfs", box, b"tmpfs", _NO_SUID_DEV, _SCRATCH), "mount the scratch file system")
     # Before the fork: there is no moment at which the run could open its guard's files.
     _check(_libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl(PR_SET_DUMPABLE)")
     interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)  # what process 1 has no handler for does not reach it

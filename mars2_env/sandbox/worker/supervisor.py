@@ -12,7 +12,9 @@ import base64
 import contextlib
 import errno
 import fcntl
+import functools
 import json
+import marshal
 import os
 import secrets
 import select
@@ -28,6 +30,7 @@ from typing import Any, Final, NoReturn
 from mars2_env.sandbox.worker import guard, zygote
 from mars2_env.sandbox.worker.driver import BEGUN, GOES_ON
 from mars2_env.sandbox.worker.frames import CLEAN, CLOSE, DONE, FAULT, INPUT, OPEN, READY, Reader, pack
+from mars2_env.sandbox.worker.zygote import Act
 
 _STDERR_HEAD: Final = 16 * 2**10
 _STDERR_TAIL: Final = 16 * 2**10
@@ -224,20 +227,17 @@ class Supervisor:
 
     # Start
 
-    def start(self) -> Callable[[], NoReturn] | None:
-        """Fork the zygote and tell the host that this worker is ready; in a seat, return what runs its job."""
+    def start(self) -> Act | None:
+        """Fork the zygote and tell the host that this worker is ready; in the zygote, return what serves as one."""
         zygote.set_no_new_privileges()
         if not self.confine:
             os.chmod(self.settings["box"], 0o711)  # the engine may have given it the mode of the image's folder
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = os.fork()
         if pid == 0:
-            try:
-                self.host.close()
-                ours.close()
-                return zygote.main(theirs, self.settings["packages"], self.confine)
-            except BaseException:
-                os._exit(70)
+            self.host.close()
+            ours.close()
+            return functools.partial(zygote.main, theirs, self.settings["packages"], self.confine)
         theirs.close()
         self.zygote = ours
         self.known.add(pid)
@@ -270,7 +270,7 @@ class Supervisor:
         if self.confine:
             end, end_w = os.pipe()
             theirs.append(end_w)
-        socket.send_fds(self.zygote, [json.dumps({"uid": uid, "box": box, "nice": self.meter.nice}).encode()], theirs)
+        socket.send_fds(self.zygote, [zygote.SEAT.pack(uid, self.meter.nice) + box.encode()], theirs)
         for fd in theirs:
             os.close(fd)
         seat = Seat(0, box, uid, (job_w, report_r, in_w, out_r, err_r), end)
@@ -334,7 +334,7 @@ class Supervisor:
         first = self.seat is None
         if self.seat is None:
             self.seat, self.next_seat = self.next_seat or self.prepare(), None
-            settings = json.dumps({**self.job, "size": len(self.program)}).encode()
+            settings = marshal.dumps({**self.job, "size": len(self.program)})
             payload = len(settings).to_bytes(4, "big") + settings + self.program
             self.base = memory_before
         seat = self.seat
@@ -703,13 +703,13 @@ def empty_folder(path: str) -> None:
             os.rmdir(name, dir_fd=root)
 
 
-def main(host: socket.socket, settings: dict[str, Any]) -> Callable[[], NoReturn]:
-    """Serve `host` until it closes the connection; returns only in a seat, what runs its job."""
+def main(host: socket.socket, settings: dict[str, Any]) -> Act:
+    """Serve `host` until it closes the connection; returns only in the zygote, what serves as one."""
     supervisor = Supervisor(host, settings)
     try:
-        run = supervisor.start()
-        if run is not None:
-            return run
+        serve_seats = supervisor.start()
+        if serve_seats is not None:
+            return serve_seats
         supervisor.serve()
     except (EOFError, ConnectionError):
         os._exit(0)

@@ -4,17 +4,20 @@ It is forked from the supervisor before any payload arrives and never sees one, 
 bytes. A child (a *seat*) is forked ahead of its run, gives up every privilege, and waits for its job on a pipe whose
 other end only the supervisor holds.
 
+Supervisor to zygote, for each seat: struct `SEAT` (user id, niceness), then the path of its scratch folder, and with it
+the descriptors: orders, report, standard input, output and error, and under a guard where to write its end.
 Zygote to supervisor, as struct `REPLY`: kind (S a seat was forked, X a process ended), pid, wait status, CPU seconds
 (it and the children it waited for), peak memory in bytes.
 """
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # without the enumerations of `signal`
 import ctypes
 import fcntl
 import gc
 import importlib
-import json
+import marshal
 import os
 import random
 import resource
@@ -24,12 +27,17 @@ import site
 import socket
 import struct
 import sys
+import threading
 from collections.abc import Callable
 from io import BufferedReader, BufferedWriter, FileIO, TextIOWrapper
-from typing import Any, Final, NoReturn
+from typing import Any, Final, TypeAlias
 
 from mars2_env.sandbox.worker import driver, guard
 
+Act: TypeAlias = Callable[[], Any]
+"""What a process does next, when all frames of what it has been doing are left; returns another one, or never."""
+
+SEAT: Final = struct.Struct("!IB")
 REPLY: Final = struct.Struct("!cIidQ")
 SEATED: Final = b"S"
 ENDED: Final = b"X"
@@ -48,6 +56,9 @@ USUAL_MODULES: Final = (
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _CAP_SETUID_SETGID: Final = (1 << 7) | (1 << 6)
 _HIGH: Final = 100
+SIGCHLD: Final = int(signal.SIGCHLD)
+SIG_DFL: Final = int(signal.SIG_DFL)
+_libc: Final = ctypes.PyDLL(None, use_errno=True)  # keeps the interpreter's lock
 
 
 class _CapHeader(ctypes.Structure):
@@ -60,24 +71,34 @@ class _CapData(ctypes.Structure):
 
 def set_no_new_privileges() -> None:
     """Forbid this process and all it starts to gain privileges by running a file."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+    if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
 
 
 def _keep_capabilities(mask: int) -> None:
     """Give up every capability outside `mask` (bits below 32)."""
-    libc = ctypes.CDLL(None, use_errno=True)
     header = _CapHeader(0x20080522, 0)
     data = (_CapData * 2)()
-    if libc.capget(ctypes.byref(header), data) != 0:
+    if _libc.capget(ctypes.byref(header), data) != 0:
         raise OSError(ctypes.get_errno(), "capget")
     for index, keep in ((0, mask), (1, 0)):
         data[index].effective &= keep
         data[index].permitted &= keep
         data[index].inheritable = 0
-    if libc.capset(ctypes.byref(header), data) != 0:
+    if _libc.capset(ctypes.byref(header), data) != 0:
         raise OSError(ctypes.get_errno(), "capset")
+
+
+def fork() -> int:
+    """Fork as `os.fork` does, without Python's own work in the child, which touches hundreds of pages.
+
+    That work is for programs with threads, which the zygote is not: the interpreter's lock is held and no other is.
+    """
+    pid: int = _libc.fork()
+    if pid < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return pid
 
 
 def _standard_streams() -> None:
@@ -114,7 +135,7 @@ def _warm_up(packages: str) -> None:
     gc.freeze()
 
 
-def main(sock: socket.socket, packages: str, confine: bytes) -> Callable[[], NoReturn]:
+def main(sock: socket.socket, packages: str, confine: bytes) -> Act:
     """Serve the supervisor at the other end of `sock` (SOCK_SEQPACKET) until it closes it.
 
     Returns only in a seat that has its job: what runs it, to be called when all frames of ours are left.
@@ -139,6 +160,8 @@ def main(sock: socket.socket, packages: str, confine: bytes) -> Callable[[], NoR
     with open("/proc/self/statm") as statm:
         base_memory = int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     uid, gid = os.getuid(), os.getgid()
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("mars2_env", "__main__")]:
+        del sys.modules[name]
     high.send(REPLY.pack(SEATED, 0, 0, 0.0, 0))
     while True:
         for fd, _ in poller.poll():
@@ -149,13 +172,15 @@ def main(sock: socket.socket, packages: str, confine: bytes) -> Callable[[], NoR
             request, fds, _, _ = socket.recv_fds(high, 4096, 8)
             if not request:
                 os._exit(0)
-            pid = guard.clone() if confine else os.fork()
+            pid = guard.clone() if confine else fork()
             if pid == 0:
                 try:
-                    seat = json.loads(request)
+                    high.detach()  # closed below, with all others: freed open it would be worth a warning
+                    seat_uid, nice = SEAT.unpack_from(request)
+                    box = request[SEAT.size :]
                     if confine:
-                        fds = guard.stand(seat["box"], uid, gid, fds)
-                    return _sit(seat, fds, base_memory, confine)
+                        fds = guard.stand(box, uid, gid, fds)
+                    return _sit(seat_uid, nice, box, fds, base_memory, confine)
                 except BaseException:
                     os._exit(70)
             for received in fds:
@@ -181,11 +206,14 @@ def _reap(sock: socket.socket) -> None:
         sock.send(REPLY.pack(ENDED, pid, status, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024))
 
 
-def _sit(seat: dict[str, Any], fds: list[int], base_memory: int, confine: bytes) -> Callable[[], NoReturn]:
-    """Become the process of one run: confine itself, wait for the job, return what runs it."""
-    os.nice(seat["nice"])
+def _sit(uid: int, nice: int, box: bytes, fds: list[int], base_memory: int, confine: bytes) -> Act:
+    """Become the process of one run: confine itself, wait for the job, return what runs it.
+
+    All that is done here touches pages that are then copied for this process alone, so little is done, and plainly.
+    """
+    os.nice(nice)
     signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _signal.signal(SIGCHLD, SIG_DFL)
     os.setsid()
     orders, report, *standard = fds
     for target, fd in enumerate(standard):
@@ -196,23 +224,22 @@ def _sit(seat: dict[str, Any], fds: list[int], base_memory: int, confine: bytes)
     os.closerange(high + 1, 2**31 - 1)
     os.set_inheritable(orders, False)
     os.set_inheritable(report, False)
-    with open("/proc/self/oom_score_adj", "w") as file:
-        file.write("1000")
+    first_to_go = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+    os.write(first_to_go, b"1000")
+    os.close(first_to_go)
     if confine:
         _keep_capabilities(0)
         guard.install_filter(confine)
     else:
-        uid = seat["uid"]
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
     os.umask(0o077)
-    os.chdir(seat["box"])
-    os.environ["HOME"] = os.environ["TMPDIR"] = seat["box"]
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("mars2_env", "__main__")]:
-        del sys.modules[name]
+    os.chdir(box)
+    os.environb[b"HOME"] = os.environb[b"TMPDIR"] = box
+    threading.main_thread()._set_native_id()  # type: ignore[attr-defined]  # what `fork` above has left out
     random.seed(0)  # programs that draw without a seed of their own get the same verdict every time
-    settings = json.loads(driver.read_exactly(orders, int.from_bytes(driver.read_exactly(orders, 4), "big")))
+    settings = marshal.loads(driver.read_exactly(orders, int.from_bytes(driver.read_exactly(orders, 4), "big")))
     source = driver.read_exactly(orders, settings["size"])
     used = resource.getrusage(resource.RUSAGE_SELF)
     for kind, value in (
