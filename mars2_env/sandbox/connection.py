@@ -8,13 +8,42 @@ import os
 import select
 import socket
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, Final
 
-from mars2_env.sandbox.worker.frames import CLEAN, CLOSE, DONE, FAULT, INPUT, OPEN, READY, FrameError, Reader, pack
+from mars2_env.sandbox.worker.frames import (
+    CLEAN,
+    CLOSE,
+    DONE,
+    DROP,
+    FAULT,
+    INPUT,
+    KEEP,
+    OPEN,
+    READY,
+    FrameError,
+    Reader,
+    pack,
+)
 
 _START_SECONDS: Final = 30.0
+KEPT_FROM: Final = 16 * 2**10
+"""An input of at least so many bytes is kept by the worker that had it, and named the next time."""
+
+KEPT_BYTES: Final = 128 * 2**20
+"""How much of them a worker keeps; those used longest ago go first. A worker has this memory on top of a run's."""
+
+MAX_INPUT: Final = 128 * 2**20
+"""The largest input there may be, in bytes."""
+
+_OPTIONS: Final = {
+    (fresh, kept): json.dumps({"fresh": fresh, "kept": kept}).encode()
+    for fresh in (False, True)
+    for kept in (False, True)
+}
 
 
 class WorkerLostError(Exception):
@@ -61,6 +90,7 @@ class Worker:
         self._reader = Reader(sock)
         self._discard = discard
         self._clean = True
+        self._kept: OrderedDict[bytes, int] = OrderedDict()
         _workers.add(self)
 
     def greet(self, bundle: bytes) -> None:
@@ -68,7 +98,7 @@ class Worker:
         kind, blobs = self._exchange(bundle, _START_SECONDS)
         if kind != READY:
             raise WorkerLostError(f"worker {self.name} said {kind!r} instead of being ready")
-        self.facts = json.loads(blobs[0])
+        self.facts = json.loads(bytes(blobs[0]))
 
     def alive(self) -> bool:
         """Whether the worker is still there, as far as can be told without asking it."""
@@ -97,14 +127,31 @@ class Worker:
             WorkerLostError: the worker is of no more use.
         """
         self.runs += 1
-        kind, blobs = self._exchange(pack(INPUT, b'{"fresh":true}' if fresh else b'{"fresh":false}', data), timeout)
+        kept = len(data) >= KEPT_FROM
+        if kept:
+            data = self._keep(data, timeout)
+        kind, blobs = self._exchange(pack(INPUT, _OPTIONS[fresh, kept], data), timeout)
         if kind != DONE or len(blobs) != 4:
             raise WorkerLostError(f"worker {self.name} answered {kind!r}")
-        facts = json.loads(blobs[0])
+        facts = json.loads(bytes(blobs[0]))
         self._clean = not facts["ended"]
+        output, stderr, report = map(bytes, blobs[1:])
         return Done(
-            facts["reason"], facts["status"], facts["cpu"], facts["wall"], facts["memory"], blobs[1], blobs[2], blobs[3]
+            facts["reason"], facts["status"], facts["cpu"], facts["wall"], facts["memory"], output, stderr, report
         )
+
+    def _keep(self, data: bytes, timeout: float) -> bytes:
+        """Have the worker keep an input, unless it does; return the name it goes by."""
+        name = blake2b(data, digest_size=16).digest()
+        if name in self._kept:
+            self._kept.move_to_end(name)
+            return name
+        room = KEPT_BYTES - len(data)
+        while self._kept and sum(self._kept.values()) > room:
+            self._send(pack(DROP, self._kept.popitem(last=False)[0]), timeout)
+        self._send(pack(KEEP, name, data), timeout)
+        self._kept[name] = len(data)
+        return name
 
     def close_job(self) -> None:
         """End the job; the worker cleans up while nobody waits for it."""
@@ -122,15 +169,17 @@ class Worker:
         self._discard = _nothing
         self._socket.close()
 
-    def _send(self, message: bytes) -> None:
+    def _send(self, message: bytes, timeout: float | None = None) -> None:
         try:
+            if timeout is not None:
+                self._socket.settimeout(timeout)
             self._socket.sendall(message)
         except TimeoutError:
             raise WorkerLostError(f"worker {self.name} takes no input") from None
         except OSError as error:  # it was dead before it had all of this
             raise WorkerLostError(f"worker {self.name} is gone: {error}", job_began=False) from None
 
-    def _exchange(self, message: bytes, timeout: float) -> tuple[bytes, list[bytes]]:
+    def _exchange(self, message: bytes, timeout: float) -> tuple[bytes, list[memoryview]]:
         try:
             self._socket.settimeout(timeout)
         except OSError:
@@ -146,7 +195,7 @@ class Worker:
         except (EOFError, OSError, FrameError) as error:
             raise WorkerLostError(f"worker {self.name} died: {error}", job_began=self._clean) from None
         if kind == FAULT:
-            message_text = blobs[0].decode("utf-8", "replace") if blobs else ""
+            message_text = bytes(blobs[0]).decode("utf-8", "replace") if blobs else ""
             raise WorkerLostError(f"worker {self.name} gave up: {message_text}", job_began=self._clean)
         return kind, blobs
 

@@ -32,7 +32,7 @@ from mars2_env.errors import ConfigError, SandboxError, SandboxUnavailableError
 from mars2_env.sandbox import jobs
 from mars2_env.sandbox.base import LIMITS, STDIN
 from mars2_env.sandbox.bundle import BOOT, bundle
-from mars2_env.sandbox.connection import Worker, WorkerLostError
+from mars2_env.sandbox.connection import KEPT_BYTES, Worker, WorkerLostError
 from mars2_env.sandbox.image import BOX, PACKAGES, PYTHON, Image, build_image
 from mars2_env.sandbox.owner import Owner
 from mars2_env.sandbox.pool import PerProcess, Pool
@@ -121,8 +121,8 @@ def container_options(image: str, folder: str, *, memory_bytes: int, runtime: st
         "cap_add": ["SETUID", "SETGID", "KILL", "CHOWN"],
         "security_opt": ["no-new-privileges", f"seccomp={seccomp_profile()}"],
         "pids_limit": _PROCESSES,
-        "mem_limit": memory_bytes,
-        "memswap_limit": memory_bytes,
+        "mem_limit": memory_bytes + KEPT_BYTES,
+        "memswap_limit": memory_bytes + KEPT_BYTES,
         "ipc_mode": "none",
         "log_config": LogConfig(type=LogConfig.types.NONE),
         "ulimits": [Ulimit(name="core", soft=0, hard=0)],

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from mars2_env.errors import ConfigError, SandboxError
 from mars2_env.sandbox import cores
-from mars2_env.sandbox.connection import Done, Worker, WorkerLostError
+from mars2_env.sandbox.connection import MAX_INPUT, Done, Worker, WorkerLostError
 from mars2_env.sandbox.pool import Pool
 from mars2_env.sandbox.worker.driver import COMPILE_ERROR, ERROR, FATAL_ERROR, MEMORY_ERROR, RESULT, TOO_LARGE
 from mars2_env.sandbox.worker.values import ValuesError, decode, encode
@@ -49,16 +49,19 @@ def encode_input(value: Any, interface: Interface) -> bytes:
     """Return an input as a worker takes it.
 
     Raises:
-        ConfigError: it is not a text (`Stdin`), not a list of plain data (`Call`).
+        ConfigError: it is not a text (`Stdin`), not a list of plain data (`Call`), or too large (`MAX_INPUT`).
     """
     if isinstance(interface, Stdin):
         if not isinstance(value, str):
             raise ConfigError(f"an input for Stdin() is a text, not {type(value).__name__}.")
-        return value.encode("utf-8", "surrogatepass")
+        data = value.encode("utf-8", "surrogatepass")
+        if len(data) > MAX_INPUT:
+            raise ConfigError(f"an input of {len(data)} bytes cannot be sent: at most {MAX_INPUT} can.")
+        return data
     if not isinstance(value, list | tuple):
         raise ConfigError(f"an input for {interface} is a list of positional arguments, not {type(value).__name__}.")
     try:
-        return encode(list(value), strict=True)
+        return encode(list(value), strict=True, max_bytes=MAX_INPUT)
     except ValuesError as error:
         raise ConfigError(f"an input for {interface} cannot be sent: {error}.") from None
 

@@ -40,7 +40,7 @@ def test_bytes_that_are_no_message_are_refused(data: bytes) -> None:
         reader = Reader(theirs)
         while True:
             kind, blobs = reader.read()
-            assert len(kind) == 1 and all(isinstance(blob, bytes) for blob in blobs)
+            assert len(kind) == 1 and all(isinstance(blob, memoryview) for blob in blobs)
 
 
 def test_buffers_keep_head_and_tail() -> None:

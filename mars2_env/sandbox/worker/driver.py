@@ -213,7 +213,7 @@ def serve_calls(source: bytes, function: str, inputs: int, report: int, output_b
         _exit(1)
     while True:
         size = int.from_bytes(read_exactly(inputs, 4), "big")
-        arguments = decode(read_exactly(inputs, size))
+        arguments = decode(read_exactly(inputs, size), size)
         try:
             if function not in names:
                 raise NameError(f"the program defines no function named {function!r}")

@@ -4,8 +4,10 @@
 
 Host to worker:
     O open    [settings as JSON, program]    a job: one program, to be run on the inputs that follow
-    I input   [options as JSON, input]       run it on this input
+    I input   [options as JSON, input]       run it on this input, or on the kept one of this name
     C close   []                             no more inputs
+    P keep    [name, input]                  keep this input, of this job or of others
+    X drop    [name]                         keep it no longer
 Worker to host:
     R ready   [facts as JSON]                once, at the start
     D done    [facts as JSON, output, stderr, report]    the answer to one input
@@ -22,12 +24,15 @@ from typing import Final
 OPEN: Final = b"O"
 INPUT: Final = b"I"
 CLOSE: Final = b"C"
+KEEP: Final = b"P"
+DROP: Final = b"X"
 READY: Final = b"R"
 DONE: Final = b"D"
 CLEAN: Final = b"K"
 FAULT: Final = b"F"
 
 MAX_FRAME: Final = 512 * 2**20
+_PIECE: Final = 2**16
 _HEAD: Final = struct.Struct("!IcB")
 
 
@@ -46,9 +51,9 @@ class Reader:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
-        self._buffer = bytearray()
+        self._buffer = b""
 
-    def read(self) -> tuple[bytes, list[bytes]]:
+    def read(self) -> tuple[bytes, list[memoryview]]:
         """Return the next message as (kind, blobs).
 
         Raises:
@@ -58,8 +63,8 @@ class Reader:
         length = int.from_bytes(self._take(4), "big")
         if not 2 <= length <= MAX_FRAME:
             raise FrameError(f"a message of {length} bytes")
-        body = self._take(length)
-        kind, count = body[:1], body[1]
+        body = memoryview(self._take(length))
+        kind, count = bytes(body[:1]), body[1]
         start = 2 + 4 * count
         if start > length:
             raise FrameError("a message shorter than its sizes")
@@ -72,12 +77,30 @@ class Reader:
             start += size
         return kind, blobs
 
-    def _take(self, count: int) -> bytes:
-        while len(self._buffer) < count:
-            piece = self._socket.recv(max(65536, min(count - len(self._buffer), 2**20)))
-            if not piece:
+    def _take(self, count: int) -> bytes | bytearray:
+        if count <= len(self._buffer):
+            taken = self._buffer[:count]
+            self._buffer = self._buffer[count:]
+            return taken
+        if count <= _PIECE:
+            while len(self._buffer) < count:
+                self._buffer += self._receive(_PIECE)
+            return self._take(count)
+        # A large one is read to where it stays, without copies.
+        whole = bytearray(count)
+        view = memoryview(whole)
+        view[: len(self._buffer)] = self._buffer
+        view = view[len(self._buffer) :]
+        self._buffer = b""
+        while view:
+            got = self._socket.recv_into(view)
+            if not got:
                 raise EOFError("the connection was closed")
-            self._buffer += piece
-        taken = bytes(self._buffer[:count])
-        del self._buffer[:count]
-        return taken
+            view = view[got:]
+        return whole
+
+    def _receive(self, most: int) -> bytes:
+        piece = self._socket.recv(most)
+        if not piece:
+            raise EOFError("the connection was closed")
+        return piece

@@ -24,17 +24,30 @@ import struct
 import sys
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
 
 from mars2_env.sandbox.worker import guard, zygote
 from mars2_env.sandbox.worker.driver import BEGUN, GOES_ON
-from mars2_env.sandbox.worker.frames import CLEAN, CLOSE, DONE, FAULT, INPUT, OPEN, READY, Reader, pack
+from mars2_env.sandbox.worker.frames import (
+    CLEAN,
+    CLOSE,
+    DONE,
+    DROP,
+    FAULT,
+    INPUT,
+    KEEP,
+    OPEN,
+    READY,
+    Reader,
+    pack,
+)
 from mars2_env.sandbox.worker.zygote import Act
 
 _STDERR_HEAD: Final = 16 * 2**10
 _STDERR_TAIL: Final = 16 * 2**10
 _REPORT_CAP: Final = 64 * 2**10
+_PIECE: Final = 2**16
 _SAMPLE_SECONDS: Final = 0.01
 _CLEANUP_SECONDS: Final = 5.0
 GUARDED_BOX: Final = "0" * 16
@@ -217,6 +230,7 @@ class Supervisor:
         self.seat: Seat | None = None  # that of a program being called, between two inputs
         self.job: dict[str, Any] = {}
         self.program = b""
+        self.kept: dict[bytes, memoryview] = {}
 
     @staticmethod
     def _uid_range() -> tuple[int, int]:
@@ -307,21 +321,26 @@ class Supervisor:
             kind, blobs = reader.read()
             if kind == OPEN:
                 self.end_calls()
-                self.job = json.loads(blobs[0])
-                self.program = blobs[1]
+                self.job = json.loads(bytes(blobs[0]))
+                self.program = bytes(blobs[1])
             elif kind == INPUT:
                 if self.seat is not None and select.select([self.zygote], [], [], 0)[0]:
                     self.hear()
-                if self.seat is not None and (json.loads(blobs[0])["fresh"] or self.seat.ended):
+                options = json.loads(bytes(blobs[0]))
+                if self.seat is not None and (options["fresh"] or self.seat.ended):
                     self.end_calls()
-                self.run(blobs[1])
+                self.run(self.kept[bytes(blobs[1])] if options["kept"] else blobs[1])
+            elif kind == KEEP:
+                self.kept[bytes(blobs[0])] = blobs[1]
+            elif kind == DROP:
+                del self.kept[bytes(blobs[0])]
             elif kind == CLOSE:
                 self.end_calls()
                 self.program = b""
             else:
                 self.give_up(f"a message of unknown kind {kind!r}")
 
-    def run(self, data: bytes, *, again: bool = False) -> None:
+    def run(self, data: memoryview, *, again: bool = False) -> None:
         """Run the program on one input, in a process of its own, or call it once more in the one it has."""
         calls = self.job["calls"]
         cpu_before, memory_before, kills_before = (
@@ -338,12 +357,13 @@ class Supervisor:
             payload = len(settings).to_bytes(4, "big") + settings + self.program
             self.base = memory_before
         seat = self.seat
-        data_of_call = data
         if calls:
-            payload += len(data).to_bytes(4, "big") + data
             seat.close(seat.stdin)
-            data = b""
-        watch = Watch(self, seat, payload, data, cpu_before, started)
+            head = payload + len(data).to_bytes(4, "big")
+            orders: list[bytes | memoryview] = [head, data] if len(data) > _PIECE else [head + bytes(data)]
+            watch = Watch(self, seat, orders, [], cpu_before, started)
+        else:
+            watch = Watch(self, seat, [payload], [data], cpu_before, started)
         watch.step(0)
         if self.next_seat is None:
             self.next_seat = self.prepare()
@@ -353,12 +373,12 @@ class Supervisor:
             if again:
                 self.give_up("two processes ended before they began their program")
             self.finish(seat)
-            self.run(data_of_call, again=True)
+            self.run(data, again=True)
             return
         if calls and not first and reason == "exit" and watch.nothing_was_read():
             # It died of an earlier input, before it could know of this one: that decides nothing about this one.
             self.finish(seat)
-            self.run(data_of_call)
+            self.run(data)
             return
         cpu = self.meter.cpu_seconds() - cpu_before
         wall = time.monotonic() - started
@@ -483,7 +503,13 @@ class Watch:
     """Feeds one run, collects what it writes, and stops it at its limits."""
 
     def __init__(
-        self, supervisor: Supervisor, seat: Seat, payload: bytes, data: bytes, cpu_before: float, started: float
+        self,
+        supervisor: Supervisor,
+        seat: Seat,
+        orders: Sequence[bytes | memoryview],
+        data: Sequence[bytes | memoryview],
+        cpu_before: float,
+        started: float,
     ) -> None:
         job = supervisor.job
         self.supervisor, self.seat = supervisor, seat
@@ -501,7 +527,10 @@ class Watch:
         self.reason = ""
         self.sample_at = started + _SAMPLE_SECONDS
         self.sent = 0
-        self.pending = {seat.job: memoryview(payload), seat.stdin: memoryview(data)}
+        self.pending = {
+            seat.job: [memoryview(part) for part in orders if part],
+            seat.stdin: [memoryview(part) for part in data if part],
+        }
         self.poller = select.poll()
         for fd in (seat.stdout, seat.stderr, seat.report):
             if fd in seat.open:
@@ -521,15 +550,16 @@ class Watch:
         rest = self.pending[fd]
         try:
             while rest:
-                count = os.write(fd, rest[: 2**16])
-                rest = rest[count:]
+                count = os.write(fd, rest[0][:_PIECE])
+                rest[0] = rest[0][count:]
+                if not rest[0]:
+                    del rest[0]
                 if fd == self.seat.job:
                     self.sent += count
         except BlockingIOError:
             pass
         except BrokenPipeError:
-            rest = memoryview(b"")
-        self.pending[fd] = rest
+            rest.clear()
         if not rest and not (fd == self.seat.job and self.calls):
             self.seat.close(fd)
 
@@ -570,7 +600,7 @@ class Watch:
                 if event & select.POLLOUT:
                     self.write(fd)
                 else:
-                    self.pending[fd] = memoryview(b"")  # nobody will read it
+                    self.pending[fd].clear()  # nobody will read it
                 if fd not in self.seat.open or not self.pending[fd]:
                     self.poller.unregister(fd)
             elif fd in self.seat.open:
