@@ -30,7 +30,7 @@ from mars2_env.judge import Judge
 from mars2_env.log import Tree, read_log, replay
 from mars2_env.problems import ProblemSet, load_problems, register_problems
 from mars2_env.sandbox import Sandbox, make_sandbox
-from mars2_env.search.budget import Budget
+from mars2_env.search.budget import Budget, Usage
 from mars2_env.tasks import make, register_task, task
 from mars2_env.types import (
     Call,
@@ -42,6 +42,7 @@ from mars2_env.types import (
     Problem,
     PublicView,
     Reply,
+    RewardModel,
     Run,
     Stdin,
     TestCase,
@@ -71,6 +72,7 @@ __all__ = [
     "PublicView",
     "Reply",
     "Results",
+    "RewardModel",
     "Rules",
     "Run",
     "Sandbox",
@@ -81,6 +83,7 @@ __all__ = [
     "TestCase",
     "Tree",
     "Turn",
+    "Usage",
     "Verdict",
     "evaluate",
     "load_problems",

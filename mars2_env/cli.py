@@ -83,7 +83,14 @@ def search(
     split: Split = None,
     problem: Annotated[list[str] | None, typer.Option("--problem", help="Only this problem; may be repeated.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first so many problems.")] = None,
-    budget: Annotated[int, typer.Option(help="Nodes a tree.")] = 8,
+    budget: Annotated[
+        str,
+        typer.Option(
+            help="What a tree may spend: a number of nodes, or limits such as "
+            "nodes=60,tokens=20000,coder_0.tokens=5000 (nodes, tokens, model_seconds, judge_seconds, cost; of the tree "
+            "or of one agent)."
+        ),
+    ] = "8",
     game: Annotated[str, typer.Option(help="write: a selector picks the place; play: the agents do.")] = "write",
     preset: Annotated[
         str | None,
@@ -113,6 +120,18 @@ def search(
         str | None, typer.Option(help="public or scoring; by default public on evaluation sets.")
     ] = None,
     stop_on_solved: Annotated[bool, typer.Option(help="End a tree at its first solution.")] = False,
+    solutions: Annotated[
+        int | None, typer.Option(help="End a tree at its K-th different solution.", metavar="K")
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="End a tree after K expansions that did not raise its best score.", metavar="K")
+    ] = None,
+    reward_model: Annotated[
+        str | None, typer.Option(help="A reward model that rates each program, name[:rest][,key=value].")
+    ] = None,
+    model_weight: Annotated[
+        float, typer.Option(help="The reward model's share in what the selector sees, 0 to 1.")
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="Source of all randomness.")] = 0,
     out: Annotated[
         Path | None, typer.Option(help="Run folder for logs; the same command resumes what is in it.")
@@ -133,6 +152,8 @@ def search(
     if out is not None and str(out) in ("", "."):
         raise ConfigError("--out: give a folder of its own for the run, such as runs/x.")
     team = parse_agents(agent)
+    if solutions is not None and solutions < 1:
+        raise ConfigError(f"--solutions {solutions}: must be a whole number of at least 1.")
     given = {"score_on": score_on, "preset": preset, "selector": selector, "prompts": prompts}
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     task = mars2_env.task(
@@ -143,7 +164,10 @@ def search(
         budget=budget,
         game=game,
         score=score,
-        stop_on_solved=stop_on_solved,
+        stop_on_solved=solutions or stop_on_solved,
+        patience=patience,
+        reward_model=reward_model,
+        model_weight=model_weight,
         sandbox=sandbox,
         **options,
     )

@@ -17,10 +17,12 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from mars2_env.episode import Event, Submission, Told
+from mars2_env.episode import Submission
 from mars2_env.errors import ConfigError, LogError, SandboxError
+from mars2_env.events import Event, Told
 from mars2_env.games import GAMES, Match, Task, call, calls, sandbox_of, seat
 from mars2_env.log import Header, Trace, Tree, append_trace, check_same, read_trace
+from mars2_env.search.budget import Usage
 from mars2_env.types import Policy, Reply, Turn, Verdict
 
 Observer: TypeAlias = Callable[[Header, Event, Trace | None], None]
@@ -100,9 +102,15 @@ class _Play:
                 self.traces = {due: found.trace}
                 if self.match.writer is not None:
                     append_trace(self.match.writer.path, found.trace)
-                episode.tell(waiting, found.reply, found.result)
+                self.match.tell(waiting, found.reply, found.result, used(found))
             asked += self.ask()
         return asked
+
+
+def used(answer: _Answer) -> Usage:
+    """Return what an expansion used, as budgets count it."""
+    trace = answer.trace
+    return Usage(trace.completion_tokens, trace.policy_seconds, trace.judge_seconds, answer.reply.cost)
 
 
 def rollout(
@@ -284,6 +292,7 @@ def _act(
                 policy_seconds=share,
                 prompt_tokens=len(tokens.prompt_ids) if tokens else 0,
                 completion_tokens=len(tokens.completion_ids) if tokens else 0,
+                cost=reply.cost,
                 generation=tokens,
             )
             yield play, turn, reply, trace

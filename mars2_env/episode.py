@@ -11,6 +11,9 @@ that a log that writes them loses nothing. Folding the events of an episode into
     submission = episode.submit(turn, reply)
     verdict = submission.verdict or judge.grade(problem, submission.program, tests=rules.tests, stop=rules.stop)
     episode.tell(turn, reply, verdict)
+
+What ends an episode, in this order where several would: `max_faults` faults of one agent in a row; `stop_on_solved`;
+the tree's budget; the own budgets of all agents; `patience`; and `stop_when`, a rule of the caller's own.
 """
 
 from __future__ import annotations
@@ -18,25 +21,42 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from operator import index as whole_number
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
 
 from mars2_env import keys
 from mars2_env.errors import ConfigError, EpisodeError, LogError, unknown_name
+from mars2_env.events import (
+    Asked,
+    Cancelled,
+    Ended,
+    EndReason,
+    Event,
+    Failed,
+    Joined,
+    Left,
+    Seeded,
+    Told,
+)
 from mars2_env.programs import normal_form
 from mars2_env.prompt import Prompts, RefinementContext, extract_program, place_context, play_context
-from mars2_env.search.budget import Budget
+from mars2_env.search.answers import best_answer, reward_answer
+from mars2_env.search.budget import Budget, Usage, parse_budget
 from mars2_env.search.choice import Choice, Selector
 from mars2_env.search.selectors import make_selector
-from mars2_env.search.tree import ROOT, PendingScore, SearchTree
+from mars2_env.search.tree import ROOT, PendingScore, SearchTree, checked_score
 from mars2_env.texts import well_formed
 from mars2_env.types import Call, Node, PublicView, Reply, TestGroup, Turn, Verdict
 
 Game: TypeAlias = Literal["write", "play", "place", "route"]
 ScoreKind: TypeAlias = Literal["pass", "fraction"]
 Observe: TypeAlias = Literal["all", "own"]
-EndReason: TypeAlias = Literal["solved", "budget", "faults"]
+
+StopRule: TypeAlias = Callable[["Episode"], bool | str | None]
+"""Called with the episode after each outcome: something true ends it, and a text says why."""
 
 ILLEGAL = Verdict(settled="illegal")
 NO_PROGRAM = Verdict(settled="no_program")
@@ -52,16 +72,22 @@ class Rules:
         score: a node's value: `pass` (1 if all tests of the group pass, else 0) or `fraction` (the share that passes).
         score_on: the group of tests that is scored, `public` or `scoring`.
         observe: `all`, or `own`: of other agents' nodes only place, author and score are shown.
-        stop_on_solved: whether the episode ends at the first node that passes all scored tests.
+        stop_on_solved: whether the episode ends at the first node that passes all scored tests; a number k ends it at
+            the k-th different program (after normalisation) that does.
         max_faults: how many faults of one agent in a row end the episode.
+        patience: after how many expansions in a row that did not raise the best score the episode ends; None: never.
+        model_weight: how much of a node's value for selectors is a reward model's score: they see
+            (1 - w) * score + w * model score. The score itself stays as the tests gave it.
     """
 
     game: Game = "write"
     score: ScoreKind = "pass"
     score_on: TestGroup = "public"
     observe: Observe = "all"
-    stop_on_solved: bool = False
+    stop_on_solved: bool | int = False
     max_faults: int = 3
+    patience: int | None = None
+    model_weight: float = 0.0
 
     def __post_init__(self) -> None:
         for name, known in (
@@ -72,10 +98,24 @@ class Rules:
         ):
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name}={getattr(self, name)!r} is not one of {', '.join(known)}.")
-        if not isinstance(self.stop_on_solved, bool):
-            raise ConfigError(f"stop_on_solved={self.stop_on_solved!r:.200} must be True or False.")
-        if isinstance(self.max_faults, bool) or not isinstance(self.max_faults, int) or self.max_faults < 1:
-            raise ConfigError(f"max_faults={self.max_faults!r} must be a whole number of at least 1.")
+        if not isinstance(self.stop_on_solved, int) or self.stop_on_solved < 0:
+            raise ConfigError(
+                f"stop_on_solved={self.stop_on_solved!r:.200} must be True, False, or how many solutions are wanted."
+            )
+        for name in ("max_faults", "patience"):
+            value = getattr(self, name)
+            if (name, value) != ("patience", None) and (
+                isinstance(value, bool) or not isinstance(value, int) or value < 1
+            ):
+                raise ConfigError(f"{name}={value!r:.200} must be a whole number of at least 1.")
+        weight = self.model_weight
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= 1:
+            raise ConfigError(f"model_weight={weight!r:.200} must be a number from 0 to 1.")
+
+    def config(self) -> dict[str, Any]:
+        """Return the rules as plain data for a log's header; younger ones only where they are not at their default."""
+        younger = {"patience": None, "model_weight": 0.0}
+        return {name: value for name, value in asdict(self).items() if name not in younger or value != younger[name]}
 
     @property
     def tests(self) -> tuple[TestGroup, ...]:
@@ -96,74 +136,25 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Seeded:
-    """The root got the program that a repair problem starts from; always the first event of such an episode."""
-
-    program: str
-    score: float
-    verdict: Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A turn was handed out. `parent` is None where the agent chooses it.
-
-    `pending` is the score that the expansion stands in for until it is told, None if it is not counted.
-    """
-
-    turn: int
-    agent: str
-    parent: int | None
-    seed: int
-    pending: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A turn came back with a reply and a verdict. `node` is None where no node was added (an illegal parent)."""
-
-    turn: int
-    node: int | None
-    parent: int | None
-    score: float
-    verdict: Verdict
-    reply: str
-    program: str | None = None
-    duplicate_of: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A turn was void through a fault that says nothing about the program: no node, no budget; it is asked again."""
-
-    turn: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Cancelled:
-    """A turn was taken back: no node, no budget, and it is not asked again."""
-
-    turn: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The episode is over."""
-
-    reason: EndReason
-
-
-Event: TypeAlias = Seeded | Asked | Told | Failed | Cancelled | Ended
-
-
-@dataclass(frozen=True, slots=True)
 class Submission:
     """What a reply amounts to: a program to be graded, or a verdict that needs no grading."""
 
     program: str | None
     verdict: Verdict | None
     duplicate_of: int | None = None
+
+
+@dataclass(slots=True)
+class _Account:
+    """What an agent has done and spent; `budget` is its own, if it has one."""
+
+    budget: Budget | None
+    present: bool = True
+    expansions: int = 0
+    rounds: int = 0
+    nodes: int = 0
+    faults: int = 0
+    usage: Usage = field(default_factory=Usage)
 
 
 @dataclass(slots=True)
@@ -187,18 +178,33 @@ class _Ordinals:
 
 
 class Episode:
-    """One problem, one tree, its agents, and what is left of the budget."""
+    """One problem, one tree, its agents, and what is left of the budget.
+
+    Attributes:
+        agents: all that ever took part, in the order of their index in `tree`.
+        roles: what prompts say of each.
+        tree: the numbers that selectors see.
+        nodes: the nodes in order of id, from 1.
+        root: the seed node of a repair problem.
+        pending: the turns in flight by id.
+        ended, end_detail: why the episode is over, and what exactly ended it; None and "" before.
+        fixed_agents: whether agents may neither join nor leave.
+        solved: how many different programs (after normalisation) pass the scored tests.
+        usage: what was spent of the resources that the budget limits.
+        asked: how many turns were handed out.
+    """
 
     def __init__(
         self,
         problem: PublicView,
         agents: Sequence[str] | Mapping[str, str],
         selector: Selector | str | None,
-        budget: Budget | int,
+        budget: Budget | int | str | Mapping[str, Any],
         seed: int,
         *,
         rules: Rules | None = None,
         prompts: Prompts | None = None,
+        stop_when: StopRule | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
         """Start with an empty tree.
@@ -207,10 +213,13 @@ class Episode:
             problem: the public view of a problem.
             agents: agent names, or a mapping from each name to what its prompts say of its role.
             selector: picks agent and parent in the `write` game (a name makes one); None in `play`.
-            budget: how many expansions the tree may have.
+            budget: how many expansions the tree may have, or whatever else `parse_budget` takes.
             seed: with the problem's id, the source of all randomness.
             rules: the game; `Rules()` by default.
             prompts: how agents are asked; `Prompts()` by default. It decides no event but through the replies.
+            stop_when: called with the episode after each outcome; what it returns, if true, ends the episode, and a
+                text is written down as the reason. It is a function of what was told alone: neither of what is in
+                flight nor, say, of the time.
             on_event: called with each event before it takes effect; an exception from it leaves the state unchanged.
 
         Raises:
@@ -221,8 +230,9 @@ class Episode:
         self.agents = tuple(self.roles)
         self.rules = rules or Rules()
         self.prompts = prompts or Prompts()
-        self.budget = budget if isinstance(budget, Budget) else Budget(budget)
+        self.budget = parse_budget(budget)
         self.seed = seed
+        self.stop_when = stop_when
         self.selector = make_selector(selector) if isinstance(selector, str) else selector
         if not self.agents:
             raise ConfigError("an episode needs at least one agent.")
@@ -233,11 +243,18 @@ class Episode:
                 f"game={self.rules.game!r} with selector={selector!r}: a selector picks the place in 'write', "
                 "and only there; elsewhere the agents or their controller pick it."
             )
-        self.tree = SearchTree(len(self.agents), capacity=self.budget.nodes + 1)
+        for agent in self.budget.agents:
+            if agent not in self.roles:
+                raise ConfigError(unknown_name("agent in the budget", agent, self.agents))
+        self.tree = SearchTree(len(self.agents), capacity=min(self.budget.nodes, 1023) + 1)
         self.nodes: list[Node] = []
         self.root: Node | None = None
         self.pending: dict[int, Turn] = {}
         self.ended: EndReason | None = None
+        self.end_detail = ""
+        self.fixed_agents = False
+        self.solved = 0
+        self.usage = Usage()
         self._on_event = on_event
         self._index = {agent: index for index, agent in enumerate(self.agents)}
         self._keys: list[int] = [keys.key("tree", seed, problem.id)]
@@ -249,7 +266,9 @@ class Episode:
         self.asked = 0
         self._draws = 0
         self._illegal = 0
-        self._faults = dict.fromkeys(self.agents, 0)
+        self._best = 0.0
+        self._improved_at = 0
+        self._accounts = {agent: _Account(self.budget.agents.get(agent)) for agent in self.agents}
 
     @property
     def done(self) -> bool:
@@ -264,12 +283,36 @@ class Episode:
     @property
     def can_ask(self) -> bool:
         """Whether a turn can be asked for now: begun, not over, and some budget is neither spent nor in flight."""
-        return not self.done and not self.awaits_seed and self.spent + len(self.pending) < self.budget.nodes
+        room = not self.done and not self.awaits_seed and self.spent + len(self.pending) < self.budget.nodes
+        return room and any(map(self.may_ask, self.agents))
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """The agents that take part now: all that ever did, but for those that left."""
+        return tuple(agent for agent in self.agents if self._accounts[agent].present)
+
+    @property
+    def stale(self) -> int:
+        """How many expansions there were since the best score last rose."""
+        return self.spent - self._improved_at
+
+    @property
+    def duplicates(self) -> int:
+        """How many nodes repeat an earlier program."""
+        return sum(node.duplicate_of is not None for node in self.nodes)
+
+    def may_ask(self, agent: str) -> bool:
+        """Whether an agent takes part and its own budget, if any, is neither spent nor all in flight."""
+        account = self._accounts[agent]
+        if not account.present or account.budget is None:
+            return account.present
+        in_flight = sum(turn.agent == agent for turn in self.pending.values())
+        return not account.budget.reached(account.expansions + in_flight, account.usage)
 
     @property
     def best_score(self) -> float:
         """The highest score in the tree, that of a seed node included; 0 for an empty one."""
-        return float(self.tree.score.max())
+        return self._best
 
     def node(self, id: int) -> Node:
         """Return a node of the tree; 0 is the seed node of a repair problem, and nothing elsewhere."""
@@ -279,13 +322,14 @@ class Episode:
             raise EpisodeError(f"node {id} is not in this tree of {len(self.nodes)} nodes (the root has no program).")
         return self.nodes[id - 1]
 
-    def answer(self) -> Node | None:
-        """Return the answer: highest score on public tests, ties to the latest; None if no node has a program."""
-        return max(
-            (node for node in self.nodes if node.program is not None),
-            key=lambda node: (self.rules.score_of(node.verdict, "public"), node.id),
-            default=None,
-        )
+    def answer(self, how: Literal["best", "reward"] = "best") -> Node | None:
+        """Return the answer, None if no node has a program; the seed node of a repair problem is never it.
+
+        Args:
+            how: `best`: highest score on public tests, ties to the latest (the paper); `reward`: ties to the highest
+                score of the reward model. For `agreement` see `mars2_env.answer`: it runs programs.
+        """
+        return self.nodes[place - 1] if (place := chosen(self.nodes, self.rules, how)) else None
 
     @property
     def awaits_seed(self) -> bool:
@@ -318,9 +362,9 @@ class Episode:
         return self.node(ROOT)
 
     def abandon(self) -> None:
-        """End the episode because faults, which say nothing about any program, keep it from going on."""
+        """End the episode because faults, which say nothing about any program, keep the seed program ungraded."""
         if not self.done:
-            self._end("faults")
+            self._end("faults", "the seed program could not be graded")
 
     def ask(self, agent: str | None = None) -> Turn:
         """Hand out the next turn.
@@ -337,6 +381,8 @@ class Episode:
             state = f"over ({self.ended})" if self.done else f"waiting for {len(self.pending)} turns in flight"
             if self.awaits_seed:
                 state = "waiting for its seed program to be graded (call plant)"
+            elif not self.done and not self.present:
+                state = "without agents: every one has left; let one join, or stop the episode"
             raise EpisodeError(f"no turn can be asked for: the episode is {state}.")
         parent = None
         if (agent is None) == (self.rules.game == "route"):
@@ -344,9 +390,13 @@ class Episode:
                 f"ask({agent!r}) in game={self.rules.game!r}: in 'route', and only there, name the agent."
             )
         if agent is None:
-            agent, parent = self._retry[0] if self._retry else self._choose()
+            agent, parent = self._due_retry() or self._choose()
         elif agent not in self._index:
             raise ConfigError(unknown_name("agent", agent, self.agents))
+        elif not self.may_ask(agent):
+            raise EpisodeError(
+                f"agent {agent!r} cannot be asked: it has left, or its own budget is spent or in flight."
+            )
         pending = self._pending_score(agent, parent)
         event = Asked(self.asked, agent, parent, self._turn_seed(agent, parent), pending)
         self._emit(event)
@@ -371,31 +421,61 @@ class Episode:
             return Submission(program, self.node(earlier).verdict, earlier)
         return Submission(program, None)
 
-    def tell(self, turn: Turn, reply: Reply, verdict: Verdict) -> Node | None:
+    def tell(
+        self,
+        turn: Turn,
+        reply: Reply,
+        verdict: Verdict,
+        *,
+        score: float | None = None,
+        model_score: float | None = None,
+        usage: Usage | None = None,
+    ) -> Node | None:
         """Record the outcome of a turn and return the node it added; None for an illegal parent.
 
         Args:
             turn: a pending turn.
             reply: what the agent returned.
-            verdict: what the judge found, or what `submit` said. A duplicate always gets the earlier node's verdict.
+            verdict: what the judge found, or what `submit` said. A duplicate always gets the earlier node's verdict and
+                scores.
+            score: a score of your own in place of what the rules make of the verdict: any number in [0, 1]. True and
+                False are 1 and 0, as everywhere in Python.
+            model_score: what a reward model says of the program, in [0, 1].
+            usage: what the expansion cost; needed where the budget limits more than nodes.
 
         Raises:
             EpisodeError: the turn is not pending.
-            ConfigError: the verdict lacks the scored tests; nothing has changed.
+            ConfigError: the verdict lacks the scored tests, a score is not in [0, 1], or usage is missing; nothing has
+                changed.
         """
         submission = self.submit(turn, reply)
         verdict = submission.verdict or verdict
         self._check_graded(f"turn {turn.id}", verdict)
+        metered = self.metered
+        if metered and usage is None:
+            raise ConfigError(
+                f"turn {turn.id}: the budget limits {', '.join(sorted(metered))}; say what the expansion used: "
+                "tell(..., usage=Usage(...))."
+            )
+        earlier = None if submission.duplicate_of is None else self.node(submission.duplicate_of)
+        if earlier is not None:
+            score, model_score = earlier.score, earlier.model_score
+        elif submission.program is None:
+            model_score = None
         parent = self._parent_of(turn, reply)
+        given = score is not None and earlier is None and parent is not None
         event = Told(
             turn=turn.id,
             node=None if parent is None else len(self.nodes) + 1,
             parent=reply.parent if parent is None else parent,
-            score=self.rules.score_of(verdict),
+            score=self.rules.score_of(verdict) if score is None or parent is None else checked_score(score),
             verdict=verdict,
             reply=well_formed(reply.text),
             program=submission.program,
             duplicate_of=submission.duplicate_of,
+            given=given,
+            model_score=None if model_score is None else checked_score(model_score, "model_score"),
+            usage=usage.only(metered) if usage is not None and metered else None,
         )
         self._emit(event)
         if event.node is not None and reply.generation is not None:
@@ -414,6 +494,88 @@ class Episode:
         self._check_pending(turn)
         self._emit(Cancelled(turn.id))
 
+    def join(
+        self, agent: str, role: str | None = None, *, budget: Budget | int | str | Mapping[str, Any] | None = None
+    ) -> None:
+        """Let an agent take part from now on: a new one, without a node of its own, or one that left.
+
+        Searches that expand a node by a batch of all agents' children (UCT, best-first, breadth-first) count the new
+        agent in from the next child on, so that the batch at hand may come out longer or shorter.
+
+        Args:
+            agent: its name.
+            role: what is said of its role in prompts; for one that comes back, None keeps what was said.
+            budget: a budget of its own, as `parse_budget` takes it; None for none, or for the one that it had.
+
+        Raises:
+            EpisodeError: it takes part already, the episode is over, or its agents are fixed (an environment's are).
+        """
+        self._check_open(f"{agent!r} cannot join")
+        if not isinstance(agent, str) or not agent:
+            raise ConfigError(f"join({agent!r:.200}): an agent's name is a text.")
+        if agent in self.present:
+            raise EpisodeError(f"agent {agent!r} takes part already; those that do are {', '.join(self.present)}.")
+        role = self.roles.get(agent, "") if role is None else role
+        own = None if budget is None else parse_budget(budget)
+        if own is not None and own.agents:
+            raise ConfigError(f"join({agent!r}, budget={own}): the budget of one agent has no agents in it.")
+        self._emit(Joined(agent, role, None if own is None else own.config()))
+        self.settle()
+
+    def leave(self, agent: str) -> None:
+        """Let an agent take part no longer: its open turns are taken back; its nodes and their scores stay.
+
+        Raises:
+            EpisodeError: it does not take part, the episode is over, or its agents are fixed (an environment's are).
+        """
+        self._check_open(f"{agent!r} cannot leave")
+        if agent not in self.present:
+            raise EpisodeError(
+                f"agent {agent!r} does not take part; those that do are {', '.join(self.present) or 'none'}."
+            )
+        self._emit(Left(agent))
+        self.settle()
+
+    def stop(self, why: str) -> None:
+        """End the episode from outside; open turns are taken back and `why` is written down.
+
+        Raises:
+            EpisodeError: it is over already.
+        """
+        if self.done:
+            raise EpisodeError(f"the episode is over already ({self.ended}).")
+        self._end("stopped", why)
+
+    def snapshot(self) -> Snapshot:
+        """Return the state as a value that nothing changes any more, in O(nodes)."""
+        return Snapshot(self._copy())
+
+    @classmethod
+    def restore(cls, snapshot: Snapshot, on_event: Callable[[Event], None] | None = None) -> Episode:
+        """Return an episode in the state of a snapshot, in O(nodes), independent of every other.
+
+        The same replies and verdicts bring it to the same end, draw by draw. Its turns in flight are those of the
+        snapshot, and equal to them.
+        """
+        episode = snapshot._episode._copy()
+        episode._on_event = on_event
+        return episode
+
+    def _copy(self) -> Episode:
+        twin = object.__new__(type(self))
+        for name, value in vars(self).items():
+            if isinstance(value, SearchTree | list | dict | deque):
+                value = value.copy()
+            setattr(twin, name, value)
+        for key, ordinals in self._ordinals.items():
+            twin._ordinals[key] = _Ordinals(ordinals.next, list(ordinals.free))
+        twin._accounts = {agent: replace(account) for agent, account in self._accounts.items()}
+        for id, turn in self.pending.items():
+            if turn.places is not None:
+                twin.pending[id] = replace(turn, places=twin._place)
+        twin._on_event, twin.fixed_agents = None, False
+        return twin
+
     def apply(self, event: Event) -> None:
         """Change the state by one event, without drawing anything: how a log is folded.
 
@@ -429,13 +591,22 @@ class Episode:
                 self._apply_told(event)
             case Failed():
                 turn = self._pop_pending(event.turn)
-                self._faults[self._chooser(turn)] += 1
+                self._accounts[self._chooser(turn)].faults += 1
                 if self.rules.game != "route":  # its controller is asked again, and picks anew
                     self._retry.append((turn.agent, turn.parent))
             case Cancelled():
                 self._pop_pending(event.turn)
+            case Joined():
+                self._apply_joined(event)
+            case Left():
+                if event.agent not in self.present:
+                    raise LogError(f"agent {event.agent!r} left and was not there.")
+                self._accounts[event.agent].present = False
+                for turn in [turn for turn in self.pending.values() if turn.agent == event.agent]:
+                    self._pop_pending(turn.id)
+                self._retry = deque(one for one in self._retry if one[0] != event.agent)
             case Ended():
-                self.ended = event.reason
+                self.ended, self.end_detail = event.reason, event.detail
 
     def _emit(self, event: Event) -> None:
         if self._on_event is not None:
@@ -444,11 +615,13 @@ class Episode:
 
     def _choose(self) -> tuple[str, int | None]:
         if self.selector is None:
-            return self.agents[(self.spent + len(self.pending)) % len(self.agents)], None
+            return min(filter(self.may_ask, self.agents), key=self._rounds), None  # of equals the first
         pending = tuple(
             Choice(turn.parent, self._index[turn.agent]) for turn in self.pending.values() if turn.parent is not None
         )
         rng = keys.generator("select", self.seed, self.problem.id, self._draws)
+        allowed = np.fromiter(map(self.may_ask, self.agents), bool, len(self.agents))
+        self.tree.allowed = None if allowed.all() else allowed
         choice = self.selector.select(self.tree, rng, pending)
         try:
             parent, agent = map(whole_number, choice)
@@ -459,7 +632,17 @@ class Episode:
                 f"selector {self.selector!r} chose {choice!r:.200}; a choice is (parent, agent), two whole numbers: a "
                 f"node from 0 to {len(self.tree) - 1} and an agent from 0 to {len(self.agents) - 1}."
             )
+        while not allowed[agent]:
+            agent = (agent + 1) % len(self.agents)
         return self.agents[agent], parent
+
+    def _rounds(self, agent: str) -> int:
+        """Return how many rounds an agent has played or is playing; one that joins begins with the next."""
+        return self._accounts[agent].rounds + sum(turn.agent == agent for turn in self.pending.values())
+
+    def _due_retry(self) -> tuple[str, int | None] | None:
+        """Return whom a fault left waiting longest, and where, of those that may be asked now."""
+        return next((one for one in self._retry if self.may_ask(one[0])), None)
 
     def _pending_score(self, agent: str, parent: int | None) -> float | None:
         score: Callable[[SearchTree, Choice], float | None] | None = getattr(self.selector, "pending_score", None)
@@ -467,8 +650,7 @@ class Episode:
 
     def _turn_seed(self, agent: str, parent: int | None) -> int:
         if parent is None:
-            own = sum(node.agent == agent for node in self.nodes)
-            return keys.seed("turn", self.seed, self.problem.id, agent, own, self.spent)
+            return keys.seed("turn", self.seed, self.problem.id, agent, self._accounts[agent].nodes, self.spent)
         return self._child_key(agent, parent) >> 65
 
     def _child_key(self, agent: str, parent: int, ordinal: int | None = None) -> int:
@@ -509,16 +691,31 @@ class Episode:
         if self.root is not None or self.asked:
             raise LogError("a seed program came after the episode had begun.")
         self.tree.seed(event.score)
+        self._best = event.score
         self.root = Node(ROOT, -1, 0, "", "", event.program, event.verdict, event.score)
         self._programs[normal_form(event.program)] = ROOT
 
+    def _apply_joined(self, event: Joined) -> None:
+        if event.agent in self.present:
+            raise LogError(f"agent {event.agent!r} joined and was there already.")
+        self.roles[event.agent] = event.role
+        if event.agent not in self._index:
+            self._index[event.agent] = self.tree.join()
+            self.agents = (*self.agents, event.agent)
+            self._accounts[event.agent] = _Account(None)
+        account = self._accounts[event.agent]
+        account.rounds = max(map(self._rounds, self.present), default=account.rounds)
+        account.present, account.faults = True, 0
+        if event.budget is not None:
+            account.budget = parse_budget(event.budget)
+
     def _apply_asked(self, event: Asked) -> None:
-        if event.turn != self.asked or event.agent not in self._index:
+        if event.turn != self.asked or event.agent not in self.present:
             raise LogError(f"turn {event.turn} for {event.agent!r} does not follow turn {self.asked - 1}.")
         if event.parent is not None and not 0 <= event.parent < len(self.tree):
             raise LogError(f"turn {event.turn} expands node {event.parent}, which is not in the tree.")
-        if self._retry and self._retry[0] == (event.agent, event.parent):
-            self._retry.popleft()
+        if (event.agent, event.parent) == self._due_retry():
+            self._retry.remove((event.agent, event.parent))
         else:
             self._draws += 1
         self.asked += 1
@@ -559,20 +756,28 @@ class Episode:
         turn = self.pending.get(event.turn)
         if turn is None:
             raise LogError(f"turn {event.turn} was told but is not pending.")
+        parent = event.parent
+        if event.node is not None and (parent not in turn.parents or event.node != len(self.tree)):
+            raise LogError(f"node {event.node} under {parent} does not follow node {len(self.tree) - 1}.")
+        value = checked_score(self._value(event))
         del self.pending[event.turn]
         self._no_longer_pending(event.turn)
-        self._faults[self._chooser(turn)] = 0
-        if event.node is None:
+        self._accounts[self._chooser(turn)].faults = 0
+        account = self._accounts[turn.agent]
+        account.expansions += 1
+        account.rounds += 1
+        if event.usage is not None:
+            account.usage += event.usage
+            self.usage += event.usage
+        if event.node is None or parent is None:
             self._illegal += 1
             return
-        parent = event.parent
-        if parent is None or event.node != len(self.tree):
-            raise LogError(f"node {event.node} under {parent} does not follow node {len(self.tree) - 1}.")
+        account.nodes += 1
         ordinal = self._taken.pop(event.turn, None)
         if ordinal is None:
             ordinal = self._ordinals[parent, turn.agent].take()
         key = self._child_key(turn.agent, parent, ordinal)
-        self.tree.add(parent, self._index[turn.agent], event.score)
+        self.tree.add(parent, self._index[turn.agent], value)
         self._keys.append(key)
         self.nodes.append(
             Node(
@@ -585,10 +790,21 @@ class Episode:
                 verdict=event.verdict,
                 score=event.score,
                 duplicate_of=event.duplicate_of,
+                model_score=event.model_score,
             )
         )
+        self.solved += event.score >= 1.0 and event.duplicate_of is None
+        if event.score > self._best:
+            self._best, self._improved_at = event.score, self.spent
         if event.program is not None:
             self._programs.setdefault(normal_form(event.program), event.node)
+
+    def _value(self, event: Told) -> float:
+        """Return what selectors see of an outcome: its score, mixed with a reward model's as the rules say."""
+        weight = self.rules.model_weight
+        if event.model_score is None or not weight:
+            return event.score
+        return min((1 - weight) * event.score + weight * event.model_score, 1.0)
 
     def _pop_pending(self, id: int) -> Turn:
         turn = self.pending.pop(id, None)
@@ -599,6 +815,12 @@ class Episode:
         if ordinal is not None and turn.parent is not None:
             self._ordinals[turn.parent, turn.agent].give_back(ordinal)
         return turn
+
+    def _check_open(self, what: str) -> None:
+        if self.fixed_agents:
+            raise EpisodeError(f"{what}: the set of agents of an environment is fixed; drive an Episode of your own.")
+        if self.done:
+            raise EpisodeError(f"{what}: the episode is over ({self.ended}).")
 
     def _check_graded(self, what: str, verdict: Verdict) -> None:
         if verdict.settled is None and not all(verdict.groups.get(group) for group in self.rules.tests):
@@ -623,19 +845,67 @@ class Episode:
             return turn.parent
         return reply.parent if reply.parent in turn.parents else None
 
+    @property
+    def metered(self) -> frozenset[str]:
+        """The resources besides nodes that some budget here limits: what `tell` must be told the usage of."""
+        own = (account.budget.metered for account in self._accounts.values() if account.budget is not None)
+        return self.budget.metered.union(*own)
+
     def settle(self) -> None:
         """End the episode if its state says so; a folded log that was cut off may lack the end."""
-        reason: EndReason | None = None
-        if max(self._faults.values()) >= self.rules.max_faults:
-            reason = "faults"
-        elif self.rules.stop_on_solved and any(node.score >= 1.0 for node in self.nodes):
-            reason = "solved"
-        elif self.spent >= self.budget.nodes:
-            reason = "budget"
-        if reason is not None and not self.done:
-            self._end(reason)
+        if not self.done and (reason := self._reason_to_end()) is not None:
+            self._end(*reason)
 
-    def _end(self, reason: EndReason) -> None:
+    def _reason_to_end(self) -> tuple[EndReason, str] | None:
+        for agent, account in self._accounts.items():
+            if account.faults >= self.rules.max_faults:
+                return "faults", f"{agent}: {account.faults} in a row"
+        if self.rules.stop_on_solved and self.solved >= self.rules.stop_on_solved:
+            return "solved", f"programs that pass: {self.solved} of {int(self.rules.stop_on_solved)}"
+        if spent := self.budget.reached(self.spent, self.usage):
+            return "budget", spent
+        own = [self._accounts[agent] for agent in self.present]
+        reached = [one.budget.reached(one.expansions, one.usage) for one in own if one.budget is not None]
+        if own and len(reached) == len(own) and all(reached):
+            pairs = zip(self.present, reached, strict=True)
+            return "budget", "; ".join(f"{agent}: {spent}" for agent, spent in pairs)
+        if self.rules.patience is not None and self.stale >= self.rules.patience:
+            return "no_improvement", f"expansions: {self.stale} of {self.rules.patience}"
+        if self.stop_when is not None and (why := self.stop_when(self)):
+            return "stopped", why if isinstance(why, str) else name_of(self.stop_when)
+        return None
+
+    def _end(self, reason: EndReason, detail: str) -> None:
         for turn in list(self.pending.values()):
             self._emit(Cancelled(turn.id))
-        self._emit(Ended(reason))
+        self._emit(Ended(reason, detail))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """The state of an episode at one moment; `Episode.restore` goes on from it, any number of times."""
+
+    _episode: Episode = field(repr=False)
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes at that moment."""
+        return tuple(self._episode.nodes)
+
+
+def name_of(rule: object) -> str:
+    """Return what a stop rule of the caller's own is called in a log."""
+    return getattr(rule, "__qualname__", type(rule).__qualname__)
+
+
+def chosen(nodes: Sequence[Node], rules: Rules, how: str) -> int | None:
+    """Return the number of the node that is the answer (`Episode.answer`); None if no node has a program."""
+    written = [node for node in nodes if node.program is not None]
+    public = [rules.score_of(node.verdict, "public") for node in written]
+    if how == "best":
+        place = best_answer(public)
+    elif how == "reward":
+        place = reward_answer(public, [node.model_score for node in written])
+    else:
+        raise ConfigError(unknown_name("way to answer", how, ("best", "reward")))
+    return None if place is None else written[place].id

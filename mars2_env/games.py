@@ -17,19 +17,21 @@ from typing import Any, Final, Literal, TypeAlias, cast, get_args
 import msgspec
 
 from mars2_env import __version__
-from mars2_env.episode import Episode, Event, Rules, Submission
-from mars2_env.errors import ConfigError, LogError, PolicyError, SandboxError
+from mars2_env.episode import Episode, Rules, StopRule, Submission, name_of
+from mars2_env.errors import ConfigError, LogError, PolicyError, SandboxError, unknown_name
+from mars2_env.events import Event
 from mars2_env.judge import Judge
 from mars2_env.judge.checkers import checker
 from mars2_env.log import Header, LogWriter, Tree, log_path, make_episode, task_hash, tree_of
 from mars2_env.problems import ProblemSet, load_problems
 from mars2_env.prompt import FreshContext, Prompts, prompts_config
 from mars2_env.sandbox import Sandbox, make_sandbox
-from mars2_env.search.budget import Budget
+from mars2_env.search.budget import MAX_NODES, Budget, Usage
 from mars2_env.search.choice import Selector
 from mars2_env.search.selectors import selector_config
+from mars2_env.search.tree import checked_score
 from mars2_env.specs import make_policy
-from mars2_env.types import Limits, Policy, Problem, Reply, Turn, Verdict
+from mars2_env.types import Limits, Node, Policy, Problem, Reply, RewardModel, Turn, Verdict
 
 RewardKind: TypeAlias = Literal["progress", "score", "difference"]
 Share: TypeAlias = Literal["own", "team"]
@@ -113,14 +115,17 @@ class Task:
     Attributes:
         problems: the problem set of one split.
         agents: agent name -> what its prompts say of its role.
-        budget: how many expansions a tree may have.
+        budget: what a tree may spend (`mars2_env.Budget`).
         selector: picks agent and parent in `write`; None elsewhere.
-        rules: game, score, score_on, observe, stop_on_solved, max_faults.
+        rules: game, score, score_on, observe, stop_on_solved, patience, model_weight, max_faults.
         prompts: how agents are asked: with which words, what is quoted, within how many tokens.
         reward: what environments pay: `progress` (increase of the tree's best score), `score` (of the new node) or
             `difference` (change of what the tree's best score owes to each agent).
         share: to whom: `own` (the acting agent) or `team` (every agent).
         api: `aec`, `parallel` or `gymnasium`.
+        reward_model: gives each program a score besides that of the tests; `rules.model_weight` mixes it into what
+            selectors see, and `evaluate(answer="reward")` chooses by it.
+        stop_when: a stop rule of the caller's own, called with the episode after each outcome (`Episode`).
         generators: in `place` and `route`, who writes the programs (`seat` makes the policies); None elsewhere.
         on_fault: a sandbox fault makes a void turn (`void`) or is raised (`raise`).
         sandbox: a kind for `make_sandbox` (one per kind is shared by the process) or a sandbox of your own.
@@ -148,6 +153,8 @@ class Task:
     strict_types: bool = False
     render_mode: str | None = None
     out: str | Path | None = None
+    reward_model: RewardModel | None = None
+    stop_when: StopRule | None = None
     id: str | None = None
     source: Mapping[str, Any] = field(default_factory=dict)
 
@@ -169,6 +176,19 @@ class Task:
             raise ConfigError(f"out={self.out!r:.200} is not a folder.")
         if not isinstance(self.strict_types, bool):
             raise ConfigError(f"strict_types={self.strict_types!r:.200} must be True or False.")
+        if self.reward_model is not None and (
+            isinstance(self.reward_model, type) or not isinstance(self.reward_model, RewardModel)
+        ):
+            raise ConfigError(
+                f"reward_model={self.reward_model!r:.200} is not an object with score(problem, programs) -> scores."
+            )
+        if self.rules.model_weight and self.reward_model is None:
+            raise ConfigError(f"model_weight={self.rules.model_weight}: there is no reward_model to weigh.")
+        if self.stop_when is not None and not callable(self.stop_when):
+            raise ConfigError(f"stop_when={self.stop_when!r:.200} is not a function of the episode.")
+        for agent in self.budget.agents:
+            if agent not in self.agents:
+                raise ConfigError(unknown_name("agent in the budget", agent, self.agents))
         if not len(self.problems):
             raise ConfigError(f"problem set {self.problems.name!r} (split {self.problems.split!r}) is empty.")
         self._check_game(GAMES[self.rules.game])
@@ -201,7 +221,8 @@ class Task:
                 f"{name} with generators={self.generators!r:.200}: policies write the programs in 'place' and 'route', "
                 "and only there."
             )
-        if game.rounds and self.budget.nodes % len(self.agents):
+        whole = self.budget.nodes == MAX_NODES or self.budget.agents or self.budget.nodes % len(self.agents) == 0
+        if game.rounds and not whole:
             raise ConfigError(
                 f"{name}: a budget of {self.budget.nodes} nodes is not a whole number of rounds of "
                 f"{len(self.agents)} agents; use a multiple of {len(self.agents)}."
@@ -223,13 +244,17 @@ class Task:
             "problem_set": self.problems.name,
             "split": self.problems.split,
             "agents": [[name, role] for name, role in self.agents.items()],  # a list: their order counts
-            "budget": asdict(self.budget),
+            "budget": self.budget.config(),
             "selector": None if self.selector is None else selector_config(self.selector),
-            "rules": asdict(self.rules),
+            "rules": self.rules.config(),
             "limits": None if self.limits is None else asdict(self.limits),
             "strict_types": self.strict_types,
             **({"prompts": prompts} if (prompts := prompts_config(self.prompts)) else {}),
         }
+        if self.reward_model is not None:
+            config["reward_model"] = getattr(self.reward_model, "name", type(self.reward_model).__qualname__)
+        if self.stop_when is not None:
+            config["stop_when"] = name_of(self.stop_when)
         plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(config))  # as a log gives it back
         return plain
 
@@ -407,7 +432,12 @@ class Match:
         self.writer = None if out is None else LogWriter(log_path(out, problem, seed), self.header)
         self.on_event: Callable[[Event], None] | None = None
         self.episode: Episode = make_episode(
-            self.header, self.problem.public_view(), task.selector, on_event=self._record, prompts=task.prompts
+            self.header,
+            self.problem.public_view(),
+            task.selector,
+            on_event=self._record,
+            prompts=task.prompts,
+            stop_when=task.stop_when,
         )
         if self.writer is not None:
             if self.writer.events and not resume:
@@ -461,6 +491,28 @@ class Match:
         """
         rules = self.task.rules
         return self.judge.grade(self.problem, submission.program or "", tests=rules.tests, stop=rules.stop)
+
+    def tell(self, turn: Turn, reply: Reply, verdict: Verdict, usage: Usage | None = None) -> Node | None:
+        """Tell the episode an outcome, with what a reward model says of the program, and return the node it added.
+
+        Raises:
+            PolicyError: the reward model did not return one score in [0, 1].
+        """
+        rating = None if self.task.reward_model is None else self._rate(self.episode.submit(turn, reply))
+        return self.episode.tell(turn, reply, verdict, model_score=rating, usage=usage)
+
+    def _rate(self, submission: Submission) -> float | None:
+        model = self.task.reward_model
+        if model is None or submission.program is None or submission.duplicate_of is not None:
+            return None
+        scores = model.score(self.episode.problem, [submission.program])
+        try:
+            (score,) = scores
+            return checked_score(score)
+        except (TypeError, ValueError):
+            raise PolicyError(
+                f"reward model {model!r:.200} returned {scores!r:.200} for one program; one score in [0, 1] is needed."
+            ) from None
 
     def fault(self, turn: Turn, error: SandboxError) -> None:
         """Void a turn after a sandbox fault, or raise it where the task says so."""

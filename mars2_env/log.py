@@ -22,18 +22,21 @@ from urllib.parse import quote
 
 import msgspec
 
-from mars2_env.episode import Asked, Cancelled, Ended, Episode, Event, Failed, Rules, Seeded, Told
+from mars2_env.episode import Episode, Rules, StopRule
 from mars2_env.errors import LogError, Mars2Error, unknown_name
+from mars2_env.events import Asked, Cancelled, Ended, Event, Failed, Joined, Left, Seeded, Told
 from mars2_env.prompt import Prompts
-from mars2_env.search.budget import Budget
+from mars2_env.search.budget import parse_budget
 from mars2_env.search.choice import Selector
 from mars2_env.search.selectors import make_selector
 from mars2_env.types import Generation, Limits, Node, PublicView, Reply, Stdin
 
 SCHEMA = 1
 
-EVENTS: dict[str, type[Seeded] | type[Asked] | type[Told] | type[Failed] | type[Cancelled] | type[Ended]] = {
+EVENTS: dict[str, type[Event]] = {
     "seeded": Seeded,
+    "joined": Joined,
+    "left": Left,
     "asked": Asked,
     "told": Told,
     "failed": Failed,
@@ -41,6 +44,9 @@ EVENTS: dict[str, type[Seeded] | type[Asked] | type[Told] | type[Failed] | type[
     "ended": Ended,
 }
 NAMES = {kind: name for name, kind in EVENTS.items()}
+
+OMITTED: dict[str, Any] = {"detail": "", "given": False, "model_score": None, "usage": None, "budget": None}
+"""Fields that came after the first version of the format, and their defaults: at these they are not written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +78,9 @@ class Header:
 class Tree:
     """A tree as its log tells it: finished if `ended` is set, else cut off.
 
-    `nodes` are in order of id, from 1; `root` is the seed node (number 0) of a repair problem, None elsewhere; `path`
-    is the log file, None for a tree that was not logged.
+    `ended` is one of `mars2_env.events.EndReason`, and `detail` says what exactly ended it. `nodes` are in order of id,
+    from 1; `root` is the seed node (number 0) of a repair problem, None elsewhere; `path` is the log file, None for a
+    tree that was not logged.
     """
 
     header: Header
@@ -83,6 +90,7 @@ class Tree:
     answer: int | None
     path: Path | None = field(default=None, compare=False)
     root: Node | None = None
+    detail: str = ""
 
     @property
     def problem(self) -> str:
@@ -99,12 +107,21 @@ class Tree:
         """The highest score of any node; 0 for an empty tree."""
         return max((node.score for node in self.nodes), default=0.0)
 
+    @property
+    def duplicates(self) -> int:
+        """How many nodes repeat an earlier program (after normalisation)."""
+        return sum(node.duplicate_of is not None for node in self.nodes)
+
 
 def encode_event(event: Event) -> bytes:
     """Return the line of an event, without its newline."""
     data: dict[str, Any] = {"event": NAMES[type(event)], **msgspec.to_builtins(event)}
     if isinstance(event, Told | Seeded):
         del data["verdict"]["cpu_seconds"]  # a clock time
+    for name in [name for name, default in OMITTED.items() if name in data and data[name] == default]:
+        del data[name]
+    if "usage" in data:
+        data["usage"] = {name: value for name, value in data["usage"].items() if value}
     return msgspec.json.encode(data)
 
 
@@ -249,6 +266,7 @@ def make_episode(
     selector: Selector | None = None,
     on_event: Callable[[Event], None] | None = None,
     prompts: Prompts | None = None,
+    stop_when: StopRule | None = None,
 ) -> Episode:
     """Return an episode at its start, as a header describes it; `selector` overrides the one named there.
 
@@ -262,10 +280,11 @@ def make_episode(
         problem,
         dict(task["agents"]),
         selector,
-        Budget(**task["budget"]),
+        parse_budget(task["budget"]),
         header.seed,
         rules=rules,
         prompts=prompts,
+        stop_when=stop_when,
         on_event=on_event,
     )
 
@@ -299,8 +318,16 @@ def fold(header: Header, events: tuple[Event, ...], path: Path | None = None) ->
 def tree_of(header: Header, events: tuple[Event, ...], episode: Episode, path: Path | None = None) -> Tree:
     """Return the tree of an episode whose events these are."""
     answer = episode.answer()
-    nodes = tuple(episode.nodes)
-    return Tree(header, events, nodes, episode.ended, answer.id if answer else None, path, episode.root)
+    return Tree(
+        header,
+        events,
+        tuple(episode.nodes),
+        episode.ended,
+        answer.id if answer else None,
+        path,
+        episode.root,
+        episode.end_detail,
+    )
 
 
 def read_log(path: str | Path) -> list[Tree]:
@@ -369,14 +396,27 @@ def _repeat(episode: Episode, event: Event) -> None:
             episode.plant(event.verdict)
         case Asked():
             episode.ask(event.agent if episode.rules.game == "route" else None)
+        case Joined():
+            episode.join(event.agent, event.role, budget=event.budget)
+        case Left():
+            episode.leave(event.agent)
         case Told():
-            episode.tell(episode.pending[event.turn], Reply(event.reply, event.parent), event.verdict)
+            episode.tell(
+                episode.pending[event.turn],
+                Reply(event.reply, event.parent),
+                event.verdict,
+                score=event.score if event.given else None,
+                model_score=event.model_score,
+                usage=event.usage,
+            )
         case Failed():
             episode.fail(episode.pending[event.turn], event.reason)
         case Cancelled():
             episode.cancel(episode.pending[event.turn])
         case Ended(reason="faults") if not episode.asked:  # its seed program could not be graded
             episode.abandon()
+        case Ended(reason="stopped"):  # by a rule that is not in the log, or from outside
+            episode.stop(event.detail)
         case Ended():
             raise LogError(f"the log ends ({event.reason}) where the episode would go on.")
 
@@ -394,6 +434,7 @@ class Trace:
     cpu_seconds: float = 0.0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cost: float = 0.0
     generation: Generation | None = None
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from mars2_env.episode import Event, Told
+from mars2_env.events import Event, Told
 from mars2_env.log import Header, Trace, Tree
 from mars2_env.render import printable
+from mars2_env.search.budget import MAX_NODES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,6 +26,7 @@ class Tally:
     """
 
     nodes: int = 0
+    duplicates: int = 0
     judged: int = 0
     tokens: int = 0
     policy_seconds: float = 0.0
@@ -41,6 +43,7 @@ class Tally:
             self.judge_seconds += trace.judge_seconds
         if isinstance(event, Told):
             self.nodes += event.node is not None
+            self.duplicates += event.duplicate_of is not None
             self.judged += event.verdict.settled is None and event.duplicate_of is None
 
     def finish(self, tree: Tree) -> None:
@@ -63,7 +66,7 @@ class ProgressBar:
     """
 
     def __init__(self, total: int, budget: int, console: Console | None = None) -> None:
-        """Prepare for `total` trees of `budget` nodes."""
+        """Prepare for `total` trees of `budget` nodes; where that is `MAX_NODES` nobody knows when they will end."""
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -88,7 +91,8 @@ class ProgressBar:
             TimeRemainingColumn(),
             console=self.console,
         )
-        self._task = self._progress.add_task("search", total=total * budget, text="")
+        bounded = budget < MAX_NODES
+        self._task = self._progress.add_task("search", total=total * budget if bounded else None, text="")
         self._budget = budget
         self._total = total
         self._start: float | None = None
@@ -125,16 +129,24 @@ class ProgressBar:
     def finish(self, tree: Tree) -> None:
         """Show a finished tree in a line of its own."""
         self.tally.finish(tree)
-        if tree.ended == "solved":  # it ended early: the rest of its budget is not to be waited for
-            self._told += max(self._budget - len(tree.nodes), 0)
+        if self._budget < MAX_NODES:  # where it ended early, the rest of its budget is not to be waited for
+            self._told += max(self._budget - sum(isinstance(event, Told) for event in tree.events), 0)
         elapsed = time.monotonic() - self._start if self._start is not None else 0.0
         self._progress.update(self._task, completed=self._told, text=self._text(elapsed))
         first = next((n for n in tree.nodes if n.verdict.settled is None and n.verdict.group("public").passed), None)
         outcome = f"solved by {first.agent} at node {first.id}" if first else "not solved"
+        ending = ""
         if tree.ended == "faults":
-            outcome += "; ENDED BY SANDBOX FAULTS, to be left out of results; delete its log to play it again"
-        line = f"{printable(tree.problem)}: {len(tree.nodes)} nodes, {outcome} (public tests)"
+            ending = "; ENDED BY SANDBOX FAULTS, to be left out of results; delete its log to play it again"
+        elif tree.ended not in ("solved", None) and not tree.detail.startswith("nodes:"):
+            ending = f"; ended by {tree.ended.replace('_', ' ')} ({printable(tree.detail)})"
+        line = f"{printable(tree.problem)}: {len(tree.nodes)} nodes, {outcome} (public tests){ending}"
         self._progress.console.print(line, markup=False, highlight=False)
+
+
+def share_of(part: int, whole: int) -> str:
+    """Return a count with its share, such as `3 (12.5 %)`."""
+    return f"{part} ({100 * part / whole:.1f} %)" if whole else str(part)
 
 
 def summary_table(tally: Tally) -> Table:
@@ -147,6 +159,7 @@ def summary_table(tally: Tally) -> Table:
     rows: list[tuple[str, Any]] = [
         ("trees", tally.trees),
         ("nodes", tally.nodes),
+        ("of these, duplicates of an earlier program", share_of(tally.duplicates, tally.nodes)),
         ("solved on public tests", f"{tally.solved} of {tally.trees}"),
         *((f"nodes by {agent}", count) for agent, count in sorted(tally.turns_by_agent.items())),
         ("programs judged", tally.judged),

@@ -1,7 +1,8 @@
 """Specs: the one notation for naming a part on the command line, `name:rest,key=value,key=value`.
 
 `hf:smollm2,temperature=1.0` names the policy `hf` with the rest `smollm2` and one option. Selectors use the same
-notation (`ab_mcts_a,posterior=gaussian`). Policies come from the entry-point group `mars2_env.policies`.
+notation (`ab_mcts_a,posterior=gaussian`). Policies come from the entry-point group `mars2_env.policies`, reward models
+from `mars2_env.reward_models`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import Any
 
 from mars2_env.errors import ConfigError, PolicyError, unknown_name
 from mars2_env.problems.base import ProblemSet
-from mars2_env.types import Policy
+from mars2_env.types import Policy, RewardModel
 
 POLICIES = "mars2_env.policies"
+REWARD_MODELS = "mars2_env.reward_models"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +63,33 @@ def make_policy(text: str, *, problems: ProblemSet | None = None) -> Policy:
         PolicyError: the policy's package cannot be imported, or what it built is not a policy.
     """
     spec = parse_spec(text)
-    found = {point.name: point for point in entry_points(group=POLICIES)}
-    if spec.name not in found:
-        raise ConfigError(unknown_name("policy", spec.name, found))
-    try:
-        factory: Any = found[spec.name].load()
-    except ImportError as error:
-        raise PolicyError(f"policy {spec.name!r} cannot be loaded: {error}. Install the extra it needs.") from error
+    factory = _factory("policy", POLICIES, spec.name)
     policy = factory(spec.rest, problems=problems, **spec.options)
     if not isinstance(policy, Policy):
         raise PolicyError(f"policy {text!r}: {factory!r} returned {type(policy).__name__}, which has no act(turns).")
     return policy
+
+
+def make_reward_model(text: str) -> RewardModel:
+    """Build the reward model that a spec names.
+
+    Raises:
+        ConfigError: the spec is malformed or names no known model.
+        PolicyError: the model's package cannot be imported, or what it built is not a reward model.
+    """
+    spec = parse_spec(text)
+    factory = _factory("reward model", REWARD_MODELS, spec.name)
+    model = factory(spec.rest, **spec.options)
+    if not isinstance(model, RewardModel):
+        raise PolicyError(f"reward model {text!r}: {factory!r} returned {type(model).__name__}, which has no score().")
+    return model
+
+
+def _factory(kind: str, group: str, name: str) -> Any:
+    found = {point.name: point for point in entry_points(group=group)}
+    if name not in found:
+        raise ConfigError(unknown_name(kind, name, found))
+    try:
+        return found[name].load()
+    except ImportError as error:
+        raise PolicyError(f"{kind} {name!r} cannot be loaded: {error}. Install the extra it needs.") from error

@@ -18,9 +18,10 @@ from mars2_env.games import DEFAULT_GENERATOR, GAMES, Task, agent_names, load_fr
 from mars2_env.problems import ProblemSet
 from mars2_env.problems import names as problem_set_names
 from mars2_env.prompt import make_prompts
-from mars2_env.search.budget import Budget
+from mars2_env.search.budget import Budget, parse_budget
 from mars2_env.search.choice import Selector
 from mars2_env.search.selectors import make_selector
+from mars2_env.specs import make_reward_model
 
 Env: TypeAlias = AECEnv[str, Any, Any] | ParallelEnv[str, Any, Any] | gymnasium.Env[Any, Any]
 
@@ -63,12 +64,15 @@ def task(id_or_problem_set: str | ProblemSet | Task = "mars2/Starter-v0", **over
                 as many as there are generators;
             generators: in "place" and "route", who writes the programs: a policy or spec for every agent
                 ("noise:default" if nothing is said), one for each in order, or a mapping from agent to its own;
-            budget: nodes a tree (or a `Budget`); 8 by default, in "play" and "place" whole rounds of the agents;
+            budget: nodes a tree, or a `Budget`, a mapping or a text ("nodes=60,tokens=20000,coder_0.tokens=5000"); 8
+                nodes by default, in "play" and "place" whole rounds of the agents;
             selector: a `Selector`, or a name with options ("ab_mcts_a,posterior=gaussian");
             prompts: a `Prompts`, templates, or a spec ("base", "chat,siblings=2,max_tokens=4096", "feedback=off");
             score: "pass" or "fraction"; score_on: "public" or "scoring" (the default on training sets);
             reward: "progress", "score" or "difference"; share: "own" or "team"; observe: "all" or "own";
-            stop_on_solved;
+            stop_on_solved: True, or how many different solutions; patience: how many expansions without improvement;
+            stop_when: a function of the episode;
+            reward_model: a `RewardModel` or its spec; model_weight: its share in what selectors see;
             max_faults, on_fault: what a sandbox fault does; sandbox: a kind or a sandbox; limits: a `Limits`;
             strict_types; render_mode: "ansi" or "human"; out: a run folder for the logs of environments.
 
@@ -179,9 +183,11 @@ def _build(options: dict[str, Any], id: str | None) -> Task:
     budget = options.pop("budget", None)
     if budget is None:
         budget = Budget(-(-8 // len(agents)) * len(agents) if kind.rounds else 8)
-    elif not isinstance(budget, Budget):
-        budget = Budget(budget)
+    else:
+        budget = parse_budget(budget)
     selector = options.pop("selector", None)
+    if isinstance(options.get("reward_model"), str):
+        options["reward_model"] = make_reward_model(options["reward_model"])
     return Task(
         problems=problems,
         agents=agents,

@@ -343,11 +343,15 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What an agent returned: a text that holds a program, and the parent where the agent chooses it."""
+    """What an agent returned: a text that holds a program, and the parent where the agent chooses it.
+
+    `cost` is what the reply cost, in whatever unit a budget's `cost` is in.
+    """
 
     text: str
     parent: int | None = None
     generation: Generation | None = field(default=None, compare=False)
+    cost: float = field(default=0.0, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
@@ -356,6 +360,8 @@ class Reply:
             if isinstance(self.parent, bool) or not hasattr(self.parent, "__index__"):
                 raise PolicyError(f"Reply(parent={self.parent!r:.100}): the parent is a node number or None.")
             object.__setattr__(self, "parent", whole_number(self.parent))
+        if isinstance(self.cost, bool) or not isinstance(self.cost, int | float) or not 0 <= self.cost < float("inf"):
+            raise PolicyError(f"Reply(cost={self.cost!r:.100}): the cost is a finite number of at least 0.")
         if self.generation is not None and not isinstance(self.generation, Generation):
             raise PolicyError(f"Reply(generation=...): {type(self.generation).__name__} is not a Generation.")
 
@@ -376,6 +382,8 @@ class Node:
     `duplicate_of` is the earlier node with an equal program (after normalisation), if any. Node 0, the root, has no
     entry, but in a repair problem: there it is the seed node, which holds the program to be repaired. Nobody wrote that
     (`agent` is "", `parent` -1): it costs no budget, earns no credit and is never the answer.
+
+    `score` is what the tests gave; `model_score` what a reward model gave besides, if there is one.
     """
 
     id: int
@@ -388,6 +396,16 @@ class Node:
     score: float
     duplicate_of: int | None = None
     generation: Generation | None = field(default=None, compare=False)
+    model_score: float | None = None
+
+
+@runtime_checkable
+class RewardModel(Protocol):
+    """Says how good programs look, without running them; a model may have learned from training problems only."""
+
+    def score(self, problem: PublicView, programs: Sequence[str]) -> Sequence[float]:
+        """Return one score in [0, 1] for each program, in order."""
+        ...
 
 
 Team: TypeAlias = Mapping[str, Policy]

@@ -43,7 +43,13 @@ def run(tmp_path_factory: pytest.TempPathFactory, docker_engine: None) -> Path:
     out = tmp_path_factory.mktemp("run")
     done = mars2("search", *PROBLEMS, *TEAM, "--out", out)
     assert done.returncode == 0, done.stderr
-    for part in ("trees", "nodes by coder_0", "solved on public tests", "seconds in models"):
+    for part in (
+        "trees",
+        "duplicates of an earlier program",
+        "nodes by coder_0",
+        "solved on public tests",
+        "seconds in models",
+    ):
         assert part in done.stdout
     assert "3/3 trees" in done.stderr
     return out
@@ -128,6 +134,17 @@ def test_a_run_is_not_resumed_by_another_command(run: Path) -> None:
     assert "team.fixer_0 was 'noise:weak' and is now 'noise:default'" in done.stderr
 
 
+def test_limits_compose_and_the_end_of_each_tree_is_said(docker_engine: None) -> None:
+    limits = ("--budget", "nodes=9,coder_0.nodes=2,fixer_0.nodes=3", "--patience", "8", "--solutions", "3")
+    done = mars2("search", "starter", "--limit", "2", *TEAM, *limits)
+    assert done.returncode == 0, done.stderr
+    lines = " ".join(done.stderr.split())
+    assert lines.count("ended by budget (coder_0: nodes: 2 of 2; fixer_0: nodes: 3 of 3)") == 2, done.stderr
+    unbounded = mars2("search", "starter", "--limit", "1", *TEAM, "--budget", "judge_seconds=0.001")
+    assert unbounded.returncode == 0, unbounded.stderr
+    assert "ended by budget (judge_seconds: " in unbounded.stderr
+
+
 @pytest.mark.docker
 def test_judge_says_what_failed_and_exits_by_the_verdict(tmp_path: Path) -> None:
     problem = next(p for p in mars2_env.load_problems("starter") if isinstance(p.interface, mars2_env.Call))
@@ -193,6 +210,11 @@ def test_sandbox_check_says_which_isolation_is_in_force() -> None:
         (("search", "missing.jsonl", *TEAM), "missing.jsonl"),
         (("search", "starter", *TEAM, "--sandbox", "dokcer"), "docker"),
         (("search", "starter", *TEAM, "--budget", "0"), "at least 1"),
+        (("search", "starter", *TEAM, "--budget", "nodes=5,token=9"), "Did you mean 'tokens'"),
+        (("search", "starter", *TEAM, "--budget", "5,fixer.nodes=1"), "Did you mean 'fixer_0'"),
+        (("search", "starter", *TEAM, "--patience", "0"), "patience=0"),
+        (("search", "starter", *TEAM, "--solutions", "0"), "--solutions 0"),
+        (("search", "starter", *TEAM, "--reward-model", "none"), "unknown reward model"),
         (("evaluate", "nowhere"), "nowhere"),
         (("judge", "starter/train/badge/0", "missing.py"), "missing.py"),
         (("judge", "nothing/0", "missing.py"), "--set"),

@@ -57,7 +57,7 @@ def test_stop_on_solved_ends_at_the_first_solution_and_takes_open_turns_back() -
     grown.tell(first, reply(1), PASSED)
     assert grown.ended == "solved"
     assert not grown.pending
-    assert events[-1] == Ended("solved")
+    assert events[-1] == Ended("solved", "programs that pass: 1 of 1")
     with pytest.raises(EpisodeError):
         grown.tell(second, reply(2), PASSED)
 

@@ -16,6 +16,7 @@ from mars2_env.errors import ConfigError, EpisodeError, unknown_name
 from mars2_env.features import Layout, TreeFeatures
 from mars2_env.games import GAMES, Match, Task, sandbox_of
 from mars2_env.render import tree_text
+from mars2_env.search.budget import MAX_NODES
 from mars2_env.types import Node
 
 
@@ -36,6 +37,11 @@ class Matches:
         """Check that the task's sandbox is there, so that a missing one is an error at `make`, not in mid-game."""
         super().__init__()
         self.task = task
+        if task.budget.nodes == MAX_NODES or task.budget.metered or task.budget.agents:
+            raise ConfigError(
+                f"budget={task.budget}: an environment's budget is a number of nodes for the tree and nothing else "
+                "(its spaces and the length of its episodes follow from it); `rollout` and `Episode` take every budget."
+            )
         self.render_mode: str | None = task.render_mode
         size = Layout(task.budget.nodes, tuple(task.agents), observer=False).size
         self.state_space = gymnasium.spaces.Box(0.0, 1.0, (size,), np.float32)
@@ -91,6 +97,7 @@ class Matches:
         self.close()
         match = Match(self.task, problem, episode_seed, out=self.task.out)
         self._playing = match
+        match.episode.fixed_agents = True
         if match.episode.awaits_seed:
             match.episode.plant(match.judge_seed())
         self._features = TreeFeatures(match.episode)

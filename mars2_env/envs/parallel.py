@@ -67,7 +67,7 @@ class TreeSearchParallel(AgentGame, ParallelEnv[str, Any, Any]):
         for agent in self.agents:
             if episode.done or agent not in verdicts:
                 continue
-            node = episode.tell(self.turns[agent], replies[agent], verdicts[agent])
+            node = match.tell(self.turns[agent], replies[agent], verdicts[agent])
             for receiver, part in self._ledger.expanded(agent, node).items():
                 paid[receiver] += part
             infos[agent].update(node_info(node))

@@ -39,13 +39,17 @@ def best_without(parents: Sequence[int], agents: Sequence[int], scores: Sequence
     return best
 
 
-def differences(tree: SearchTree) -> list[float]:
+def differences(tree: SearchTree, scores: Sequence[float] | None = None) -> list[float]:
     """Return, for each agent, how much of the tree's best score there would not be without it.
 
     Best score of the tree minus best score without the agent's nodes and their descendants: in [0, 1], and 0 for an
     agent without nodes. What `difference` pays is the change of it, so that it telescopes to its final value.
+
+    Args:
+        tree: the tree.
+        scores: the score of each node, the root included, where the tree's own numbers are mixed with a reward model's.
     """
-    scores = tree.score.tolist()
+    scores = tree.score.tolist() if scores is None else scores
     top = max(scores)
     without = best_without(tree.parent.tolist(), tree.agent.tolist(), scores, tree.n_agents)
     return [top - rest for rest in without]
@@ -74,7 +78,10 @@ class Ledger:
         """
         episode = self._episode
         if self._kind == "difference":
-            before, self._differences = self._differences, differences(episode.tree)
+            scores = None
+            if episode.rules.model_weight:
+                scores = [episode.root.score if episode.root else 0.0, *(node.score for node in episode.nodes)]
+            before, self._differences = self._differences, differences(episode.tree, scores)
             return {
                 agent: after - earlier
                 for agent, earlier, after in zip(episode.agents, before, self._differences, strict=True)

@@ -120,7 +120,7 @@ class TreeSearchRoute(Matches, gymnasium.Env[dict[str, Any], Any]):
             match.fault(turn, verdict)
             info["fault"] = str(verdict)
         else:
-            node = episode.tell(turn, reply, verdict)
+            node = match.tell(turn, reply, verdict)
             info |= node_info(node)
             reward = self._ledger.expanded(turn.agent, node)[turn.agent]
         info["action_mask"] = self.action_masks()

@@ -42,13 +42,18 @@ def _triple(score: float) -> Triples:
     return np.array((1.0, score, score * score))
 
 
-def _check_score(score: float) -> None:
+def checked_score(score: float, name: str = "score") -> float:
+    """Return a score as a float.
+
+    Raises:
+        ConfigError: it is not a number in [0, 1]; nan is not.
+    """
     try:
-        inside = 0.0 <= score <= 1.0  # nan is not
+        if 0.0 <= score <= 1.0:
+            return float(score)
     except (TypeError, ValueError):
-        inside = False
-    if not inside:
-        raise ConfigError(f"score {score!r:.200} is not a number in [0, 1].")
+        pass
+    raise ConfigError(f"{name} {score!r:.200} is not a number in [0, 1].")
 
 
 class SearchTree:
@@ -114,8 +119,7 @@ class SearchTree:
         Raises:
             ConfigError: the score is not in [0, 1].
         """
-        _check_score(score)
-        self._score[ROOT] = score
+        self._score[ROOT] = checked_score(score)
 
     @property
     def stats(self) -> Triples:
@@ -189,7 +193,7 @@ class SearchTree:
             raise ConfigError(f"parent {parent} is not a node of this tree of {self._size} nodes.")
         if not 0 <= agent < self.n_agents:
             raise ConfigError(f"agent {agent} is not one of the {self.n_agents} agents of this tree.")
-        _check_score(score)
+        score = checked_score(score)
         node = self._size
         if node == len(self._parent):
             self._grow()
