@@ -31,7 +31,7 @@ from mars2_env.log import Tree, read_log, replay
 from mars2_env.problems import ProblemSet, load_problems, register_problems
 from mars2_env.sandbox import Sandbox, make_sandbox
 from mars2_env.search.budget import Budget, Usage
-from mars2_env.tasks import make, register_task, task
+from mars2_env.tasks import make, make_vec, register_task, task
 from mars2_env.types import (
     Call,
     Feedback,
@@ -89,6 +89,7 @@ __all__ = [
     "load_problems",
     "make",
     "make_sandbox",
+    "make_vec",
     "read_log",
     "register_problems",
     "register_task",

@@ -9,9 +9,10 @@ from typing import Any, Final, TypeAlias
 
 import gymnasium
 import pettingzoo
+from gymnasium.vector import AutoresetMode
 from pettingzoo import AECEnv, ParallelEnv
 
-from mars2_env.envs import TreeSearchAEC, TreeSearchParallel, TreeSearchRoute
+from mars2_env.envs import RoundsVector, RouteVector, TreeSearchAEC, TreeSearchParallel, TreeSearchRoute
 from mars2_env.episode import Rules
 from mars2_env.errors import ConfigError, unknown_name
 from mars2_env.games import DEFAULT_GENERATOR, GAMES, Task, agent_names, load_from
@@ -129,6 +130,39 @@ def make(task: str | ProblemSet | Task = "mars2/Starter-v0", **overrides: Any) -
     return kinds[found.api](found)
 
 
+def make_vec(
+    task: str | ProblemSet | Task = "mars2/StarterRoute-v0",
+    num_envs: int = 1,
+    *,
+    autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+    **overrides: Any,
+) -> RouteVector | RoundsVector:
+    """Make many environments as one: they share one sandbox and its generators, and their judging overlaps.
+
+    Args:
+        task: as the first argument of `mars2_env.task`.
+        num_envs: how many environments.
+        autoreset_mode: when an environment whose episode is over begins the next: "NextStep", "SameStep", "Disabled".
+        **overrides: as in `mars2_env.task`.
+
+    Returns:
+        A `gymnasium.vector.VectorEnv` for the game `route`, a `RoundsVector` for `api="parallel"`.
+
+    Raises:
+        ConfigError: the task makes no sense, or has `api="aec"`, which has no vector form.
+        SandboxUnavailableError: no sandbox can be had on this machine; the message says what to do.
+    """
+    found = _task(task, **overrides)
+    if found.api == "aec":
+        raise ConfigError(
+            f"make_vec(game={found.rules.game!r}, api='aec'): agents that act one after the other have no vector form; "
+            "use api='parallel', or game='route'."
+        )
+    if found.api == "parallel":
+        return RoundsVector(found, num_envs, autoreset_mode=autoreset_mode)
+    return RouteVector(found, num_envs, autoreset_mode=autoreset_mode)
+
+
 def _preset(overrides: dict[str, Any]) -> dict[str, Any]:
     """Return overrides with the options of their preset, if they name one, filled in."""
     others = dict(overrides)
@@ -244,7 +278,12 @@ def _announce(id: str) -> None:
     """Register an id with Gymnasium or PettingZoo, by the game's interfaces; PettingZoo before 1.27 has no registry."""
     apis = GAMES[TASKS[id].get("game", "write")].apis
     if "gymnasium" in apis:
-        gymnasium.register(id, entry_point="mars2_env.envs:TreeSearchRoute", kwargs={"task": id})
+        gymnasium.register(
+            id,
+            entry_point="mars2_env.envs:TreeSearchRoute",
+            vector_entry_point="mars2_env.envs:RouteVector",
+            kwargs={"task": id},
+        )
     register: Callable[..., None] | None = getattr(pettingzoo, "register", None)
     for api in apis:
         if register is not None and api != "gymnasium":

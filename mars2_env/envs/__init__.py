@@ -3,5 +3,6 @@
 from mars2_env.envs.aec import TreeSearchAEC
 from mars2_env.envs.parallel import TreeSearchParallel
 from mars2_env.envs.single import TreeSearchRoute
+from mars2_env.envs.vector import RoundsVector, RouteVector
 
-__all__ = ["TreeSearchAEC", "TreeSearchParallel", "TreeSearchRoute"]
+__all__ = ["RoundsVector", "RouteVector", "TreeSearchAEC", "TreeSearchParallel", "TreeSearchRoute"]

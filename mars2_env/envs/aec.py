@@ -95,7 +95,7 @@ class TreeSearchAEC(AgentGame, AECEnv[str, Any, Any]):
 
     def step(self, action: Any) -> None:
         """Expand the tree by the acting agent's program."""
-        match = self._match
+        match = self.match
         episode = match.episode
         if not self.agents:
             raise EpisodeError("the episode is over; call reset() before step().")
@@ -105,7 +105,7 @@ class TreeSearchAEC(AgentGame, AECEnv[str, Any, Any]):
             return
         turn = self.turn
         assert turn is not None
-        (reply,) = self._view.replies([turn], [action])
+        (reply,) = self.view.replies([turn], [action])
         self._cumulative_rewards[agent] = 0.0
         verdict = grade(match, turn, reply)
         if isinstance(verdict, SandboxError):
@@ -135,11 +135,11 @@ class TreeSearchAEC(AgentGame, AECEnv[str, Any, Any]):
             self.agent_selection = self.agents[0]
         for agent in self.agents:
             waiting = self.turn if self.turn is not None and self.turn.agent == agent else None
-            self.infos[agent].update(self._view.asked(waiting))
+            self.infos[agent].update(self.view.asked(waiting))
 
     def observe(self, agent: str) -> Any:
         """Return the observation of an agent."""
         self.observation_space(agent)
-        self._match  # noqa: B018
+        self.match  # noqa: B018
         waiting = self.turn if self.turn is not None and self.turn.agent == agent else None
-        return self._view.observe(agent, waiting)
+        return self.view.observe(agent, waiting)

@@ -62,10 +62,15 @@ class Matches:
     @property
     def episode(self) -> Episode:
         """The episode being played: its problem, nodes, tree and budget; to look at, not to drive."""
-        return self._match.episode
+        return self.match.episode
 
     @property
-    def _match(self) -> Match:
+    def match(self) -> Match:
+        """The match being played: the episode with its log and judge; to look at, not to drive.
+
+        Raises:
+            EpisodeError: `reset` was never called.
+        """
         if self._playing is None:
             raise EpisodeError("call reset() before anything else: there is no tree yet.")
         return self._playing
@@ -106,7 +111,7 @@ class Matches:
 
     def state(self) -> NDArray[np.float32]:
         """Return the features of the tree, float32 in [0, 1], laid out by `features.Layout(..., observer=False)`."""
-        self._match  # noqa: B018
+        self.match  # noqa: B018
         return self._features.state()
 
     def render(self) -> str | None:
@@ -114,7 +119,7 @@ class Matches:
         mode = self.task.render_mode
         if mode is None:
             raise ConfigError("this environment has no render_mode; make it with render_mode='ansi' or 'human'.")
-        match = self._match
+        match = self.match
         episode = match.episode
         text = tree_text(match.problem.id, episode.programs, spent=episode.spent, budget=episode.budget.nodes)
         if mode == "ansi":
@@ -144,9 +149,9 @@ class AgentGame(Matches):
         self.spec = task
         self.possible_agents = list(task.agents)
         self.agents: list[str] = []
-        self._view: View = NumericView(task) if GAMES[task.rules.game].generators else TextView(task)
-        self.observation_spaces: Any = {agent: self._view.observation_space() for agent in task.agents}
-        self.action_spaces: Any = {agent: self._view.action_space() for agent in task.agents}
+        self.view: View = NumericView(task) if GAMES[task.rules.game].generators else TextView(task)
+        self.observation_spaces: Any = {agent: self.view.observation_space() for agent in task.agents}
+        self.action_spaces: Any = {agent: self.view.action_space() for agent in task.agents}
 
     def observation_space(self, agent: str) -> gymnasium.spaces.Space[Any]:
         """Return the observation space of an agent, the same object at each call."""
@@ -165,7 +170,7 @@ class AgentGame(Matches):
 
     def _begin(self, seed: int | None, options: dict[str, Any] | None) -> Match:
         match = super()._begin(seed, options)
-        self._view.begin(match, self._features)
+        self.view.begin(match, self._features)
         return match
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, TypeAlias
 
 from pettingzoo import ParallelEnv
 
 from mars2_env.envs.base import AgentGame, node_info
 from mars2_env.envs.judging import grade_side_by_side
 from mars2_env.errors import ConfigError, EpisodeError, SandboxError
-from mars2_env.games import Task
+from mars2_env.games import Match, Task
 from mars2_env.types import Reply, Turn, Verdict
+
+Step: TypeAlias = tuple[dict[str, Any], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]
 
 
 class TreeSearchParallel(AgentGame, ParallelEnv[str, Any, Any]):
@@ -46,64 +49,56 @@ class TreeSearchParallel(AgentGame, ParallelEnv[str, Any, Any]):
         self._begin(seed, options)
         self.agents = list(self.possible_agents)
         self._next_round()
-        return self._observations(), {agent: self._view.asked(self.turns.get(agent)) for agent in self.agents}
+        return self._observations(), {agent: self.view.asked(self.turns.get(agent)) for agent in self.agents}
 
-    def step(
-        self, actions: dict[str, Any]
-    ) -> tuple[dict[str, Any], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
+    def step(self, actions: dict[str, Any]) -> Step:
         """Play one round; `actions` has one action for every agent."""
-        match = self._match
-        episode = match.episode
-        if not self.agents:
-            raise EpisodeError("the episode is over; call reset() before step().")
+        turns = self.open_turns()
         if not isinstance(actions, dict) or set(actions) != set(self.agents):
             raise ConfigError(f"step() takes one action for each of {self.agents}, not {actions!r:.200}.")
-        turns = [self.turns[agent] for agent in self.agents]
-        found = self._view.replies(turns, [actions[agent] for agent in self.agents])
-        replies = dict(zip(self.agents, found, strict=True))
-        infos: dict[str, dict[str, Any]] = {agent: {} for agent in self.agents}
+        played = Round(self, self.view.replies(turns, [actions[agent] for agent in self.agents]))
+        judge_rounds([played])
+        return self.finish(played)
+
+    def open_turns(self) -> list[Turn]:
+        """Return the turns of the round that is open, in agent order.
+
+        Raises:
+            EpisodeError: the episode is over, or was never begun.
+        """
+        if not self.agents:
+            self.match  # noqa: B018
+            raise EpisodeError("the episode is over; call reset() before step().")
+        return [self.turns[agent] for agent in self.agents]
+
+    def finish(self, played: Round) -> Step:
+        """Apply a round that was judged, in agent order."""
+        episode = self.episode
         paid = dict.fromkeys(self.agents, 0.0)
-        verdicts = self._judge(replies, infos)
         for agent in self.agents:
-            if episode.done or agent not in verdicts:
+            if episode.done or agent not in played.verdicts:
                 continue
-            node = match.tell(self.turns[agent], replies[agent], verdicts[agent])
+            node = self.match.tell(self.turns[agent], played.replies[agent], played.verdicts[agent])
             for receiver, part in self._ledger.expanded(agent, node).items():
                 paid[receiver] += part
-            infos[agent].update(node_info(node))
+            played.infos[agent].update(node_info(node))
         terminations = dict.fromkeys(self.agents, episode.done and episode.ended != "faults")
         truncations = dict.fromkeys(self.agents, episode.ended == "faults")
         self._next_round()
         for agent in self.agents:
-            infos[agent].update(self._view.asked(self.turns.get(agent)))
+            played.infos[agent].update(self.view.asked(self.turns.get(agent)))
         observations = self._observations()
         if self.render_mode == "human":
             self.render()
         if episode.done:
             self.agents = []
-        return observations, paid, terminations, truncations, infos
+        return observations, paid, terminations, truncations, played.infos
 
-    def _judge(self, replies: dict[str, Reply], infos: dict[str, dict[str, Any]]) -> dict[str, Verdict]:
-        """Grade a round side by side, asking again after faults; the tree does not change meanwhile."""
-        match = self._match
-        verdicts: dict[str, Verdict] = {}
-        open_agents = list(self.agents)
-        while open_agents and not match.episode.done:
-            results = grade_side_by_side([(match, self.turns[agent], replies[agent]) for agent in open_agents])
-            faulty = []
-            for agent, result in zip(open_agents, results, strict=True):
-                if not isinstance(result, SandboxError):
-                    verdicts[agent] = result
-                    continue
-                faulty.append(agent)
-                infos[agent]["fault"] = str(result)
-                if not match.episode.done:
-                    match.fault(self.turns[agent], result)
-            for agent in faulty:
-                if match.episode.can_ask:
-                    self.turns[agent] = match.episode.ask()
-            open_agents = faulty
-        return verdicts
+    def observe(self, agent: str) -> Any:
+        """Return the observation of an agent, as `step` returned it."""
+        self.observation_space(agent)
+        self.match  # noqa: B018
+        return self.view.observe(agent, self.turns.get(agent))
 
     def _next_round(self) -> None:
         episode = self.episode
@@ -111,4 +106,45 @@ class TreeSearchParallel(AgentGame, ParallelEnv[str, Any, Any]):
         self.turns = {turn.agent: turn for turn in turns}
 
     def _observations(self) -> dict[str, Any]:
-        return {agent: self._view.observe(agent, self.turns.get(agent)) for agent in self.agents}
+        return {agent: self.observe(agent) for agent in self.agents}
+
+
+class Round:
+    """One round of one environment while it is judged: replies, verdicts so far, and who is still to be judged."""
+
+    def __init__(self, env: TreeSearchParallel, replies: Sequence[Reply]) -> None:
+        """Begin with one reply for each agent, in agent order."""
+        self.env = env
+        self.replies = dict(zip(env.agents, replies, strict=True))
+        self.verdicts: dict[str, Verdict] = {}
+        self.infos: dict[str, dict[str, Any]] = {agent: {} for agent in env.agents}
+        self.open = list(env.agents)
+
+    def jobs(self) -> list[tuple[Match, Turn, Reply]]:
+        """Return what is to be judged now."""
+        return [(self.env.match, self.env.turns[agent], self.replies[agent]) for agent in self.open]
+
+    def take(self, results: Sequence[Verdict | SandboxError]) -> None:
+        """Take what became of the jobs; those that met a fault are asked again, unless the episode ended by it."""
+        match = self.env.match
+        faulty = []
+        for agent, result in zip(self.open, results, strict=True):
+            if not isinstance(result, SandboxError):
+                self.verdicts[agent] = result
+                continue
+            faulty.append(agent)
+            self.infos[agent]["fault"] = str(result)
+            if not match.episode.done:
+                match.fault(self.env.turns[agent], result)
+        for agent in faulty:
+            if match.episode.can_ask:
+                self.env.turns[agent] = match.episode.ask()
+        self.open = [] if match.episode.done else faulty
+
+
+def judge_rounds(rounds: Sequence[Round]) -> None:
+    """Judge rounds of several environments side by side, again and again until no fault is left; no tree changes."""
+    while jobs := [job for played in rounds for job in played.jobs()]:
+        results = iter(grade_side_by_side(jobs))
+        for played in rounds:
+            played.take([next(results) for _ in played.open])

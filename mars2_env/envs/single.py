@@ -83,14 +83,14 @@ class TreeSearchRoute(Matches, gymnasium.Env[dict[str, Any], Any]):
         """Begin the next tree; `options={"problem": id}` chooses the problem."""
         super().reset(seed=seed)
         self._begin(seed, options)
-        return self._observation(), {"action_mask": self.action_masks()}
+        return self.observation(), {"action_mask": self.action_masks()}
 
     def step(self, action: Any) -> Step:
         """Have an agent expand a node; see the class for what an action names."""
         turn, slot = self.ask(action)
         try:
             (reply,) = written(self.generators, [(turn, slot)])
-            verdict = grade(self._match, turn, reply)
+            verdict = grade(self.match, turn, reply)
             return self.tell(turn, reply, verdict)
         finally:
             self.take_back([turn])
@@ -113,7 +113,7 @@ class TreeSearchRoute(Matches, gymnasium.Env[dict[str, Any], Any]):
 
     def tell(self, turn: Turn, reply: Reply, verdict: Verdict | SandboxError) -> Step:
         """End a step that `ask` began, by what became of the reply."""
-        match, episode = self._match, self.episode
+        match, episode = self.match, self.episode
         reward = 0.0
         info: dict[str, Any] = {"agent": turn.agent}
         if isinstance(verdict, SandboxError):
@@ -127,7 +127,7 @@ class TreeSearchRoute(Matches, gymnasium.Env[dict[str, Any], Any]):
         if self.render_mode == "human":
             self.render()
         faults = episode.ended == "faults"
-        return self._observation(), reward, episode.done and not faults, faults, info
+        return self.observation(), reward, episode.done and not faults, faults, info
 
     def take_back(self, turns: Sequence[Turn]) -> None:
         """Cancel those of the turns that are still open: an error came between asking and telling."""
@@ -140,5 +140,6 @@ class TreeSearchRoute(Matches, gymnasium.Env[dict[str, Any], Any]):
         mask = spaces.slot_mask(self.task.budget.nodes, len(self.episode.tree))
         return np.tile(mask, len(self.possible_agents))
 
-    def _observation(self) -> dict[str, Any]:
+    def observation(self) -> dict[str, Any]:
+        """Return what the controller observes now, as `step` returned it."""
         return {"observation": self._features.state(), "action_mask": self.action_masks()}

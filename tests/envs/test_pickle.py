@@ -103,8 +103,8 @@ def test_an_unpickled_environment_shares_the_sandbox_of_its_process(monkeypatch:
     assert isinstance(env, AgentGame)
     there = pickle.loads(pickle.dumps(env))
     there.reset(seed=1)
-    assert there._match.judge.sandbox is mars2_env.games._shared["scripted"]
-    assert isinstance(there._match.judge.sandbox, ScriptedSandbox)
+    assert there.match.judge.sandbox is mars2_env.games._shared["scripted"]
+    assert isinstance(there.match.judge.sandbox, ScriptedSandbox)
 
 
 _FORK = """

@@ -7,6 +7,7 @@ quoted examples and nothing else and must come out at 0 on hidden tests.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final, get_args
 
 from mars2_env.errors import ConfigError, unknown_name
@@ -89,7 +90,12 @@ def load(
         raise ConfigError(unknown_name("band of the starter set", str(band), BANDS))
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise ConfigError(f"starter limit={limit!r}: must be a whole number from 1, or None for all problems.")
-    part = _split("train" if split is None else split)
+    return _built(_split("train" if split is None else split), seed, band, limit)
+
+
+@lru_cache(maxsize=8)
+def _built(part: Split, seed: int, band: str | None, limit: int | None) -> ProblemSet:
+    """Return a set of checked arguments; kept, since many environments of one process play the same set."""
     chosen = [template for template in TEMPLATES if band in (None, template.band)]
     wanted = [(variant, template) for variant in range(VARIANTS) for template in chosen][:limit]
     constants = {template.name: variants(template, part, seed, VARIANTS) for _, template in wanted[: len(chosen)]}
