@@ -205,7 +205,7 @@ class TreeFeatures:
         self._best.append(-1.0)
         self._count(node.id, node.score)
         self._raise(node.id, node.score)
-        self._rows[node.parent, _CHILDREN] = len(self._episode.tree.children(node.parent)) / budget
+        self._rows[node.parent, _CHILDREN] = self._episode.tree.child_count(node.parent) / budget
         count, total = self._totals[author]
         self._totals[author] = count, total = count + 1, total + node.score
         self._written[author] = count / budget, total / count, max(self._written[author, 2], node.score)

@@ -6,8 +6,10 @@ scores further below. Thompson sampling decides whether a new child is generated
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal, get_args
 
 import numpy as np
@@ -15,8 +17,8 @@ import numpy as np
 from mars2_env.errors import ConfigError
 from mars2_env.search.agents import thompson_agent, ucb_agent
 from mars2_env.search.choice import Choice
-from mars2_env.search.posteriors import Posterior, posterior, with_mean
-from mars2_env.search.tree import BELOW, CHILDREN, ROOT, SUBTREE, SearchTree, Triples
+from mars2_env.search.posteriors import Posterior, posterior, posterior_draws, with_mean
+from mars2_env.search.tree import BELOW, CHILDREN, EVERYONE, ROOT, SearchTree, Triple, Triples
 
 AgentChoice = Literal["thompson", "ucb", "stack"]
 PendingMode = Literal["none", "mean", "loss"]
@@ -30,26 +32,7 @@ def pending_score(tree: SearchTree, parent: int, family: Posterior, mode: Pendin
     """
     if mode == "none":
         return None
-    return family.mean(tree.stats[[parent], CHILDREN]) if mode == "mean" else 0.0
-
-
-def descend(tree: SearchTree, rng: np.random.Generator, family: Posterior, guidance: Guidance | None = None) -> int:
-    """Walk down from the root and return the node at which a new child is generated (AB-MCTS-A, arXiv 2503.04412).
-
-    At a node with children, a draw from GEN (own scores of its children) is held against a draw from CONT (scores
-    further below); GEN wins ties and stops the walk, else it goes on into the child with the largest draw from that
-    child's posterior. A leaf is always expanded. With `guidance`, draws of GEN are weighed by depth.
-    """
-    node = ROOT
-    while children := tree.children(node):
-        pair = tree.stats[node, [CHILDREN, BELOW]]
-        generate, go_on = family.draw(rng, pair)
-        if guidance is not None:
-            generate = guidance.weigh(float(generate), family, pair[:1], tree, node)
-        if generate >= go_on:
-            break
-        node = children[int(np.argmax(family.draw(rng, tree.stats[children, SUBTREE])))]
-    return node
+    return family.mean(*tree.triple(parent, CHILDREN)) if mode == "mean" else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +53,50 @@ class Guidance:
 
     def log_weight(self, depth: int, count: int) -> float:
         """Return ln w(d, c) = c * (ln gamma + d * ln decay)."""
-        return count * float(np.log(self.gamma) + depth * np.log(self.decay))
+        return count * (math.log(self.gamma) + depth * math.log(self.decay))
 
-    def weigh(self, draw: float, family: Posterior, triple: Triples, tree: SearchTree, node: int) -> float:
-        """Return a draw of GEN at a node, weighed; `triple` has shape (1, 3)."""
+    def weigh(self, draw: float, scale: float | None, tree: SearchTree, node: int) -> float:
+        """Return a draw of GEN at a node, weighed; `scale` is its posterior's, None where draws are never negative."""
         depth = int(tree.depth[node])
         log_weight = self.log_weight(depth, tree.width(depth + 1))
-        scale = family.scale(triple)
-        return draw * float(np.exp(log_weight)) if scale is None else draw + scale * log_weight
+        return draw * math.exp(log_weight) if scale is None else draw + scale * log_weight
+
+
+def generates(
+    rng: np.random.Generator,
+    family: Posterior,
+    gen: Triple,
+    cont: Triple,
+    weigh: Callable[[float, float | None], float] | None = None,
+) -> bool:
+    """Return whether a draw from GEN is at least one from CONT (AB-MCTS-A); GEN's draw may be weighed first."""
+    draw = family.draw(rng, *gen)
+    if weigh is not None:
+        draw = weigh(draw, family.scale(*gen))
+    return draw >= family.draw(rng, *cont)
+
+
+def descend(
+    tree: SearchTree,
+    rng: np.random.Generator,
+    family: Posterior,
+    guidance: Guidance | None = None,
+    whose: int = EVERYONE,
+) -> int:
+    """Walk down from the root and return the node at which a new child is generated (AB-MCTS-A, arXiv 2503.04412).
+
+    At a node with children, a draw from GEN (own scores of its children) is held against a draw from CONT (scores
+    further below); GEN wins ties and stops the walk, else it goes on into the child with the largest draw from that
+    child's posterior. A leaf is always expanded. With `guidance`, draws of GEN are weighed by depth; with `whose`, an
+    agent's index, all posteriors see the scores of the nodes which that agent wrote, and no others.
+    """
+    node = ROOT
+    while tree.child_count(node):
+        weigh = None if guidance is None else partial(guidance.weigh, tree=tree, node=node)
+        if generates(rng, family, tree.triple(node, CHILDREN, whose), tree.triple(node, BELOW, whose), weigh):
+            break
+        node = tree.child(node, int(posterior_draws(rng, family, tree.child_triples(node, whose)).argmax()))
+    return node
 
 
 def stack_choice(
@@ -85,6 +104,7 @@ def stack_choice(
     rng: np.random.Generator,
     family: Posterior,
     agent_families: Posterior | Sequence[Posterior],
+    guidance: Guidance | None = None,
 ) -> Choice:
     """Choose agent, then GEN or CONT, then child at each node, from what that agent's children there came to (`stack`).
 
@@ -93,21 +113,25 @@ def stack_choice(
     """
     node = ROOT
     while True:
-        children = np.asarray(tree.children(node), np.int64)
-        whole, own = np.zeros((tree.n_agents, 3)), np.zeros((tree.n_agents, 3))
-        if len(children):
-            author, score = tree.agent[children], tree.score[children]
-            np.add.at(whole, author, tree.stats[children, SUBTREE])
-            np.add.at(own, author, np.stack([np.ones_like(score), score, score * score], axis=1))
+        children = np.array(tree.children(node), np.int64)
+        author = tree.agent[children]
+        subtree = tree.child_triples(node)
+        whole = np.stack([subtree[author == agent].sum(axis=0) for agent in range(tree.n_agents)])
         agent = thompson_agent(whole, rng, agent_families, tree.allowed)
-        written = children[tree.agent[children] == agent]
+        written = children[author == agent]
         if not len(written):
             return Choice(node, agent)
-        below = tree.stats[written, CHILDREN].sum(axis=0) + tree.stats[written, BELOW].sum(axis=0)
-        generate, go_on = family.draw(rng, np.stack([own[agent], below]))
-        if generate >= go_on:
+        below = (tree.triples(written, CHILDREN) + tree.triples(written, BELOW)).sum(axis=0)
+        weigh = None if guidance is None else partial(guidance.weigh, tree=tree, node=node)
+        if generates(rng, family, triple_of(whole[agent] - below), triple_of(below), weigh):
             return Choice(node, agent)
-        node = int(written[np.argmax(family.draw(rng, tree.stats[written, SUBTREE]))])
+        node = int(written[posterior_draws(rng, family, subtree[author == agent]).argmax()])
+
+
+def triple_of(row: Triples) -> Triple:
+    """Return a row (n, S, Q) as plain numbers."""
+    n, s, q = row.tolist()
+    return n, s, q
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +144,7 @@ class AbMctsA:
         priors: a prior mean score for each agent, or none; agents that join later have the published prior.
         guidance: depth guidance (T+), or none.
         pending: what an expansion in flight counts as: `mean`, `loss` or `none` (`pending_score`). Where one expansion
-        is
-            in flight at a time nothing is pending when a choice is made, and all three are the exact law.
+            is in flight at a time nothing is pending when a choice is made, and all three are the exact law.
     """
 
     name: ClassVar[str] = "ab_mcts_a"
@@ -133,11 +156,9 @@ class AbMctsA:
 
     def __post_init__(self) -> None:
         posterior(self.posterior)
-        _check_pending(self.pending)
+        check_pending(self.pending)
         if self.agents not in get_args(AgentChoice):
             raise ConfigError(f"agents={self.agents!r} is not one of {', '.join(get_args(AgentChoice))}.")
-        if self.agents == "stack" and self.guidance is not None:
-            raise ConfigError("agents='stack' chooses by node and has no depth guidance; use 'thompson' or 'ucb'.")
 
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
         """Return where and by whom; pending expansions count as the tree has been told (`SearchTree.set_pending`)."""
@@ -149,7 +170,7 @@ class AbMctsA:
                 raise ConfigError(f"priors={self.priors!r}: one for each of the {first} agents is needed.")
             families = [*(with_mean(family, mean) for mean in self.priors), *[family] * tree.joined]
         if self.agents == "stack":
-            return stack_choice(tree, rng, family, families)
+            return stack_choice(tree, rng, family, families, self.guidance)
         node = descend(tree, rng, family, self.guidance)
         if self.agents == "ucb":
             return Choice(node, ucb_agent(tree.agent_stats, tree.allowed))
@@ -160,7 +181,8 @@ class AbMctsA:
         return pending_score(tree, choice.parent, posterior(self.posterior), self.pending)
 
 
-def _check_pending(mode: str) -> None:
+def check_pending(mode: str) -> None:
+    """Refuse what `PendingMode` does not name, with ConfigError."""
     if mode not in get_args(PendingMode):
         raise ConfigError(f"pending={mode!r} is not one of {', '.join(get_args(PendingMode))}.")
 
@@ -173,22 +195,27 @@ class Mars2:
         posterior: `beta` or `gaussian`.
         guidance: depth guidance (T+), or none.
         pending: as in `AbMctsA`.
+        per_agent: whether the agent that was drawn walks down by posteriors over the scores of its own nodes alone,
+            instead of everyone's.
     """
 
     name: ClassVar[str] = "mars2"
     posterior: str = "beta"
     guidance: Guidance | None = None
     pending: PendingMode = "mean"
+    per_agent: bool = False
 
     def __post_init__(self) -> None:
         posterior(self.posterior)
-        _check_pending(self.pending)
+        check_pending(self.pending)
+        if not isinstance(self.per_agent, bool):
+            raise ConfigError(f"per_agent={self.per_agent!r} must be True or False.")
 
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
         """Return the agent that Thompson sampling draws and the node that `descend` reaches."""
         family = posterior(self.posterior)
         agent = thompson_agent(tree.agent_stats, rng, family, tree.allowed)
-        return Choice(descend(tree, rng, family, self.guidance), agent)
+        return Choice(descend(tree, rng, family, self.guidance, agent if self.per_agent else EVERYONE), agent)
 
     def pending_score(self, tree: SearchTree, choice: Choice) -> float | None:
         """Return the score that a choice stands in for while it is in flight."""

@@ -17,6 +17,7 @@ are drawn independently and the largest wins. The grid's smallest s_y is 0.01: e
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
@@ -24,10 +25,11 @@ from typing import ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mars2_env.search.ab_mcts import Guidance, PendingMode, check_pending
 from mars2_env.search.agents import thompson_agent
 from mars2_env.search.choice import Choice
 from mars2_env.search.posteriors import Gaussian
-from mars2_env.search.tree import ROOT, SUBTREE, SearchTree, Triples
+from mars2_env.search.tree import ROOT, SearchTree, Triples
 
 Floats = NDArray[np.float64]
 
@@ -93,18 +95,52 @@ def draw_arms(rng: np.random.Generator, groups: Triples) -> Floats:
     return drawn
 
 
+def new_child(groups: Triples) -> tuple[float, float]:
+    """Return mean and standard deviation of the score of a new child, over the cells of the grid.
+
+    In a cell it is N(M, 1/P + s_a^2 + s_y^2).
+    """
+    weight, centre, precision = mixed_model(groups)
+    mean = float(weight @ centre)
+    variance = float(weight @ (1 / precision + _S_A**2 + _S_Y**2 + (centre - mean) ** 2))
+    return mean, math.sqrt(variance)
+
+
 @dataclass(frozen=True, slots=True)
 class AbMctsM:
-    """AB-MCTS-M (arXiv 2503.04412); the agent is drawn by Thompson sampling with a gaussian posterior."""
+    """AB-MCTS-M (arXiv 2503.04412); the agent is drawn by Thompson sampling with a gaussian posterior.
+
+    Attributes:
+        guidance: depth guidance (T+), or none; the scale is the standard deviation of a new child's score.
+        pending: what an expansion in flight counts as: `mean` (the mean of a new child's score at this moment), `loss`
+            or `none`, the exact law. It counts in the subtrees that it is in, and for its agent; at its own parent it
+            is no child yet.
+    """
 
     name: ClassVar[str] = "ab_mcts_m"
+    guidance: Guidance | None = None
+    pending: PendingMode = "mean"
+
+    def __post_init__(self) -> None:
+        check_pending(self.pending)
 
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
         """Walk down while an existing child's draw beats a new one's, and return where the walk stops."""
         node = ROOT
-        while children := tree.children(node):
-            arm = int(np.argmax(draw_arms(rng, tree.stats[children, SUBTREE])))
-            if arm == len(children):
+        while tree.child_count(node):
+            groups = tree.child_triples(node)
+            arms = draw_arms(rng, groups)
+            if self.guidance is not None:
+                arms[-1] = self.guidance.weigh(float(arms[-1]), new_child(groups)[1], tree, node)
+            arm = int(np.argmax(arms))
+            if arm == len(groups):
                 break
-            node = children[arm]
+            node = tree.child(node, arm)
         return Choice(node, thompson_agent(tree.agent_stats, rng, Gaussian(), tree.allowed))
+
+    def pending_score(self, tree: SearchTree, choice: Choice) -> float | None:
+        """Return the score that a choice stands in for while it is in flight, in [0, 1]."""
+        if self.pending != "mean":
+            return None if self.pending == "none" else 0.0
+        mean, _ = new_child(tree.child_triples(choice.parent))
+        return min(max(mean, 0.0), 1.0)

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mars2_env.search.posteriors import Posterior
+from mars2_env.search.posteriors import Posterior, posterior_draws
 from mars2_env.search.tree import Triples
 
 Allowed: TypeAlias = NDArray[np.bool_] | None
@@ -33,10 +33,10 @@ def thompson_agent(
         allowed: who may be chosen.
     """
     if isinstance(family, Sequence):
-        draws = np.array([float(one.draw(rng, triples[[agent]])[0]) for agent, one in enumerate(family)])
+        draws = np.array([one.draw(rng, *triple) for one, triple in zip(family, triples.tolist(), strict=True)])
     else:
-        draws = family.draw(rng, triples)
-    return int(np.argmax(draws if allowed is None else np.where(allowed, draws, -np.inf)))
+        draws = posterior_draws(rng, family, triples)
+    return int((draws if allowed is None else np.where(allowed, draws, -np.inf)).argmax())
 
 
 def ucb_agent(triples: Triples, allowed: Allowed = None) -> int:

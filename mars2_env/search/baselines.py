@@ -37,9 +37,9 @@ def uct_scores(tree: SearchTree, parent: int, weight: float) -> NDArray[np.float
     the siblings' own scores, and 1 for an only child.
     """
     children = tree.children(parent)
-    n, total, _ = tree.stats[children, SUBTREE].T
+    n, total, _ = tree.child_triples(parent).T
     prior = softmax(tree.score[children]) if len(children) > 1 else np.ones(1)
-    visits = tree.stats[parent, SUBTREE, 0]
+    visits = tree.triple(parent, SUBTREE)[0]
     scores: NDArray[np.float64] = total / n + weight * prior * np.sqrt(math.log(visits) / n)
     return scores
 
@@ -47,14 +47,14 @@ def uct_scores(tree: SearchTree, parent: int, weight: float) -> NDArray[np.float
 def uct_leaf(tree: SearchTree, weight: float) -> int:
     """Walk down by the largest UCT score and return the leaf that it leads to."""
     node = ROOT
-    while children := tree.children(node):
-        node = children[int(np.argmax(uct_scores(tree, node, weight)))]
+    while tree.child_count(node):
+        node = tree.child(node, int(np.argmax(uct_scores(tree, node, weight))))
     return node
 
 
 def best_leaf(tree: SearchTree, taken: Sequence[int] = ()) -> int:
     """Return the best unexpanded node, ties to the shallower, then the older; the root if there is none."""
-    open_nodes = [node for node in range(1, len(tree)) if not tree.children(node) and node not in taken]
+    open_nodes = [node for node in range(1, len(tree)) if not tree.child_count(node) and node not in taken]
     return min(open_nodes, key=lambda node: (-tree.score[node], tree.depth[node], node), default=ROOT)
 
 

@@ -6,38 +6,33 @@ A posterior sees a multiset of scores only through n = count, S = sum and Q = su
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mars2_env.errors import ConfigError
-from mars2_env.search.tree import Triples
 
-Draws = NDArray[np.float64]
+Values = TypeVar("Values", float, NDArray[np.float64])
+"""A number, or an array for several posteriors at once: the same formula serves for both."""
 
 
 class Posterior(Protocol):
-    """A family of posteriors, one per row of (n, S, Q)."""
+    """A family of posteriors: one for each (n, S, Q)."""
 
-    def draw(self, rng: np.random.Generator, triples: Triples) -> Draws:
-        """Draw one value for each row.
+    def draw(self, rng: np.random.Generator, n: Values, s: Values, q: Values) -> Values:
+        """Draw one value from the posterior, or from each where n, s and q are arrays of one shape.
 
-        Args:
-            rng: the source of randomness.
-            triples: shape (k, 3), rows of (n, S, Q).
-
-        Returns:
-            Shape (k,), float64.
+        Drawing for an array takes from `rng` what drawing for its entries in order would.
         """
         ...
 
-    def scale(self, triple: Triples) -> float | None:
-        """Return the scale of the posterior of one row, shape (1, 3); None where draws are never negative."""
+    def scale(self, n: float, s: float, q: float) -> float | None:
+        """Return the scale of the posterior; None where draws are never negative."""
         ...
 
-    def mean(self, triple: Triples) -> float:
-        """Return the mean of the posterior of one row, shape (1, 3)."""
+    def mean(self, n: float, s: float, q: float) -> float:
+        """Return the mean of the posterior."""
         ...
 
 
@@ -48,18 +43,16 @@ class Beta:
     a0: float = 0.5
     b0: float = 0.5
 
-    def draw(self, rng: np.random.Generator, triples: Triples) -> Draws:
-        """Draw from Beta(a0 + S, b0 + n - S) for each row of (n, S, Q); returns shape (k,)."""
-        n, s = triples[:, 0], triples[:, 1]
-        return rng.beta(self.a0 + s, self.b0 + np.maximum(n - s, 0.0))
+    def draw(self, rng: np.random.Generator, n: Values, s: Values, q: Values) -> Values:
+        """Draw from Beta(a0 + S, b0 + n - S)."""
+        return rng.beta(self.a0 + s, self.b0 + (n - s))
 
-    def scale(self, triple: Triples) -> None:
+    def scale(self, n: float, s: float, q: float) -> None:
         """Return None: draws are in [0, 1]."""
 
-    def mean(self, triple: Triples) -> float:
+    def mean(self, n: float, s: float, q: float) -> float:
         """Return (a0 + S) / (a0 + b0 + n)."""
-        n, s, _ = triple[0]
-        return float((self.a0 + s) / (self.a0 + self.b0 + n))
+        return (self.a0 + s) / (self.a0 + self.b0 + n)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,33 +64,41 @@ class Gaussian:
     v0: float = 1.0
     t0: float = 0.1
 
-    def draw(self, rng: np.random.Generator, triples: Triples) -> Draws:
-        """Draw m + sqrt(t / k) * student_t(v) for each row of (n, S, Q); returns shape (k,)."""
-        m, scale, v = self.parameters(triples)
-        draws: Draws = m + scale * rng.standard_t(v)
-        return draws
+    def draw(self, rng: np.random.Generator, n: Values, s: Values, q: Values) -> Values:
+        """Draw m + sqrt(t / k) * student_t(v)."""
+        m, scale, v = self.parameters(n, s, q)
+        return m + scale * rng.standard_t(v)
 
-    def scale(self, triple: Triples) -> float:
+    def scale(self, n: float, s: float, q: float) -> float:
         """Return sqrt(t / k)."""
-        return float(self.parameters(triple)[1][0])
+        return self.parameters(n, s, q)[1]
 
-    def mean(self, triple: Triples) -> float:
+    def mean(self, n: float, s: float, q: float) -> float:
         """Return m."""
-        return float(self.parameters(triple)[0][0])
+        return self.parameters(n, s, q)[0]
 
-    def parameters(self, triples: Triples) -> tuple[Draws, Draws, Draws]:
-        """Return m, sqrt(t / k) and v for each row of (n, S, Q), each of shape (rows,).
+    def parameters(self, n: Values, s: Values, q: Values) -> tuple[Values, Values, Values]:
+        """Return m, sqrt(t / k) and v.
 
-        k = k0 + n, v = v0 + n, m = (k0 m0 + S) / k,
-        t = [v0 t0 + (Q - n ybar^2) + n k0 (m0 - ybar)^2 / k] / v.
+        k = k0 + n, v = v0 + n, m = (k0 m0 + S) / k, and
+        t = [v0 t0 + (Q - n ybar^2) + n k0 (m0 - ybar)^2 / k] / v = [v0 t0 + Q + k0 m0^2 - k m^2] / v.
         """
-        n, s, q = triples.T
-        ybar = s / np.maximum(n, 1.0)
         k, v = self.k0 + n, self.v0 + n
         m = (self.k0 * self.m0 + s) / k
-        within = np.maximum(q - n * ybar**2, 0.0)  # rounding can leave it just below 0
-        t = (self.v0 * self.t0 + within + n * self.k0 * (self.m0 - ybar) ** 2 / k) / v
-        return m, np.sqrt(t / k), v
+        t = (self.v0 * self.t0 + q + self.k0 * self.m0**2 - k * m * m) / v
+        return m, (t / k) ** 0.5, v
+
+
+FEW = 16
+"""Up to so many posteriors, drawing from one after the other is faster than numpy's drawing for arrays (measured)."""
+
+
+def posterior_draws(rng: np.random.Generator, family: Posterior, triples: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Draw one value for each row (n, S, Q), in order; shape (rows,)."""
+    if len(triples) <= FEW:
+        return np.array([family.draw(rng, n, s, q) for n, s, q in triples.tolist()])
+    n, s, q = triples.T
+    return family.draw(rng, n, s, q)
 
 
 def posterior(name: str) -> Posterior:

@@ -65,6 +65,10 @@ def _value(name: str, option: str, value: Any) -> Any:
         value = value.split("/")
     if option == "priors":
         value = tuple(map(float, value))
+    if option == "per_agent" and isinstance(value, str):
+        if value not in ("true", "false"):
+            raise ConfigError(f"selector {name!r}: {option}={value!r} is not true or false.")
+        return value == "true"
     if option in ("samples", "breadth", "size", "weight") and isinstance(value, str):
         try:
             return float(value) if option == "weight" else int(value)

@@ -18,7 +18,6 @@ from mars2_env.search import (
     Beta,
     BreadthFirst,
     Choice,
-    Gaussian,
     Guidance,
     Random,
     RepeatedSampling,
@@ -114,10 +113,8 @@ def test_depth_guidance_has_the_documented_weights() -> None:
     assert math.isclose(guidance.log_weight(0, 3), 3 * math.log(0.98))
     assert math.isclose(guidance.log_weight(2, 4), 4 * math.log(0.98 * 0.95**2))
     tree = grown((0, 0, 0.5), (0, 0, 0.5))
-    triple = tree.stats[[0], 0]
-    assert math.isclose(guidance.weigh(0.6, Beta(), triple, tree, 0), 0.6 * 0.98**2)
-    scale = Gaussian().scale(triple)
-    assert math.isclose(guidance.weigh(-0.1, Gaussian(), triple, tree, 0), -0.1 + scale * 2 * math.log(0.98))
+    assert math.isclose(guidance.weigh(0.6, None, tree, 0), 0.6 * 0.98**2)
+    assert math.isclose(guidance.weigh(-0.1, 0.3, tree, 0), -0.1 + 0.3 * 2 * math.log(0.98))
 
 
 def test_ab_mcts_m_draws_agree_with_a_brute_force_posterior() -> None:
@@ -180,7 +177,9 @@ def test_every_selector_chooses_a_node_and_an_agent_of_any_tree(
     [
         "ab_mcts_a,posterior=gaussian,agents=ucb,guidance=default",
         "ab_mcts_a,priors=0.2/0.8",
-        "mars2",
+        "ab_mcts_a,agents=stack,guidance=default",
+        "ab_mcts_m,guidance=default,pending=loss",
+        "mars2,per_agent=true,guidance=default",
         "uct,samples=3,weight=1.0",
         "breadth_first,breadth=2,size=4",
         "repeated_sampling,agents=thompson",
@@ -197,8 +196,9 @@ def test_a_selector_is_made_again_from_its_configuration(text: str) -> None:
     "text",
     [
         "ab_mcts_a,agents=dice",
-        "ab_mcts_a,agents=stack,guidance=default",
         "ab_mcts_a,priors=0.2/1.8",
+        "ab_mcts_m,pending=half",
+        "mars2,per_agent=perhaps",
         "uct,samples=0",
         "uct,samples=two",
         "breadth_first,size=-1",

@@ -87,7 +87,7 @@ def test_an_agent_that_scores_better_is_drawn_more_often() -> None:
 def test_the_gaussian_posterior_has_the_published_mean_and_spread() -> None:
     scores = np.array([0.2, 0.4, 0.9, 0.9])
     n, total, squares = len(scores), scores.sum(), (scores**2).sum()
-    draws = Gaussian().draw(np.random.default_rng(0), np.tile([n, total, squares], (200_000, 1)))
+    draws = Gaussian().draw(np.random.default_rng(0), *np.tile([[n], [total], [squares]], 200_000))
     k, v, mean = 1 + n, 1 + n, total / (1 + n)
     t = (0.1 + ((scores - scores.mean()) ** 2).sum() + n * scores.mean() ** 2 / k) / v
     assert abs(draws.mean() - mean) < 0.005
@@ -95,7 +95,7 @@ def test_the_gaussian_posterior_has_the_published_mean_and_spread() -> None:
 
 
 def test_the_beta_posterior_without_scores_is_its_prior() -> None:
-    draws = Beta().draw(np.random.default_rng(0), np.zeros((200_000, 3)))
+    draws = Beta().draw(np.random.default_rng(0), *np.zeros((3, 200_000)))
     assert abs(draws.mean() - 0.5) < 0.005
     assert abs(draws.var() - 1 / 8) < 0.002
 
