@@ -11,6 +11,7 @@ print(mars2_env.evaluate("runs/x").pass_at_1_mcts)
 
 __version__ = "0.1.0"
 
+from mars2_env.answers import answer
 from mars2_env.engine import rollout
 from mars2_env.episode import Episode, Rules
 from mars2_env.errors import (
@@ -85,6 +86,7 @@ __all__ = [
     "Turn",
     "Usage",
     "Verdict",
+    "answer",
     "evaluate",
     "load_problems",
     "make",

@@ -1,31 +1,38 @@
 """Evaluation of finished trees on hidden tests: the only place that opens them.
 
-Hidden verdicts never enter a log; they are kept in `hidden.jsonl` of the run folder, so that an evaluation that was cut
-off goes on where it stopped.
+Hidden verdicts never enter a log; they are kept in `hidden.jsonl` of the run folder, and answers by agreement in
+`agreement.jsonl`, so that an evaluation that was cut off goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
+from typing import TypeVar, get_args
 
 import msgspec
 
+from mars2_env.answers import AnswerRule
+from mars2_env.answers import answer as choose
 from mars2_env.engine import RUN_FILE, read_run
-from mars2_env.errors import ConfigError, LogError
+from mars2_env.errors import ConfigError, LogError, unknown_name
 from mars2_env.games import load_from, shared_sandbox
 from mars2_env.judge import Judge
 from mars2_env.log import Tree, read_log
 from mars2_env.problems import ProblemSet
 from mars2_env.sandbox import Sandbox
 from mars2_env.types import Limits, Problem
+from mars2_env.variations import INPUTS
 
 HIDDEN_FILE = "hidden.jsonl"
+AGREEMENT_FILE = "agreement.jsonl"
+
+Stored = TypeVar("Stored", "HiddenVerdict", "Agreement")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +45,22 @@ class HiddenVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Agreement:
+    """The node of a tree that is its answer by agreement; `key` stands for all that this depends on."""
+
+    problem: str
+    key: str
+    answer: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class TreeResult:
-    """One tree on hidden tests: whether its answer passes, and how many of its nodes do."""
+    """One tree on hidden tests: whether its answer passes, how many of its nodes do, how many repeat a program."""
 
     problem: str
     seed: int
     nodes: int
+    duplicates: int
     answer: int | None
     answer_passed: bool
     nodes_passed: int
@@ -57,10 +74,12 @@ class Results:
         trees: one entry a tree.
         unfinished: how many trees were left out because they were cut off or ended by sandbox faults, which say nothing
             about programs.
+        rule: how answers were chosen: `best`, `reward` or `agreement`.
     """
 
     trees: tuple[TreeResult, ...]
     unfinished: int = 0
+    rule: AnswerRule = "best"
 
     @property
     def pass_at_1_mcts(self) -> float:
@@ -71,6 +90,11 @@ class Results:
     def pass_at_n(self) -> float:
         """Pass@N: the share of trees in which some node passes the hidden tests."""
         return sum(tree.nodes_passed > 0 for tree in self.trees) / len(self.trees)
+
+    @property
+    def duplicate_share(self) -> float:
+        """The share of nodes that repeat an earlier program of their tree (after normalisation)."""
+        return sum(tree.duplicates for tree in self.trees) / max(sum(tree.nodes for tree in self.trees), 1)
 
     def interval(self, share: float) -> tuple[float, float]:
         """Return the 95 % Wilson interval of a share of these trees."""
@@ -97,6 +121,7 @@ def evaluate(
     *,
     problems: ProblemSet | None = None,
     sandbox: Sandbox | None = None,
+    answer: AnswerRule = "best",
     observer: Callable[[int, int], None] | None = None,
 ) -> Results:
     """Grade the nodes of finished trees on hidden tests.
@@ -105,6 +130,7 @@ def evaluate(
         log_or_trees: a run folder, or trees.
         problems: the problem set that was played; a run folder knows how to load its own.
         sandbox: the sandbox to run programs in; by default the one this process shares.
+        answer: how the one answer of each tree is chosen, never by a hidden test (`mars2_env.answer`).
         observer: called with (nodes graded, nodes in all) as the work goes on.
 
     Raises:
@@ -112,13 +138,17 @@ def evaluate(
         LogError: the run folder is unreadable.
         SandboxError: the sandbox could not decide; what was graded is kept.
     """
+    if answer not in get_args(AnswerRule):
+        raise ConfigError(unknown_name("way to answer", str(answer), get_args(AnswerRule)))
     known: dict[str, bool] = {}
+    agreed: dict[str, int | None] = {}
     store: Path | None = None
     if isinstance(log_or_trees, str | Path):
         folder = Path(log_or_trees)
         trees = read_log(folder)
         store = folder / HIDDEN_FILE
-        known = _read_hidden(store)
+        known = {one.key: one.passed for one in _read_store(store, HiddenVerdict)}
+        agreed = {one.key: one.answer for one in _read_store(folder / AGREEMENT_FILE, Agreement)}
         if problems is None:
             source = read_run(folder).get("source") if (folder / RUN_FILE).exists() else None
             if not isinstance(source, dict) or "problems" not in source:
@@ -148,7 +178,13 @@ def evaluate(
         problem, settings = problems[tree.problem], tree.header.task
         if settings["limits"] is not None:
             problem = replace(problem, limits=Limits(**settings["limits"]))
-        return _evaluate_tree(tree, problem, Judge(used, strict_types=settings["strict_types"]), known, store)
+        judge = Judge(used, strict_types=settings["strict_types"])
+        if answer == "agreement":
+            number = _agreement(tree, problem, used, agreed, store)
+        else:
+            found = choose(tree, answer)
+            number = None if found is None else found.id
+        return _evaluate_tree(tree, problem, judge, number, known, store)
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         try:
@@ -160,13 +196,30 @@ def evaluate(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return Results(tuple(results), len(trees) - len(finished))
+    return Results(tuple(results), len(trees) - len(finished), answer)
+
+
+def _agreement(
+    tree: Tree, problem: Problem, sandbox: Sandbox, agreed: dict[str, int | None], store: Path | None
+) -> int | None:
+    """Return the number of a tree's answer by agreement, from what was found earlier where it was."""
+    programs = "\n".join(
+        f"{node.id} {len(node.program)} {node.program}" for node in tree.nodes if node.program is not None
+    )
+    key = _key(tree, f"agreement {INPUTS}\n{programs}")
+    if key not in agreed:
+        found = choose(tree, "agreement", problem=problem.public_view(), sandbox=sandbox)
+        agreed[key] = None if found is None else found.id
+        if store is not None:
+            _append(store.with_name(AGREEMENT_FILE), Agreement(tree.problem, key, agreed[key]))
+    return agreed[key]
 
 
 def _evaluate_tree(
     tree: Tree,
     problem: Problem,
     judge: Judge,
+    answer: int | None,
     known: dict[str, bool],
     store: Path | None,
 ) -> TreeResult:
@@ -185,15 +238,14 @@ def _evaluate_tree(
         else:
             passed[node.id] = judge.grade(problem, node.program, tests="hidden").passed
             if store is not None:
-                verdict = HiddenVerdict(tree.problem, key, passed[node.id])
-                with open(store, "ab", buffering=0) as file:  # one write a line: threads do not mix
-                    file.write(msgspec.json.encode(verdict) + b"\n")
+                _append(store, HiddenVerdict(tree.problem, key, passed[node.id]))
     return TreeResult(
         problem=tree.problem,
         seed=tree.seed,
         nodes=len(tree.nodes),
-        answer=tree.answer,
-        answer_passed=tree.answer is not None and passed[tree.answer],
+        duplicates=tree.duplicates,
+        answer=answer,
+        answer_passed=answer is not None and passed[answer],
         nodes_passed=sum(passed[node.id] for node in tree.nodes),
     )
 
@@ -205,17 +257,22 @@ def _key(tree: Tree, program: str) -> str:
     return blake2b(msgspec.json.encode(parts), digest_size=16).hexdigest()
 
 
-def _read_hidden(store: Path) -> dict[str, bool]:
-    found: dict[str, bool] = {}
+def _append(store: Path, one: HiddenVerdict | Agreement) -> None:
+    with open(store, "ab", buffering=0) as file:  # one write a line: threads do not mix
+        file.write(msgspec.json.encode(one) + b"\n")
+
+
+def _read_store(store: Path, kind: type[Stored]) -> list[Stored]:
     if not store.exists():
-        return found
-    lines: Sequence[bytes] = store.read_bytes().splitlines(keepends=True)
-    for number, line in enumerate(lines, start=1):
-        if not line.endswith(b"\n"):
-            break  # cut off
+        return []
+    found = []
+    data = store.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):  # cut off; what is appended must begin a line
+        os.truncate(store, whole)
+    for number, line in enumerate(data[:whole].splitlines(), start=1):
         try:
-            one = msgspec.json.decode(line, type=HiddenVerdict)
+            found.append(msgspec.json.decode(line, type=kind))
         except msgspec.MsgspecError as error:
             raise LogError(f"{store}: line {number}: {error}") from None
-        found[one.key] = one.passed
     return found

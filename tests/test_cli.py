@@ -64,6 +64,10 @@ def test_search_then_evaluate_prints_the_fields_numbers_with_intervals(run: Path
     results = mars2_env.evaluate(run)
     assert len(results.trees) == 3
     assert f"{results.pass_at_n:.3f}" in done.stdout
+    assert "of 18 nodes repeat an earlier program" in done.stdout
+    by_agreement = mars2("evaluate", run, "--answer", "agreement")
+    assert by_agreement.returncode == 0, by_agreement.stderr
+    assert "answer by agreement" in by_agreement.stdout
 
 
 def test_a_second_run_with_the_same_seed_is_byte_identical(run: Path, tmp_path: Path) -> None:
@@ -216,6 +220,7 @@ def test_sandbox_check_says_which_isolation_is_in_force() -> None:
         (("search", "starter", *TEAM, "--solutions", "0"), "--solutions 0"),
         (("search", "starter", *TEAM, "--reward-model", "none"), "unknown reward model"),
         (("evaluate", "nowhere"), "nowhere"),
+        (("evaluate", "nowhere", "--answer", "agrement"), "Did you mean 'agreement'"),
         (("judge", "starter/train/badge/0", "missing.py"), "missing.py"),
         (("judge", "nothing/0", "missing.py"), "--set"),
         (("judge", "starter/train/badge/0", "empty.jsonl", "--tests", "secret"), "secret"),
