@@ -9,6 +9,7 @@ import ast
 import re
 import warnings
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import blake2b
 
 MAX_PARSED = 100_000
@@ -162,6 +163,7 @@ def parse(program: str) -> ast.Module | None:
         return None
 
 
+@lru_cache(maxsize=64)  # one expansion asks three times
 def normal_form(program: str) -> bytes:
     """Return a key that is equal for programs with equal syntax trees: layout and comments do not count.
 
