@@ -97,7 +97,8 @@ def search(
         typer.Option(
             help="mars2: the paper's plain search (--selector mars2 --prompts feedback=off). tplus: MARS2-T+, the same "
             "with error feedback in refinement prompts and depth guidance (--selector mars2,guidance=default "
-            "--prompts feedback=on). Other options change a preset; the papers search with --budget 60."
+            "--prompts feedback=on) and, with a --reward-model, --model-weight 0.25. Other options change a preset; "
+            "the papers search with --budget 60."
         ),
     ] = None,
     selector: Annotated[
@@ -130,8 +131,8 @@ def search(
         str | None, typer.Option(help="A reward model that rates each program, name[:rest][,key=value].")
     ] = None,
     model_weight: Annotated[
-        float, typer.Option(help="The reward model's share in what the selector sees, 0 to 1.")
-    ] = 0.0,
+        float | None, typer.Option(help="The reward model's share in what the selector sees, 0 to 1; 0 by default.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Source of all randomness.")] = 0,
     out: Annotated[
         Path | None, typer.Option(help="Run folder for logs; the same command resumes what is in it.")
@@ -154,7 +155,13 @@ def search(
     team = parse_agents(agent)
     if solutions is not None and solutions < 1:
         raise ConfigError(f"--solutions {solutions}: must be a whole number of at least 1.")
-    given = {"score_on": score_on, "preset": preset, "selector": selector, "prompts": prompts}
+    given = {
+        "score_on": score_on,
+        "preset": preset,
+        "selector": selector,
+        "prompts": prompts,
+        "model_weight": model_weight,
+    }
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     task = mars2_env.task(
         problem_set,
@@ -167,7 +174,6 @@ def search(
         stop_on_solved=solutions or stop_on_solved,
         patience=patience,
         reward_model=reward_model,
-        model_weight=model_weight,
         sandbox=sandbox,
         **options,
     )

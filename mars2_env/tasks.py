@@ -36,12 +36,14 @@ TASKS: Final[dict[str, dict[str, Any]]] = {
 
 PRESETS: Final[dict[str, dict[str, Any]]] = {
     "mars2": {"selector": "mars2", "score": "pass", "prompts": "feedback=off"},
-    "tplus": {"selector": "mars2,guidance=default", "score": "pass", "prompts": "feedback=on"},
+    "tplus": {"selector": "mars2,guidance=default", "score": "pass", "prompts": "feedback=on", "model_weight": 0.25},
 }
 """Preset -> the options that it stands for; whatever else is said beside a preset comes first.
 
 `mars2`: the search of MARS2 (arXiv 2604.14564), agent first, whose refinement prompts do not tell what failed. `tplus`:
-MARS2-T+, that search with error feedback and depth guidance.
+MARS2-T+, that search with error feedback, depth guidance and, where a reward model is given, its scores in what the
+selector sees: below a half, so that they decide where tests tie and a passing program stays above a failing one (the
+papers give no weight).
 """
 
 _RULES: Final = {f.name for f in fields(Rules)}
@@ -175,7 +177,10 @@ def _preset(overrides: dict[str, Any]) -> dict[str, Any]:
         raise ConfigError(f"preset={name!r} with game={others['game']!r}: presets are searches, for game='write'.")
     preset = PRESETS[name]
     prompts = make_prompts(others.get("prompts"), make_prompts(preset["prompts"]))
-    return {**preset, **others, "prompts": prompts}
+    found = {**preset, **others, "prompts": prompts}
+    if found.get("reward_model") is None and "model_weight" not in others:
+        found.pop("model_weight", None)
+    return found
 
 
 def _changed(base: Task, overrides: Mapping[str, Any]) -> Task:

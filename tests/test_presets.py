@@ -32,6 +32,23 @@ def test_what_is_said_beside_a_preset_comes_first() -> None:
     assert task(preset="mars2", score="fraction").rules.score == "fraction"
 
 
+class Lengths:
+    """Likes short programs."""
+
+    def score(self, problem: mars2_env.types.PublicView, programs: list[str]) -> list[float]:
+        return [1 / (1 + len(program)) for program in programs]
+
+
+def test_tplus_weighs_a_reward_model_where_one_is_given() -> None:
+    plus = task(preset="tplus", reward_model=Lengths(), budget=4)
+    assert plus.rules.model_weight == 0.25
+    assert task(preset="tplus", reward_model=Lengths(), model_weight=0.0).rules.model_weight == 0
+    assert task(preset="mars2", reward_model=Lengths()).rules.model_weight == 0
+    (tree,) = mars2_env.rollout(plus, toys.Guesser(), limit=1)
+    assert any(node.model_score for node in tree.nodes)
+    assert {node.score for node in tree.nodes} <= {0.0, 1.0}  # what the tests gave stays as it was
+
+
 def test_a_preset_changes_a_task() -> None:
     base = task(budget=5, prompts="siblings=1")
     changed = mars2_env.task(base, preset="mars2")

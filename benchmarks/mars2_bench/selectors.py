@@ -209,7 +209,7 @@ def plot(path: Path, found: dict[str, list[Row]]) -> bool:
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-@app.command(help=__doc__)
+@app.command(help=(__doc__ or "").replace("\n\n    Pass@1", "\n\n\b\n    Pass@1"))  # \b: these lines stay as they are
 def main(
     search: Annotated[
         list[str],
