@@ -43,7 +43,10 @@ class Stdin:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The program defines a function `name`; an input is a list of positional arguments, an output its return value."""
+    """The program defines a function `name`; an input is a list of positional arguments, an output its return value.
+
+    A program that has no such function may have a class `Solution` with a method of that name, as on LeetCode.
+    """
 
     name: str
 

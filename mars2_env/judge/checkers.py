@@ -73,10 +73,14 @@ def checks(name: str, check: Checker, input: Any, output: Any, expected: Any) ->
     return right
 
 
+def _finite(value: Any) -> bool:
+    return type(value) is int or (type(value) is float and math.isfinite(value))
+
+
 @register_checker("absolute_error_1e-6")
 def absolute_error(input: Any, output: Any, expected: Any) -> bool:
-    """Accept a number less than 1e-6 away from an expected number; compare anything else as values are compared."""
-    if type(expected) in (int, float) and type(output) in (int, float):
+    """Accept a number less than 1e-6 away from an expected finite one; compare anything else as values are."""
+    if _finite(expected) and type(output) in (int, float):
         return bool(abs(output - expected) < 1e-6)
     return equal(output, expected)
 
@@ -127,3 +131,39 @@ def value_or_first_item(input: Any, output: Any, expected: Any) -> bool:
 def within_last_argument(input: Any, output: Any, expected: Any) -> bool:
     """Accept a number within the last argument of the call, or within 1e-6 of its size, of the expected one."""
     return type(output) in (int, float) and math.isclose(output, expected, rel_tol=1e-6, abs_tol=input[-1])
+
+
+@register_checker("absolute_error_1e-4")
+def absolute_error_four_digits(input: Any, output: Any, expected: Any) -> bool:
+    """Accept a number at most 1e-4 (or 1e-7 of its size) away from a finite one; compare all else as values are."""
+    if _finite(expected) and type(output) in (int, float):
+        return bool(abs(output - expected) <= 1e-4 + 1e-7 * abs(expected))
+    return equal(output, expected)
+
+
+@register_checker("truth_or_not_none")
+def truth_or_not_none(input: Any, output: Any, expected: Any) -> bool:
+    """Accept the expected bool, or for True anything and for False nothing but None (MBPP+, of matches)."""
+    return bool((output if isinstance(output, bool) else output is not None) == expected)
+
+
+@register_checker("expected_or_zero")
+def expected_or_zero(input: Any, output: Any, expected: Any) -> bool:
+    """Accept the expected value, or the number 0 (Mbpp/295 in MBPP+)."""
+    return equal(output, expected) or equal(output, 0)
+
+
+@register_checker("pyramid_surface")
+def pyramid_surface(input: Any, output: Any, expected: Any) -> bool:
+    """Accept the expected surface, or that for a height that is the distance from base to apex (Mbpp/581 in MBPP+)."""
+    base, height = input
+    return equal(output, expected) or equal(output, round(base**2 + 2 * base * math.hypot(base / 2, height)))
+
+
+@register_checker("digit_distance")
+def digit_distance(input: Any, output: Any, expected: Any) -> bool:
+    """Accept the expected sum, or that of the differences of digits place by place (Mbpp/558 in MBPP+)."""
+    first, second = (str(number) for number in input)
+    width = max(len(first), len(second))
+    pairs = zip(first.zfill(width), second.zfill(width), strict=True)
+    return equal(output, expected) or equal(output, sum(abs(int(a) - int(b)) for a, b in pairs))

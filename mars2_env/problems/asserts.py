@@ -58,14 +58,14 @@ class CallTest:
     tolerance: float | None = None
 
 
-def parsed(source: str, mode: str = "exec") -> Any:
-    """Return the syntax tree of `source`.
+def parsed(source: str, mode: str = "exec", most: int = _MAX_SOURCE) -> Any:
+    """Return the syntax tree of `source`, which has at most `most` characters.
 
     Raises:
         NotReadableError: it is not Python, or too large to be parsed safely.
     """
-    if len(source) > _MAX_SOURCE:
-        raise NotReadableError(f"{len(source)} characters of source; at most {_MAX_SOURCE} are read.")
+    if len(source) > most:
+        raise NotReadableError(f"{len(source)} characters of source; at most {most} are read.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as for "\d" in other people's docstrings

@@ -67,9 +67,8 @@ _ALIASES: Final = {"valid": "validation", "validation": "valid", "val": "valid",
 
 
 def _told(path: str, splits: Mapping[str, Use]) -> str | None:
-    """Return the one split that is a word of the file's name, or else of its folder's."""
-    for part in (Path(path).name, Path(path).parent.name):
-        words = set(re.findall(r"[a-z]+", part.lower()))
+    """Return the one split that is a word of the file's name, or the whole name of its folder."""
+    for words in (set(re.findall(r"[a-z]+", Path(path).name.lower())), {Path(path).parent.name.lower()}):
         words |= {_ALIASES[word] for word in words if word in _ALIASES}
         found = [split for split in splits if split in words]
         if found:

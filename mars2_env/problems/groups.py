@@ -67,21 +67,23 @@ def grouped(problem_id: str, use: Use, official: Sequence[TestCase], shown: Sequ
 
 
 def shown_in(statement: str, tests: Sequence[TestCase]) -> list[TestCase]:
-    """Return the tests for standard input that the statement shows: input and output, words apart, one after the other.
+    """Return the tests for standard input that a statement shows: "Input", the input, "Output", the output.
 
-    Between the two the statement may say a little (such as "Output"), of at most 40 characters.
+    They are compared word by word. Up to 40 characters may stand between the word and the text, as in "Input 1 -----".
     """
-    text = " ".join(statement.split())
+    text = " ".join(statement.split()) + " "
+    lower = text.lower()
     found = []
     for test in tests:
         if len(test.input) + len(test.output) > len(statement):
             continue
-        given, wanted = " ".join(test.input.split()), " ".join(test.output.split())
-        start = text.find(given) if given and wanted else -1
+        given, wanted = " ".join(test.input.split()) + " ", " ".join(test.output.split()) + " "
+        start = text.find(" " + given) if given.strip() and wanted.strip() else -1
         while start >= 0:
             end = start + len(given)
-            if text.find(wanted, end, end + 40 + len(wanted)) >= 0:
+            then = text.find(wanted, end, end + 40 + len(wanted))
+            if then >= 0 and "output" in lower[end:then] and "input" in lower[max(0, start - 40) : start]:
                 found.append(test)
                 break
-            start = text.find(given, start + 1)
+            start = text.find(" " + given, start + 1)
     return found

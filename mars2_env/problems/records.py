@@ -107,11 +107,11 @@ def _rows(path: str) -> Iterator[tuple[Place, dict[str, Any]]]:
             return
         if not head.startswith(b"["):
             for number, line in _lines(path, file):
-                yield _object(Place(path, number), line, _lenient)
+                yield _object(Place(path, number), line, loads)
             return
         data = _whole(path, file)
     try:
-        records = _lenient(data)
+        records = loads(data)
     except (ValueError, RecursionError) as error:
         raise ProblemError(f"{path}: not JSON ({error}).") from error
     del data
@@ -223,11 +223,16 @@ def _strict(data: bytes) -> Any:
     return json.loads(data.decode("utf-8"), parse_constant=_constant, parse_float=_finite)
 
 
-def _lenient(data: bytes) -> Any:
-    """Decode JSON as Python's own module does: with nan, infinities and lone surrogates, which msgspec refuses."""
+def loads(data: bytes | str) -> Any:
+    """Decode JSON as Python's own module does: with nan, infinities and lone surrogates, which msgspec refuses.
+
+    Raises:
+        ValueError: it is not JSON, or holds an integer of more than 4300 digits.
+        RecursionError: it is nested too deeply.
+    """
     try:
         return msgspec.json.decode(data)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeEncodeError):
         return json.loads(data)
 
 
@@ -238,7 +243,7 @@ def from_json_text(place: Place, field: str, text: str) -> Any:
         ProblemError: it is not JSON.
     """
     try:
-        return _lenient(text.encode("utf-8", "surrogatepass"))
+        return loads(text)
     except (ValueError, RecursionError) as error:
         place.fail(field, f"not JSON ({error}): {short(text)}.")
 

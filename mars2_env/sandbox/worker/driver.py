@@ -39,7 +39,7 @@ _MESSAGE_CAP: Final = 2000
 
 # Bound now: the candidate may have replaced them in `builtins` or `os` by the time they are needed.
 _exit, _read, _write, _compile, _exec = os._exit, os.read, os.write, compile, exec
-_type, _len, _str, _isinstance, _int = type, len, str, isinstance, int
+_type, _len, _str, _isinstance, _int, _getattr = type, len, str, isinstance, int, getattr
 _settrace, _setprofile = sys.settrace, sys.setprofile
 _type_name: Callable[[type], str] = type.__dict__["__name__"].__get__
 _traceback_of: Callable[[BaseException], TracebackType | None] = BaseException.__dict__["__traceback__"].__get__
@@ -193,12 +193,21 @@ def read_exactly(fd: int, count: int) -> bytes:
     return _join(pieces)
 
 
+def _callee(names: dict[str, Any], function: str) -> Any:
+    """Return what to call: the function of that name, or that method of a fresh `Solution()`, as LeetCode has it."""
+    if function in names:
+        return names[function]
+    if "Solution" in names:
+        return _getattr(names["Solution"](), function)
+    raise NameError(f"the program defines no function named {function!r}")
+
+
 def serve_calls(source: bytes, function: str, inputs: int, report: int, output_bytes: int) -> NoReturn:
     """Define the program's names, then call `function` with each list of arguments that arrives, until no more come.
 
     Args:
         source: The program, in UTF-8 or as its coding cookie says.
-        function: Name of the function to call.
+        function: Name of the function to call, or of a method of the class `Solution`.
         inputs: Descriptor that encoded lists of arguments come from, each with its length in front.
         report: Descriptor for results and exceptions.
         output_bytes: Cap on an encoded result.
@@ -215,9 +224,7 @@ def serve_calls(source: bytes, function: str, inputs: int, report: int, output_b
         size = int.from_bytes(read_exactly(inputs, 4), "big")
         arguments = decode(read_exactly(inputs, size), size)
         try:
-            if function not in names:
-                raise NameError(f"the program defines no function named {function!r}")
-            result = names[function](*arguments)
+            result = _callee(names, function)(*arguments)
         except _BaseException as error:
             _settrace(None)
             _setprofile(None)
