@@ -170,11 +170,30 @@ def normal_form(program: str) -> bytes:
     A program that does not parse is its own normal form.
     """
     tree = parse(program)
-    try:
-        text = ast.dump(tree) if tree is not None else "text:" + program
-    except RecursionError:
-        text = "text:" + program
+    text = "text:" + program if tree is None else _written(tree)
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _written(tree: ast.AST) -> str:
+    """Return a text that is equal for equal syntax trees alone, without recursion: replies are hostile.
+
+    Nodes come before their fields, lists with their length, and what is neither with its type, one a line.
+    """
+    lines = []
+    stack: list[object] = [tree]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, ast.AST):
+            lines.append(type(item).__name__)
+            stack += [getattr(item, name, None) for name in reversed(item._fields)]
+        elif isinstance(item, list):
+            lines.append(f"[{len(item)}")
+            stack += reversed(item)
+        elif type(item) is int:
+            lines.append(hex(item))  # long ones have no decimal text
+        else:
+            lines.append(repr(item))
+    return "\n".join(lines)
 
 
 def fenced(text: str, tag: str = "") -> str:

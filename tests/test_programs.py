@@ -81,6 +81,8 @@ def test_hostile_replies_are_parsed_without_harm(reply: str) -> None:
 def test_programs_that_differ_in_layout_and_comments_are_equal() -> None:
     assert normal_form("x=1 # one\n") == normal_form("x = 1\n\n")
     assert normal_form("x = 1") != normal_form("x = 2")
+    assert normal_form("x = 1") != normal_form("x = 1.0") != normal_form("x = True") != normal_form("x = '1'")
+    assert normal_form("[a, [b]]") != normal_form("[a, b, []]")
     assert normal_form("x = (") == normal_form("x = (")
     assert normal_form("x = (") != normal_form("x = ( ")
 
@@ -97,3 +99,11 @@ def test_nothing_inside_a_fence_closes_it(text: str) -> None:
 def test_any_reply_has_a_program_or_none(reply: str) -> None:
     found = extract_program(reply)
     assert found is None or found.strip()
+
+
+def test_programs_that_break_printers_of_syntax_trees_have_a_normal_form() -> None:
+    huge = "x = 0x" + "f" * 5000
+    assert normal_form(huge) == normal_form(huge + "  # again")
+    assert normal_form(huge) != normal_form(huge + "0")
+    nested = "x = " + "(" * 90 + "-" * 300 + "1" + ")" * 90
+    assert normal_form(nested) == normal_form(nested.replace("(", "( "))
