@@ -98,6 +98,13 @@ class _Sums:
     def grow(self, capacity: int) -> None:
         self._hold(_longer(self.exact, capacity, 0))
 
+    def __getstate__(self) -> tuple[int, int, tuple[PendingScore, ...], NDArray[np.int64]]:
+        return self.whose, self.summed, self.laid, self.exact
+
+    def __setstate__(self, state: tuple[int, int, tuple[PendingScore, ...], NDArray[np.int64]]) -> None:
+        self.whose, self.summed, self.laid, exact = state
+        self._hold(exact)
+
     def copy(self) -> _Sums:
         twin = _Sums(self.whose, 0)
         twin.summed, twin.laid = self.summed, self.laid

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
 import pytest
 
 from mars2_env import ConfigError
-from mars2_env.search import SELECTORS, AbMctsA, SearchTree, make_selector
+from mars2_env.search import SELECTORS, AbMctsA, PendingScore, SearchTree, make_selector
 
 DRAWS_AGENTS = [
     "ab_mcts_a",
@@ -100,3 +102,16 @@ def test_a_copy_is_equal_and_independent() -> None:
     twin.seed(0.5)
     assert parts(tree) == before
     assert tree.width(1) < twin.width(1)
+
+
+def test_a_tree_of_any_depth_is_pickled_and_copied() -> None:
+    chain = SearchTree(1)
+    for node in range(5000):
+        chain.add(node, 0, node % 2)
+    chain.stats  # noqa: B018  # sums are made when they are read
+    for twin in (pickle.loads(pickle.dumps(chain)), copy.deepcopy(chain), chain.copy()):
+        for tree in (chain, twin):
+            tree.set_pending([PendingScore(5000, 0, 0.5)])
+        assert (twin.stats == chain.stats).all()
+        twin.add(5000, 0, 1.0)
+        assert twin.stats[0, 1, 0] == chain.stats[0, 1, 0] + 1
