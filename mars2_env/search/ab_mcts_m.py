@@ -20,15 +20,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mars2_env.errors import ConfigError
 from mars2_env.search.ab_mcts import Guidance, PendingMode, check_pending
-from mars2_env.search.agents import thompson_agent
+from mars2_env.search.agents import Allowed, ucb_agent
 from mars2_env.search.choice import Choice
-from mars2_env.search.posteriors import Gaussian
 from mars2_env.search.tree import ROOT, SearchTree, Triples
 
 Floats = NDArray[np.float64]
@@ -80,15 +80,15 @@ def mixed_model(groups: Triples) -> tuple[Floats, Floats, Floats]:
     return weight / weight.sum(), centre, precision
 
 
-def draw_arms(rng: np.random.Generator, groups: Triples) -> Floats:
-    """Draw one value for each child, and last one for a new child; shape (J + 1,)."""
+def draw_arms(rng: np.random.Generator, groups: Triples, new: int = 1) -> Floats:
+    """Draw one value for each group, and then one for each of `new` groups without scores; shape (J + new,)."""
     weight, centre, precision = mixed_model(groups)
-    arms = len(groups) + 1
+    arms = len(groups) + new
     cell = rng.choice(len(weight), size=arms, p=weight)
     s_a, s_y = _S_A[cell], _S_Y[cell]
     mu = rng.normal(centre[cell], 1 / np.sqrt(precision[cell]))
-    n = np.append(groups[:, 0], 0.0)
-    total = np.append(groups[:, 1], 0.0)
+    n = np.append(groups[:, 0], np.zeros(new))
+    total = np.append(groups[:, 1], np.zeros(new))
     alpha_precision = 1 / s_a**2 + n / s_y**2
     alpha = rng.normal((mu / s_a**2 + total / s_y**2) / alpha_precision, 1 / np.sqrt(alpha_precision))
     drawn: Floats = rng.normal(alpha, s_y)
@@ -106,11 +106,24 @@ def new_child(groups: Triples) -> tuple[float, float]:
     return mean, math.sqrt(variance)
 
 
+def mixed_agent(rng: np.random.Generator, triples: Triples, allowed: Allowed = None) -> int:
+    """Return the agent with the largest draw by the same model, group j being the scores of agent j's nodes.
+
+    An agent without nodes is a new group. Of those that are not allowed, none is returned.
+    """
+    tried = triples[:, 0] > 0
+    drawn = draw_arms(rng, triples[tried], int((~tried).sum()))
+    value = np.empty(len(triples))
+    value[tried], value[~tried] = drawn[: tried.sum()], drawn[tried.sum() :]
+    return int((value if allowed is None else np.where(allowed, value, -np.inf)).argmax())
+
+
 @dataclass(frozen=True, slots=True)
 class AbMctsM:
-    """AB-MCTS-M (arXiv 2503.04412); the agent is drawn by Thompson sampling with a gaussian posterior.
+    """AB-MCTS-M (arXiv 2503.04412).
 
     Attributes:
+        agents: how the agent is chosen: `thompson` (a draw by the mixed model, `mixed_agent`) or `ucb`.
         guidance: depth guidance (T+), or none; the scale is the standard deviation of a new child's score.
         pending: what an expansion in flight counts as: `mean` (the mean of a new child's score at this moment), `loss`
             or `none`, the exact law. It counts in the subtrees that it is in, and for its agent; at its own parent it
@@ -118,11 +131,14 @@ class AbMctsM:
     """
 
     name: ClassVar[str] = "ab_mcts_m"
+    agents: Literal["thompson", "ucb"] = "thompson"
     guidance: Guidance | None = None
     pending: PendingMode = "mean"
 
     def __post_init__(self) -> None:
         check_pending(self.pending)
+        if self.agents not in ("thompson", "ucb"):
+            raise ConfigError(f"ab_mcts_m: agents={self.agents!r} is not one of thompson, ucb.")
 
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
         """Walk down while an existing child's draw beats a new one's, and return where the walk stops."""
@@ -136,7 +152,9 @@ class AbMctsM:
             if arm == len(groups):
                 break
             node = tree.child(node, arm)
-        return Choice(node, thompson_agent(tree.agent_stats, rng, Gaussian(), tree.allowed))
+        if self.agents == "ucb":
+            return Choice(node, ucb_agent(tree.agent_stats, tree.allowed))
+        return Choice(node, mixed_agent(rng, tree.agent_stats, tree.allowed))
 
     def pending_score(self, tree: SearchTree, choice: Choice) -> float | None:
         """Return the score that a choice stands in for while it is in flight, in [0, 1]."""

@@ -14,11 +14,18 @@ from mars2_env.search import (
     Beta,
     Choice,
     Gaussian,
+    Guidance,
+    Mars2,
+    Posterior,
     RepeatedSampling,
     SearchTree,
+    Selector,
+    descend,
     make_selector,
     selector_config,
 )
+from mars2_env.search.posteriors import FEW, posterior_draws
+from mars2_env.search.tree import EVERYONE
 
 
 def small_tree() -> SearchTree:
@@ -132,3 +139,81 @@ def test_selectors_are_made_by_name_and_described() -> None:
 def test_unknown_selectors_and_options_are_named(name: str, options: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make_selector(name, **options)
+
+
+@pytest.mark.parametrize("family", [Beta(), Beta(0.2, 0.8), Gaussian(), Gaussian(m0=0.3)])
+def test_drawing_for_many_and_one_by_one_is_the_same(family: Posterior) -> None:
+    tree = SearchTree(1)
+    for score in (0.0, 0.3, 1.0, 0.25) * 10:
+        tree.add(0 if len(tree) < 24 else len(tree) - 20, 0, score)
+    triples = tree.child_triples(0)
+    assert len(triples) > FEW
+    one_by_one = [family.draw(rng, *row) for rng in [np.random.default_rng(3)] for row in triples.tolist()]
+    together = posterior_draws(np.random.default_rng(3), family, triples)
+    np.testing.assert_allclose(together, one_by_one, rtol=1e-12)
+    few = posterior_draws(np.random.default_rng(3), family, triples[:FEW])
+    np.testing.assert_allclose(few, one_by_one[:FEW], rtol=1e-12)
+
+
+def test_an_agent_of_its_own_posteriors_sees_only_its_own_nodes() -> None:
+    """Agent 0 did well below the first child and agent 1 below the second; everyone's scores together are equal."""
+    tree = SearchTree(2)
+    first, second = tree.add(0, 0, 0.5), tree.add(0, 0, 0.5)
+    for _ in range(6):
+        for child, good in ((first, 0), (second, 1)):
+            tree.add(child, good, 1.0)
+            tree.add(child, 1 - good, 0.0)
+    rng = np.random.default_rng(0)
+
+    def share_in_first(whose: int) -> float:
+        chosen = Counter(descend(tree, rng, Beta(), whose=whose) for _ in range(2000))
+        below = {child: {child, *tree.children(child)} for child in (first, second)}
+        inside = {child: sum(chosen[node] for node in nodes) for child, nodes in below.items()}
+        return inside[first] / (inside[first] + inside[second])
+
+    good, bad = (0.5 + 6.5, 0.5 + 0.5), (0.5 + 0.5, 0.5 + 6.5)
+    assert abs(share_in_first(0) - beta_larger(good, bad)) < 0.03
+    assert share_in_first(1) < 0.05
+    assert abs(share_in_first(EVERYONE) - 0.5) < 0.05
+
+
+def test_with_posteriors_of_its_own_the_drawn_agent_walks_by_its_own_nodes() -> None:
+    tree = SearchTree(2)
+    first = tree.add(0, 0, 1.0)
+    second = tree.add(0, 1, 1.0)
+    for _ in range(8):
+        tree.add(first, 0, 1.0)
+        tree.add(second, 1, 1.0)
+    rng = np.random.default_rng(0)
+    seen = Counter(Mars2(per_agent=True).select(tree, rng) for _ in range(600))
+    at = {agent: Counter({node: n for (node, by), n in seen.items() if by == agent}) for agent in (0, 1)}
+    assert at[0][first] > 2 * at[0][second]
+    assert at[1][second] > 2 * at[1][first]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ab_mcts_a",
+        "ab_mcts_a,posterior=gaussian",
+        "ab_mcts_a,agents=ucb",
+        "mars2",
+        "ab_mcts_a,agents=stack",
+        "ab_mcts_m",
+        "mars2,per_agent=true",
+    ],
+)
+def test_depth_guidance_makes_every_thompson_selector_go_deeper(name: str) -> None:
+    tree = SearchTree(1)
+    for number in range(14):
+        tree.add(0, 0, 0.5 + 0.01 * number)
+    for parent in range(1, 5):
+        tree.add(parent, 0, 0.5)
+
+    def fresh(selector: Selector) -> float:
+        rng = np.random.default_rng(1)
+        return sum(selector.select(tree, rng).parent == 0 for _ in range(500)) / 500
+
+    strong = Guidance(gamma=0.8)
+    assert fresh(make_selector(name, guidance=strong)) < 0.7 * fresh(make_selector(name))
+    assert fresh(make_selector(name, guidance=Guidance(gamma=1.0, decay=1.0))) == fresh(make_selector(name))

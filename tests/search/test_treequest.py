@@ -13,11 +13,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from toys import problem
 
+from mars2_env import Episode, Rules, Verdict
+from mars2_env.events import Asked, Told
 from mars2_env.search import AbMctsA, Mars2, SearchTree, Selector, make_selector
 
 RECORD = json.loads(Path(__file__).with_name("treequest.json").read_text())
 DRAWS = 4000
+ASKS = 2000
+LIMIT = 4.2
+"""Standard deviations: passed by chance with p = 1.3e-5 a case, 0.2 % in all the cases here (Bonferroni)."""
 
 
 def tree_of(case: dict[str, Any]) -> SearchTree:
@@ -64,7 +70,37 @@ def test_ab_mcts_a_chooses_as_treequest_does(number: int) -> None:
     case = RECORD["cases"][number]
     selector = AbMctsA(case["posterior"], agents=case["choice"], priors=tuple(case["priors"]))
     theirs = Counter({(node, agent): count for node, agent, count in case["counts"]})
-    assert surprise(drawn(selector, tree_of(case), number), theirs) < 4.2  # p about 1e-5, some 50 cases
+    assert surprise(drawn(selector, tree_of(case), number), theirs) < LIMIT
+
+
+def asked(case: dict[str, Any], selector: Selector, seed: int) -> Counter[tuple[int, int]]:
+    """Choices of an episode that has the case's tree, each taken back after it was asked."""
+    agents = [f"agent_{number}" for number in range(case["agents"])]
+    episode = Episode(problem(1).public_view(), agents, selector, 10**6, seed, rules=Rules(score="fraction"))
+    for number, (parent, agent, score) in enumerate(case["tree"]):
+        episode.apply(Asked(number, agents[agent], parent, 0))
+        episode.apply(Told(number, number + 1, parent, score, Verdict(settled="no_program"), f"reply {number}"))
+    found: Counter[tuple[int, int]] = Counter()
+    for _ in range(ASKS):
+        turn = episode.ask()
+        assert turn.parent is not None
+        found[turn.parent, agents.index(turn.agent)] += 1
+        episode.cancel(turn)
+    return found
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(number, id=name_of(case), marks=() if case["name"] in ("small", "wide") else pytest.mark.slow)
+        for number, case in enumerate(RECORD["cases"])
+    ],
+)
+def test_an_episode_asks_as_treequest_chooses(number: int) -> None:
+    case = RECORD["cases"][number]
+    selector = AbMctsA(case["posterior"], agents=case["choice"], priors=tuple(case["priors"]))
+    theirs = Counter({(node, agent): count for node, agent, count in case["counts"]})
+    assert surprise(asked(case, selector, number), theirs) < LIMIT
 
 
 @pytest.mark.parametrize("posterior", ["beta", "gaussian"])
@@ -73,7 +109,7 @@ def test_mars2_chooses_by_the_law_of_ab_mcts_a_with_thompson(posterior: str) -> 
         c for c in RECORD["cases"] if (c["name"], c["posterior"], c["choice"]) == ("small", posterior, "thompson")
     )
     theirs = Counter({(node, agent): count for node, agent, count in case["counts"]})
-    assert surprise(drawn(Mars2(posterior), tree_of(case), 1), theirs) < 4.2
+    assert surprise(drawn(Mars2(posterior), tree_of(case), 1), theirs) < LIMIT
 
 
 def test_the_comparison_tells_two_laws_apart() -> None:
