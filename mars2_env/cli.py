@@ -14,7 +14,9 @@ from typing import Annotated, Any
 import typer
 
 import mars2_env
+from mars2_env import problems_cli
 from mars2_env.errors import ConfigError, Mars2Error
+from mars2_env.problems_cli import SandboxKind, SetPath, Split, find_problem
 
 app = typer.Typer(
     name="mars2",
@@ -24,14 +26,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 sandbox_app = typer.Typer(help="Build and check the sandbox that runs untrusted programs.", no_args_is_help=True)
-problems_app = typer.Typer(help="List, show and check problem sets.", no_args_is_help=True)
 app.add_typer(sandbox_app, name="sandbox")
-app.add_typer(problems_app, name="problems")
+app.add_typer(problems_cli.app, name="problems")
 
-SetName = Annotated[str, typer.Argument(help="A problem set: starter, humaneval, or a .jsonl file.", metavar="SET")]
-SetPath = Annotated[Path | None, typer.Option("--path", help="The data file, for sets that come from one.")]
-Split = Annotated[str | None, typer.Option("--split", help="The split; the set's own default if left out.")]
-SandboxKind = Annotated[str, typer.Option("--sandbox", help="docker, bubblewrap, or auto.")]
+SetName = Annotated[str, typer.Argument(help="A problem set (mars2 problems list), or a .jsonl file.", metavar="SET")]
 
 
 def _version(wanted: bool) -> None:
@@ -251,18 +249,6 @@ def evaluate(
         typer.echo(f"{results.unfinished} trees are unfinished or ended by sandbox faults, and were left out.")
 
 
-def _set_of(problem: str, problem_set: str | None) -> str:
-    """Return the set that a problem id belongs to: the one named, or the one its prefix names."""
-    from mars2_env.problems import names
-
-    if problem_set is not None:
-        return problem_set
-    prefix = problem.partition("/")[0].lower()
-    if prefix not in names():
-        raise ConfigError(f"which set is {problem!r} of? Say --set NAME; the sets are {', '.join(names())}.")
-    return prefix
-
-
 @app.command()
 def judge(
     problem: Annotated[str, typer.Argument(help="A problem id, such as HumanEval/0.")],
@@ -278,7 +264,7 @@ def judge(
     from mars2_env.prompt import feedback_text
     from mars2_env.render import printable
 
-    found = _problem(_set_of(problem, problem_set), problem, path, split)
+    found = find_problem(problem, problem_set, path, split)
     text = sys.stdin.read() if str(program) == "-" else _read(program)
     with mars2_env.make_sandbox(sandbox) as box:
         verdict = mars2_env.Judge(box).grade(
@@ -293,12 +279,6 @@ def judge(
     if verdict.feedback is not None:
         typer.echo(printable(feedback_text(verdict.feedback)))
     raise typer.Exit(0 if verdict.passed else 1)
-
-
-def _problem(problem_set: str, id: str, path: Path | None, split: str | None) -> mars2_env.Problem:
-    if split is None and problem_set == "starter" and id.count("/") > 1:
-        split = id.split("/")[1]
-    return mars2_env.load_problems(problem_set, path=path, split=split)[id]
 
 
 def _read(program: Path) -> str:
@@ -339,87 +319,6 @@ def env(
         made.step(None if over else made.action_space(agent).sample(info.get("action_mask")))
     typer.echo(made.render())
     made.close()
-
-
-@problems_app.command("list")
-def list_problems(
-    problem_set: Annotated[str | None, typer.Argument(help="A set; all sets' names if left out.")] = None,
-    path: SetPath = None,
-    split: Split = None,
-) -> None:
-    """List the problem sets, or the problems of one."""
-    from mars2_env.problems import names
-
-    if problem_set is None:
-        for name in names():
-            typer.echo(name)
-        return
-    found = mars2_env.load_problems(problem_set, path=path, split=split)
-    for problem in found:
-        counts = "/".join(str(len(problem.tests(group))) for group in ("public", "scoring", "hidden"))
-        kind = type(problem.interface).__name__.lower()
-        typer.echo(f"{problem.id}  {kind}  {counts} tests (public/scoring/hidden)")
-    left = "".join(f"; left out {count}: {reason}" for reason, count in found.left_out.items())
-    typer.echo(f"{len(found)} problems, {found.use}, split {found.split}, hash {found.hash[:12]}{left}")
-
-
-@problems_app.command("show")
-def show_problem(
-    problem: Annotated[str, typer.Argument(help="A problem id, such as HumanEval/0.")],
-    problem_set: Annotated[str | None, typer.Option("--set", help="The problem set, if the id does not tell.")] = None,
-    path: SetPath = None,
-    split: Split = None,
-) -> None:
-    """Show what agents see of a problem."""
-    from mars2_env.prompt import task_text
-    from mars2_env.render import printable
-
-    found = _problem(_set_of(problem, problem_set), problem, path, split)
-    typer.echo(printable(task_text(found.public_view())))
-    for test in found.public:
-        typer.echo(printable(f"public test: {test.input!r} -> {test.output!r}"))
-
-
-@problems_app.command("check")
-def check_problems(
-    problem_set: SetName,
-    path: SetPath = None,
-    split: Split = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first so many problems.")] = None,
-    sandbox: SandboxKind = "auto",
-) -> None:
-    """Run the reference programs of a set on all of its tests; exit status 1 if one fails."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    from rich.console import Console
-    from rich.progress import track
-
-    found = mars2_env.load_problems(problem_set, path=path, split=split)
-    if limit is not None and limit < 1:
-        raise ConfigError(f"--limit {limit}: must be a whole number of at least 1.")
-    with_reference = [problem for problem in found if problem.reference is not None][:limit]
-    if not with_reference:
-        raise ConfigError(f"no problem of {found.name!r} has a reference program; there is nothing to check.")
-    failed = 0
-    with mars2_env.make_sandbox(sandbox) as box, ThreadPoolExecutor() as pool:
-        judge = mars2_env.Judge(box)
-
-        def passes(problem: mars2_env.Problem) -> mars2_env.Verdict:
-            return judge.grade(problem, problem.reference or "", tests="all")
-
-        verdicts = pool.map(passes, with_reference)
-        for problem, verdict in track(
-            zip(with_reference, verdicts, strict=True),
-            "references",
-            total=len(with_reference),
-            console=Console(stderr=True),
-            transient=True,
-        ):
-            if not verdict.passed:
-                failed += 1
-                typer.echo(f"{problem.id}: the reference fails: {verdict.outcome}")
-    typer.echo(f"{len(with_reference) - failed} of {len(with_reference)} references pass all tests")
-    raise typer.Exit(1 if failed else 0)
 
 
 @sandbox_app.command("build")

@@ -175,7 +175,8 @@ def test_problems_are_listed_shown_and_checked(tmp_path: Path) -> None:
     shown = mars2("problems", "show", "starter/train/badge/0").stdout
     assert "public test" in shown
     done = mars2("problems", "check", "starter", "--limit", "4")
-    assert (done.returncode, done.stdout) == (0, "4 of 4 references pass all tests\n")
+    assert done.returncode == 0
+    assert done.stdout.endswith("4 of 4 references pass all tests\n")
     wrong = tmp_path / "wrong.jsonl"
     record = {"id": "x/1", "statement": "Say 1.", "interface": "stdin", "reference": "print(2)"}
     record |= {group: [{"input": "", "output": "1"}] for group in ("public", "hidden")}  # type: ignore[dict-item]

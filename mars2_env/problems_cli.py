@@ -1,0 +1,234 @@
+"""The commands `mars2 problems`: thin, over problem sets and the judge."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import mars2_env
+from mars2_env.errors import ConfigError
+from mars2_env.problems.catalogue import SETS, SetInfo
+
+app = typer.Typer(help="List, show and check problem sets.", no_args_is_help=True)
+
+SetPath = Annotated[Path | None, typer.Option("--path", help="The data file or folder, for sets that come from one.")]
+Split = Annotated[str | None, typer.Option("--split", help="The split; the set's own default if left out.")]
+SandboxKind = Annotated[str, typer.Option("--sandbox", help="docker, bubblewrap, or auto.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option", help="An option of the set's loader, name=value, such as start_date=2024-08-01; may be repeated."
+    ),
+]
+SHOWN_DUPLICATES = 10
+
+
+def load_set(
+    name: str, path: Path | None = None, split: str | None = None, options: list[str] | None = None
+) -> mars2_env.ProblemSet:
+    """Load a set with options given as `name=value` texts.
+
+    Raises:
+        ConfigError: a text is not `name=value`, or there is no such set, split, option or file.
+    """
+    given: dict[str, Any] = {}
+    for text in options or ():
+        key, equals, value = text.partition("=")
+        if not equals or not key.isidentifier():
+            raise ConfigError(f"--option {text!r} is not name=value, such as start_date=2024-08-01.")
+        given[key] = {"true": True, "false": False}.get(value.lower(), int(value) if value.isdecimal() else value)
+    return mars2_env.load_problems(name, path=path, split=split, **given)
+
+
+def find_problem(
+    id: str, problem_set: str | None, path: Path | None, split: str | None, options: list[str] | None = None
+) -> mars2_env.Problem:
+    """Return a problem by its id; the set is the one named, or the one that the id's prefix names.
+
+    Raises:
+        ConfigError: there is no such set or problem.
+    """
+    from mars2_env.problems import names
+
+    name = problem_set or id.partition("/")[0].lower()
+    if problem_set is None and name not in names():
+        raise ConfigError(f"which set is {id!r} of? Say --set NAME; the sets are {', '.join(names())}.")
+    if split is None and name in ("starter", "apps", "taco") and id.count("/") > 1:
+        split = id.split("/")[1]
+    return load_set(name, path, split, options)[id]
+
+
+@app.command("list")
+def list_problems(
+    problem_set: Annotated[str | None, typer.Argument(help="A set; all sets if left out.", metavar="SET")] = None,
+    path: SetPath = None,
+    split: Split = None,
+    option: SetOption = None,
+) -> None:
+    """List the problem sets (* marks a split for evaluation), or the problems of one."""
+    from mars2_env.problems import names
+
+    if problem_set is None:
+        for name in names():
+            info = SETS.get(name)
+            typer.echo(f"{name:14} {_splits(info):30} {info.about}" if info else f"{name:14} registered by others")
+        typer.echo("\nmars2 problems show SET says where a set is and what is read of it.")
+        return
+    found = load_set(problem_set, path, split, option)
+    for problem in found:
+        counts = "/".join(str(len(problem.tests(group))) for group in ("public", "scoring", "hidden"))
+        kind = type(problem.interface).__name__.lower()
+        typer.echo(f"{problem.id}  {kind}  {counts} tests (public/scoring/hidden)")
+    typer.echo(_summary(found))
+
+
+def _splits(info: SetInfo) -> str:
+    return " ".join(f"{split}{'*' if use == 'evaluation' else ''}" for split, use in info.splits.items())
+
+
+def _summary(found: mars2_env.ProblemSet) -> str:
+    left = "".join(f"; left out {count}: {reason}" for reason, count in found.left_out.items())
+    return f"{len(found)} problems, {found.use}, split {found.split}, hash {found.hash[:12]}{left}"
+
+
+@app.command("show")
+def show_problem(
+    problem: Annotated[str, typer.Argument(help="A problem id, such as HumanEval/0, or a set, such as mbpp.")],
+    problem_set: Annotated[str | None, typer.Option("--set", help="The problem set, if the id does not tell.")] = None,
+    path: SetPath = None,
+    split: Split = None,
+    option: SetOption = None,
+) -> None:
+    """Show what agents see of a problem, or what is known about a set."""
+    from mars2_env.prompt import task_text
+    from mars2_env.render import printable
+
+    if problem_set is None and problem in SETS:
+        _show_set(SETS[problem])
+        return
+    found = find_problem(problem, problem_set, path, split, option)
+    typer.echo(printable(task_text(found.public_view())))
+    if found.seed_program is not None:
+        typer.echo(printable(f"\nThe program to be repaired:\n\n{found.seed_program}"))
+    for test in found.public:
+        typer.echo(printable(f"public test: {test.input!r} -> {test.output!r}"))
+
+
+def _show_set(info: SetInfo) -> None:
+    from importlib import import_module
+
+    typer.echo(f"{info.name}: {info.about}\nhome: {info.home}\nlicence: {info.licence}")
+    for split, use in info.splits.items():
+        typer.echo(f"split {split}: {use}{' (the default)' if split == info.default else ''}")
+    if info.hub is not None:
+        typer.echo(f"hub: {info.hub.data_files or info.hub.repository}")
+    module, _, attribute = info.loader.partition(":")
+    typer.echo(f"\n{(import_module(module).__doc__ or '').strip()}")
+    options = (getattr(import_module(module), attribute).__doc__ or "").partition("Args:")[2].partition("Raises:")[0]
+    typer.echo(f"\nOptions:\n{options.rstrip()}")
+
+
+@app.command("check")
+def check_problems(
+    problem_set: Annotated[str, typer.Argument(help="A set, or a .jsonl file.", metavar="SET")],
+    path: SetPath = None,
+    split: Split = None,
+    option: SetOption = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Another set, NAME, NAME:SPLIT or NAME:SPLIT=PATH (NAME=PATH): report problems that both have, told "
+            "by their statements; may be repeated."
+        ),
+    ] = None,
+    references: Annotated[
+        bool, typer.Option(help="Run the reference programs, and the programs to be repaired.")
+    ] = True,
+    limit: Annotated[int | None, typer.Option(help="Run only the first so many references.")] = None,
+    sandbox: SandboxKind = "auto",
+) -> None:
+    """Say where a set comes from and what it shares with others, and run its reference programs on all of its tests.
+
+    A program to be repaired must fail a hidden test. Exit status 1 if a reference fails or such a program passes.
+
+    Example: mars2 problems check mbpp --path mbpp.jsonl --split train --against humaneval --against
+    mbpp:test=mbpp.jsonl
+    """
+    if limit is not None and limit < 1:
+        raise ConfigError(f"--limit {limit}: must be a whole number of at least 1.")
+    found = load_set(problem_set, path, split, option)
+    typer.echo(f"{found.name}: {_summary(found)}")
+    typer.echo(f"hash {found.hash}")
+    if found.provenance.home:
+        typer.echo(f"home {found.provenance.home}\nlicence {found.provenance.licence}")
+    for file, digest in found.provenance.hashes().items():
+        typer.echo(f"file {file}\n  SHA-256 {digest}")
+    for other in against or ():
+        _report_duplicates(found, other)
+    if not references:
+        return
+    with_reference = [problem for problem in found if problem.reference is not None][:limit]
+    if not with_reference:
+        typer.echo("no problem has a reference program")
+        return
+    failed = 0
+    for line in _failures(with_reference, sandbox):
+        failed += 1
+        typer.echo(line)
+    repairs = any(problem.seed_program is not None for problem in with_reference)
+    if failed or not repairs:
+        typer.echo(f"{len(with_reference) - failed} of {len(with_reference)} references pass all tests")
+    else:
+        typer.echo(f"{len(with_reference)} of {len(with_reference)} references pass all tests, their seeds do not")
+    raise typer.Exit(1 if failed else 0)
+
+
+def _report_duplicates(found: mars2_env.ProblemSet, other: str) -> None:
+    from mars2_env.problems.duplicates import duplicates
+
+    named, _, path = other.partition("=")
+    name, _, split = (named, "", "") if named.endswith((".jsonl", ".jsonl.gz")) else named.partition(":")
+    theirs = load_set(name, Path(path) if path else None, split or None)
+    shared = duplicates(found, theirs)
+    typer.echo(f"{len(shared)} of {len(found)} problems are in {theirs.name}, split {theirs.split}, too")
+    for pair in sorted(shared, key=lambda pair: -pair.resemblance)[:SHOWN_DUPLICATES]:
+        typer.echo(f"  {pair.ours} is like {pair.theirs} ({pair.resemblance:.0%})")
+    if len(shared) > SHOWN_DUPLICATES:
+        typer.echo(f"  and {len(shared) - SHOWN_DUPLICATES} more")
+
+
+def _failures(problems: list[mars2_env.Problem], sandbox: str) -> Iterator[str]:
+    """Yield a line for each problem whose reference fails, or whose seed program passes the hidden tests."""
+    from rich.console import Console
+    from rich.progress import track
+
+    with mars2_env.make_sandbox(sandbox) as box, ThreadPoolExecutor() as pool:
+        judge = mars2_env.Judge(box)
+
+        def failure(problem: mars2_env.Problem) -> str | None:
+            verdict = judge.grade(problem, problem.reference or "", tests="all")
+            if not verdict.passed:
+                return f"{problem.id}: the reference fails: {verdict.outcome}"
+            if problem.seed_program is not None and judge.grade(problem, problem.seed_program, tests="hidden").passed:
+                return f"{problem.id}: the program to be repaired passes the hidden tests"
+            return None
+
+        try:
+            for line in track(
+                pool.map(failure, problems),
+                "references",
+                total=len(problems),
+                console=Console(stderr=True),
+                transient=True,
+            ):
+                if line is not None:
+                    yield line
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            sys.stderr.write("interrupted; --limit N runs only the first N references.\n")
+            raise typer.Exit(130) from None
