@@ -10,8 +10,8 @@ import pytest
 from toys import FaultySandbox, Guesser, problem_set, sandbox
 
 import mars2_env
-from mars2_env import Feedback, LogError, Task, Tree, Verdict
-from mars2_env.episode import Asked, Cancelled, Ended, Event, Failed, Told
+from mars2_env import Feedback, LogError, Task, Tree, Usage, Verdict
+from mars2_env.events import Asked, Cancelled, Ended, Event, Failed, Joined, Left, Seeded, Told
 from mars2_env.log import LogWriter, decode_event, encode_event, log_path
 
 EVENTS: list[Event] = [
@@ -20,9 +20,27 @@ EVENTS: list[Event] = [
     Told(0, 1, 0, 0.5, Verdict(groups={"public": ("passed", "not_run")}), "text \u2028 \x00 \n", "x = 1\n", 1),
     Told(1, None, 7, 0.0, Verdict(settled="illegal"), ""),
     Told(2, 2, 0, 0.0, Verdict(groups={"public": ("time_limit",)}, feedback=Feedback("time_limit", limit="3 s")), "r"),
+    Told(
+        3,
+        3,
+        0,
+        0.25,
+        Verdict(groups={"public": ("passed",)}),
+        "r",
+        "y = 1\n",
+        None,
+        True,
+        0.5,
+        Usage(7, 0.1, 1e-9, 2.5),
+    ),
     Failed(3, "gone"),
     Cancelled(4),
+    Seeded("x = 1\n", 0.5, Verdict(groups={"public": ("passed", "wrong_answer")})),
+    Joined("c_0"),
+    Joined("c_0", "You are new.", {"nodes": 3, "tokens": 10}),
+    Left("c_0"),
     Ended("budget"),
+    Ended("stopped", "enough"),
 ]
 
 
@@ -159,6 +177,19 @@ def test_a_log_of_another_schema_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b'"schema":1', b'"schema":99', 1))
     with pytest.raises(LogError, match="99"):
         mars2_env.read_log(path)
+
+
+def test_a_log_from_before_its_younger_fields_is_read(tmp_path: Path) -> None:
+    tree = grown(tmp_path)
+    assert (tree.ended, tree.detail) == ("budget", "nodes: 8 of 8")
+    path = log_path(tmp_path, "toy/1", 0)
+    data = path.read_bytes()
+    for younger in (b"given", b"model_score", b"usage", b"patience", b"model_weight"):
+        assert younger not in data  # at their defaults they are not written
+    assert data.count(b',"detail":"nodes: 8 of 8"') == 1
+    path.write_bytes(data.replace(b',"detail":"nodes: 8 of 8"', b""))
+    (older,) = mars2_env.read_log(tmp_path)
+    assert (older.nodes, older.ended, older.detail) == (tree.nodes, "budget", "")
 
 
 def test_a_folder_without_trees_is_named(tmp_path: Path) -> None:
