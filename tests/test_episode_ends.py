@@ -381,3 +381,23 @@ def test_environments_refuse_joining_and_leaving(api: str) -> None:
     with pytest.raises(EpisodeError, match="environment is fixed"):
         env.episode.leave("agent_0")
     assert env.episode.present == ("agent_0", "agent_1")
+
+
+def test_a_turn_lost_to_a_fault_is_not_asked_again_of_one_that_has_spent_its_budget_or_left() -> None:
+    grown, _ = started(Budget(20, agents={"a_0": Budget(tokens=10)}), selector="repeated_sampling")
+    first, other, second = grown.ask(), grown.ask(), grown.ask()
+    assert [turn.agent for turn in (first, other, second)] == ["a_0", "b_0", "a_0"]
+    grown.fail(first, "gone")
+    grown.tell(second, Reply("x = 1"), WRONG, usage=Usage(10))
+    assert {grown.ask().agent for _ in range(4)} == {"b_0"}
+
+    played, _ = started(selector=None, rules=Rules(game="play", max_faults=2))
+    played.tell(played.ask(), Reply("x = 1", parent=0), WRONG)
+    played.fail(played.ask(), "gone")  # it was b_0's
+    played.leave("b_0")
+    played.join("b_0")
+    turn = played.ask()
+    assert turn.agent == "a_0"
+    played.tell(turn, Reply("x = 2", parent=0), WRONG)
+    played.fail(played.ask(), "gone")  # the first in a row since it came back
+    assert not played.done
