@@ -8,7 +8,8 @@ import pytest
 from mars2_agents.chat_tokens import CUT, Piece, chat_pieces, merge_system, plain_ids, prompt_ids, shorten
 
 from mars2_env.errors import PolicyError
-from mars2_env.types import Message
+from mars2_env.prompt import Attempt, Prompts, RefinementContext
+from mars2_env.types import Message, Problem, TestCase
 
 CHAT: list[Message] = [
     {"role": "system", "content": "You are an expert Python programmer."},
@@ -110,3 +111,15 @@ def test_a_plain_completion_is_its_text_and_needs_no_template(tokenizer: Any, mo
     assert len(short) <= 100
     assert tokenizer.decode(short).startswith("# Problem")
     assert tokenizer.decode(short).endswith("x = 1\n```python\n")
+
+
+def test_a_token_budget_is_exact_with_the_models_own_tokenizer(tokenizer: Any) -> None:
+    def count(text: str) -> int:
+        return len(plain_ids(tokenizer, text))
+
+    problem = Problem("p", "Add two numbers, one after the other.", public=(TestCase("1 2", "3"),)).public_view()
+    parent = Attempt(1, "for index in range(10):\n    print(index)\n" * 100, False)
+    for name in ("chat", "reasoning", "base"):
+        messages = Prompts(name, max_tokens=500, count=count).messages(RefinementContext(problem, "", parent))
+        assert 480 <= sum(count(message["content"]) for message in messages) <= 500
+        assert "Add two numbers, one after the other." in messages[-1]["content"]

@@ -36,9 +36,9 @@ def test_area_and_first_solve_tell_the_same(first: int) -> None:
 
 
 def test_the_bootstrap_interval_of_many_values_is_that_of_the_normal_distribution() -> None:
-    values = np.random.default_rng(0).normal(0.3, 2.0, size=2000)
+    values = np.random.default_rng(0).normal(0.3, 1.0, size=400)
     low, high = bootstrap_interval(values)
-    half = 1.96 * values.std(ddof=1) / np.sqrt(2000)
+    half = 1.96 * values.std(ddof=1) / np.sqrt(400)
     assert low == pytest.approx(values.mean() - half, abs=0.01)
     assert high == pytest.approx(values.mean() + half, abs=0.01)
     assert bootstrap_interval(values) == (low, high)  # its draws are seeded
