@@ -146,9 +146,18 @@ def reads_as_python(text: str) -> bool:
 
 def _parses_as_program(text: str) -> bool:
     tree = parse(text)
-    return tree is not None and any(
-        not isinstance(statement, ast.Expr) or isinstance(statement.value, ast.Call) for statement in tree.body
-    )
+    return tree is not None and any(map(_does_something, tree.body))
+
+
+def _does_something(statement: ast.stmt) -> bool:
+    """Whether a statement is more than words that happen to parse: `fine`, `a, b`, `Answer: below`."""
+    match statement:
+        case ast.Expr(value):
+            return isinstance(value, ast.Call)
+        case ast.AnnAssign(value=None):
+            return False
+        case _:
+            return True
 
 
 def parse(program: str) -> ast.Module | None:

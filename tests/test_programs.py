@@ -50,6 +50,8 @@ from mars2_env.programs import extract_program, fenced, fenced_blocks, normal_fo
         ("\ndef f():\n    return 1\n```\n\nIt prints:\n```\n1\n```\n", "\ndef f():\n    return 1\n"),
         ("def broken(:\n```\n", "def broken(:\n"),
         ("import this:\n```\nx = 1\n```", "x = 1\n"),
+        ("Solution: below\n```\nx = 1\n```", "x = 1\n"),
+        ("Answer: none", None),
         ("x = 1\n```python\ny = 2\n```", "y = 2\n"),
     ],
 )
