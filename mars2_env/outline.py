@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from mars2_env.types import Node
 
 MAX_ROWS = 64
+KEPT = 4096
+
+Row: TypeAlias = tuple[str, ...]
+_rows: dict[tuple[int, bool], tuple[Node, Row]] = {}
 
 
 def best_node(nodes: Sequence[Node]) -> Node | None:
@@ -27,14 +32,26 @@ def outline(nodes: Sequence[Node], *, max_rows: int = MAX_ROWS, own: str | None 
     best = best_node(nodes)
     if best is not None and len(nodes) > max_rows and best.id < shown[0].id:
         shown = [best, *shown[1:]]
-    rows = [("node", "parent", "depth", "agent", "outcome", "score")]
-    for node in shown:
-        outcome = node.verdict.outcome if own is None or node.agent in (own, "") else "-"
-        mark = f" = {node.duplicate_of}" if node.duplicate_of is not None and outcome != "-" else ""
-        parent, agent = (str(node.parent), node.agent) if node.id else ("-", "-")
-        rows.append((str(node.id), parent, str(node.depth), agent, outcome + mark, f"{node.score:.2f}"))
+    rows: list[Row] = [("node", "parent", "depth", "agent", "outcome", "score")]
+    rows += [_row(node, own is None or node.agent in (own, "")) for node in shown]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     if len(nodes) > len(shown):
         lines.append(f"({len(nodes) - len(shown)} older nodes are not shown)")
     return "\n".join(lines)
+
+
+def _row(node: Node, seen: bool) -> Row:
+    """Return the cells of a node, made once for each: trees are shown again and again, and their nodes never change."""
+    key = (id(node), seen)
+    found = _rows.get(key)
+    if found is not None and found[0] is node:
+        return found[1]
+    outcome = node.verdict.outcome if seen else "-"
+    mark = f" = {node.duplicate_of}" if node.duplicate_of is not None and seen else ""
+    parent, agent = (str(node.parent), node.agent) if node.id else ("-", "-")
+    row = (str(node.id), parent, str(node.depth), agent, outcome + mark, f"{node.score:.2f}")
+    if len(_rows) >= KEPT:
+        _rows.clear()
+    _rows[key] = node, row
+    return row

@@ -8,12 +8,31 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from functools import lru_cache, update_wrapper
 from hashlib import blake2b
+from typing import Any, Final, TypeVar
 
 MAX_PARSED = 100_000
 """Texts longer than this many characters are not parsed: they are compared, and taken for programs, as they stand."""
+
+KEPT: Final = 512
+MAX_KEPT: Final = 20_000
+"""What is made of a text is kept for the last so many texts of at most so many characters: one expansion of a tree asks
+for the same several times."""
+
+Made = TypeVar("Made")
+
+
+def kept(make: Callable[..., Made]) -> Callable[..., Made]:
+    """Keep what a function of texts made of the last few of them; of long ones it is made anew each time."""
+    keeping = lru_cache(maxsize=KEPT)(make)
+
+    def found(text: str, *others: Any) -> Made:
+        return keeping(text, *others) if len(text) <= MAX_KEPT else make(text, *others)
+
+    return update_wrapper(found, make)
+
 
 PYTHON_TAGS = frozenset({"", "python", "py", "python3", "python2", "py3", "pycon", "ipython"})
 
@@ -43,6 +62,7 @@ _OPENS_LIKE_CODE = re.compile(
 )
 
 
+@kept
 def extract_program(reply: str, defines: str | None = None) -> str | None:
     """Return the program in a reply, or None where there is none.
 
@@ -172,7 +192,7 @@ def parse(program: str) -> ast.Module | None:
         return None
 
 
-@lru_cache(maxsize=64)  # one expansion asks three times
+@kept
 def normal_form(program: str) -> bytes:
     """Return a key that is equal for programs with equal syntax trees: layout and comments do not count.
 
@@ -205,6 +225,7 @@ def _written(tree: ast.AST) -> str:
     return "\n".join(lines)
 
 
+@kept
 def fenced(text: str, tag: str = "") -> str:
     """Return a Markdown block whose fence is longer than any run of backticks inside: nothing in it closes it."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)

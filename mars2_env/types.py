@@ -262,9 +262,11 @@ class Verdict:
         """The outcome in one word: `passed`, else that of the first failing test in listed order."""
         if self.settled is not None:
             return self.settled
-        return next(
-            (o for o in self.outcomes if o not in ("passed", "not_run")), "passed" if self.passed else "not_run"
-        )
+        for group in GROUPS:
+            for outcome in self.groups.get(group, ()):
+                if outcome not in ("passed", "not_run"):
+                    return outcome
+        return "passed" if self.passed else "not_run"
 
     @property
     def fraction(self) -> float | None:

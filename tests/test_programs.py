@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -109,3 +111,14 @@ def test_programs_that_break_printers_of_syntax_trees_have_a_normal_form() -> No
     assert normal_form(huge) != normal_form(huge + "0")
     nested = "x = " + "(" * 90 + "-" * 300 + "1" + ")" * 90
     assert normal_form(nested) == normal_form(nested.replace("(", "( "))
+
+
+def test_equal_trees_and_no_others_have_equal_normal_forms() -> None:
+    texts = "x = 1|x = 1.0|x = True|x = '1'|x = b'1'|x = [1]|x = (1,)|x = 1,|f(a, *b)|f(*a, b)|[]|[[]]|[[], []]|x: int"
+    texts += "|def f(a, /, b): 0|def f(a, b, /): 0|def f(a, *, b): 0|x: int = 0"
+    programs = texts.split("|")
+    forms = {text: normal_form(text) for text in programs}
+    for one in programs:
+        for other in programs:
+            same = ast.dump(ast.parse(one)) == ast.dump(ast.parse(other))
+            assert (forms[one] == forms[other]) == same, (one, other)
