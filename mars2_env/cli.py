@@ -111,7 +111,8 @@ def search(
         typer.Option(
             help="How agents are asked: chat (the default), reasoning (models that think first) or base (plain "
             "completion), then options: feedback=on|off (tell the parent's first failing public test), ancestors=N and "
-            "siblings=N (quote the N best), max_tokens=N. For example reasoning,siblings=2,max_tokens=4096."
+            "siblings=N (quote the N best), max_tokens=N; agent=NAME gives an agent words of its own. For example "
+            "reasoning,siblings=2,max_tokens=4096 or chat,fixer=reasoning."
         ),
     ] = None,
     score: Annotated[str, typer.Option(help="A node's value: pass or fraction.")] = "pass",

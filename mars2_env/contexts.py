@@ -46,6 +46,7 @@ class FreshContext:
 
     problem: PublicView
     role: str = ""
+    agent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class UnseenContext:
     problem: PublicView
     role: str
     score: float
+    agent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class RefinementContext:
         parent: the parent.
         ancestors: the best of the programs that led to it, best first.
         siblings: the best of the earlier attempts at improving on the parent, best first.
+        agent: who is asked, as in every context.
     """
 
     problem: PublicView
@@ -77,6 +80,7 @@ class RefinementContext:
     parent: Attempt
     ancestors: tuple[Attempt, ...] = ()
     siblings: tuple[Attempt, ...] = ()
+    agent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ class PlayContext:
     attempts: tuple[Attempt, ...]
     last: int
     given: bool = False
+    agent: str = ""
 
 
 Context: TypeAlias = FreshContext | UnseenContext | RefinementContext | PlayContext
@@ -151,10 +156,10 @@ def place_context(
     """
     first = nodes[0].id if nodes else 1
     if parent < first:
-        return FreshContext(problem, role)
+        return FreshContext(problem, role, agent)
     node = nodes[parent - first]
     if own and node.agent not in (agent, ""):
-        return UnseenContext(problem, role, node.score)
+        return UnseenContext(problem, role, node.score, agent)
     line = _ancestors(nodes, first, node) if ancestors else ()
     children = (child for child in nodes[parent - first + 1 :] if child.parent == parent) if siblings else ()
 
@@ -163,7 +168,7 @@ def place_context(
         return tuple(attempt(one, feedback=feedback) for one in _best_first(quotable)[:most])
 
     return RefinementContext(
-        problem, role, attempt(node, feedback=feedback), best(line, ancestors), best(children, siblings)
+        problem, role, attempt(node, feedback=feedback), best(line, ancestors), best(children, siblings), agent
     )
 
 
@@ -171,9 +176,10 @@ def play_context(
     problem: PublicView,
     nodes: Sequence[Node],
     last: int,
+    agent: str,
     role: str = "",
     *,
-    own: str | None = None,
+    own: bool = False,
     feedback: bool = True,
 ) -> PlayContext:
     """Return the context of a turn that leaves the choice of the parent to the agent.
@@ -182,14 +188,16 @@ def play_context(
         problem: what may be seen of the problem.
         nodes: the nodes of the tree, in order of number; a seed node (number 0) comes first.
         last: the largest node number on offer.
-        role: what is said of the agent's role.
-        own: the agent whose programs alone may be seen (and a seed node's), None for all.
+        agent: who is asked.
+        role: what is said of its role.
+        own: whether the agent sees its own nodes and a seed node alone (`observe="own"`).
         feedback: whether facts about failing tests are given.
     """
-    quotable = [node for node in nodes if node.program is not None and not _hidden(node, own or "", own is not None)]
+    quotable = [node for node in nodes if node.program is not None and not _hidden(node, agent, own)]
     attempts = tuple(attempt(node, feedback=feedback) for node in _best_first(quotable)[:MAX_QUOTED])
     given = bool(nodes) and nodes[0].id == ROOT
-    return PlayContext(problem, role, outline(nodes, own=own), attempts, last, given)
+    table = outline(nodes, own=agent if own else None)
+    return PlayContext(problem, role, table, attempts, last, given, agent)
 
 
 def _hidden(node: Node, agent: str, own: bool) -> bool:

@@ -731,13 +731,13 @@ class Episode:
         if event.parent is None and self.rules.game != "play":  # no policy reads this turn, but one with a place
             self.pending[event.turn] = replace(blank, places=self._place)
         elif event.parent is None:
-            own = event.agent if self.rules.observe == "own" else None
             context = play_context(
                 self.problem,
                 self.programs,
                 len(self.tree) - 1,
+                event.agent,
                 self.roles[event.agent],
-                own=own,
+                own=self.rules.observe == "own",
                 feedback=self.prompts.feedback,
             )
             self.pending[event.turn] = replace(blank, messages=self.prompts.messages(context), places=self._place)

@@ -24,7 +24,7 @@ from mars2_env.judge import Judge
 from mars2_env.judge.checkers import checker
 from mars2_env.log import Header, LogWriter, Tree, log_path, make_episode, task_hash, tree_of
 from mars2_env.problems import ProblemSet, load_problems
-from mars2_env.prompt import FreshContext, Prompts, prompts_config
+from mars2_env.prompt import FreshContext, Prompts, TemplatesByAgent, prompts_config
 from mars2_env.sandbox import Sandbox, make_sandbox
 from mars2_env.search.budget import MAX_NODES, Budget, Usage
 from mars2_env.search.choice import Selector
@@ -193,8 +193,12 @@ class Task:
             raise ConfigError(f"problem set {self.problems.name!r} (split {self.problems.split!r}) is empty.")
         self._check_game(GAMES[self.rules.game])
         some = next(iter(self.problems)).public_view()
-        for role in self.agents.values():  # one that leaves no room for a problem is known at once
-            self.prompts.messages(FreshContext(some, role))
+        for agent, role in self.agents.items():  # a role that leaves no room for a problem is known at once
+            self.prompts.messages(FreshContext(some, role, agent))
+        templates = self.prompts.templates
+        strangers = templates.unknown(self.agents) if isinstance(templates, TemplatesByAgent) else []
+        if strangers:
+            raise ConfigError(unknown_name("agent in prompts", strangers[0], self.agents))
         for name in {problem.checker for problem in self.problems if problem.checker is not None}:
             checker(name)
         lacking = [problem.id for problem in self.problems if not all(map(problem.tests, self.rules.tests))]

@@ -30,6 +30,7 @@ from mars2_env.templates import (
     ChatTemplates,
     ReasoningTemplates,
     Templates,
+    TemplatesByAgent,
     completion,
     feedback_text,
     messages_text,
@@ -52,6 +53,7 @@ __all__ = [
     "ReasoningTemplates",
     "RefinementContext",
     "Templates",
+    "TemplatesByAgent",
     "UnseenContext",
     "completion",
     "estimated_tokens",
@@ -102,7 +104,8 @@ class Prompts:
 
     Attributes:
         templates: the words: an object called with a context (`Templates`), or the name of ours: `chat`, `reasoning`
-            (models with think blocks), `base` (plain completion, no chat template).
+            (models with think blocks), `base` (plain completion, no chat template). `TemplatesByAgent` has words of
+            its own for each agent.
         feedback: whether the prompt of a refinement tells the parent's first failing public test (MARS2-T+), and turns
             carry it; without, only whether the parent passes.
         ancestors: how many of the parent's ancestors are quoted besides: the best.
@@ -121,9 +124,7 @@ class Prompts:
 
     def __post_init__(self) -> None:
         if isinstance(self.templates, str):
-            if self.templates not in TEMPLATES:
-                raise ConfigError(unknown_name("templates", self.templates, TEMPLATES))
-            object.__setattr__(self, "templates", TEMPLATES[self.templates])
+            object.__setattr__(self, "templates", _known_templates(self.templates))
         for name, value in (("templates", self.templates), ("count", self.count)):
             if not callable(value):
                 raise ConfigError(f"Prompts({name}={value!r:.200}): must be callable.")
@@ -264,8 +265,8 @@ def make_prompts(value: Prompts | Templates | str | None, base: Prompts | None =
     """Return the prompts that are meant.
 
     Args:
-        value: prompts; templates; a spec such as `base` or `chat,siblings=2,max_tokens=4096,feedback=off`; None for
-            `base`.
+        value: prompts; templates; a spec such as `base` or `chat,siblings=2,max_tokens=4096,feedback=off`, in which
+            `fixer=reasoning` gives an agent words of its own (`TemplatesByAgent`); None for `base`.
         base: what templates and specs leave unsaid; `Prompts()` by default.
 
     Raises:
@@ -287,12 +288,18 @@ def prompts_config(prompts: Prompts) -> dict[str, Any]:
         if getattr(prompts, field.name) != getattr(Prompts(), field.name)
     }
     if "templates" in config:
-        templates = prompts.templates
-        plain = is_dataclass(templates) and not isinstance(templates, type)
-        config["templates"] = asdict(templates) if plain else {"function": _named(templates)}  # type: ignore[call-overload]
+        config["templates"] = _templates_config(prompts.templates)
     if "count" in config:
         config["count"] = _named(prompts.count)
     return config
+
+
+def _templates_config(templates: Any) -> dict[str, Any]:
+    if isinstance(templates, TemplatesByAgent):
+        own = {name: _templates_config(words) for name, words in templates.agents}
+        return {"agents": own, "others": _templates_config(templates.others)}
+    plain = is_dataclass(templates) and not isinstance(templates, type)
+    return asdict(templates) if plain else {"function": _named(templates)}
 
 
 def _named(function: Any) -> str:
@@ -300,22 +307,40 @@ def _named(function: Any) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
+_OPTIONS: Final = ("feedback", "ancestors", "siblings", "max_tokens")
 _SWITCH: Final = {"on": True, "off": False, "true": True, "false": False}
 
 
 def _parsed(spec: str) -> dict[str, Any]:
-    """Return the options of a spec `TEMPLATES,option=value,...`; the name may be left out."""
+    """Return the options of a spec `TEMPLATES,option=value,agent=TEMPLATES,...`; the first name may be left out."""
     options: dict[str, Any] = {}
+    own: list[tuple[str, Templates]] = []
     for number, part in enumerate(spec.split(",")):
         name, equals, text = (piece.strip() for piece in part.partition("="))
         if number == 0 and not equals:
             name, text = "templates", name
-        if name not in ("templates", "feedback", "ancestors", "siblings", "max_tokens"):
-            known = ("feedback", "ancestors", "siblings", "max_tokens")
-            raise ConfigError(unknown_name(f"option in prompts {spec!r:.200}:", name, known))
-        try:
-            options[name] = text if name == "templates" else _SWITCH[text] if name == "feedback" else int(text)
-        except (KeyError, ValueError):
-            wanted = "on or off" if name == "feedback" else "a whole number"
-            raise ConfigError(f"prompts {spec!r:.200}: {name}={text!r} is not {wanted}.") from None
+        if name in _OPTIONS:
+            options[name] = _value(spec, name, text)
+        elif name == "templates":
+            options[name] = _known_templates(text)
+        elif text in TEMPLATES:
+            own.append((name, TEMPLATES[text]))
+        else:
+            raise ConfigError(unknown_name(f"option in prompts {spec!r:.200}:", name, _OPTIONS))
+    if own:
+        options["templates"] = TemplatesByAgent(tuple(own), options.get("templates", ChatTemplates()))
     return options
+
+
+def _value(spec: str, name: str, text: str) -> int | bool:
+    try:
+        return _SWITCH[text] if name == "feedback" else int(text)
+    except (KeyError, ValueError):
+        wanted = "on or off" if name == "feedback" else "a whole number"
+        raise ConfigError(f"prompts {spec!r:.200}: {name}={text!r} is not {wanted}.") from None
+
+
+def _known_templates(name: str) -> Templates:
+    if name not in TEMPLATES:
+        raise ConfigError(unknown_name("templates", name, TEMPLATES))
+    return TEMPLATES[name]

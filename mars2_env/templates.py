@@ -10,8 +10,8 @@ where the text ends.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Protocol, runtime_checkable
 
 from mars2_env.contexts import Attempt, Context, FreshContext, PlayContext, RefinementContext, UnseenContext
@@ -99,6 +99,33 @@ class BaseTemplates:
                 parts += ["# Earlier programs", *_told(context), _choice_text(context)]
         end = "" if isinstance(context, PlayContext) else "```python\n"
         return ({"role": "assistant", "content": _joined([*parts, heading]) + "\n\n" + end},)
+
+
+@dataclass(frozen=True, slots=True)
+class TemplatesByAgent:
+    """Words of its own for each agent, as teams of unlike models need.
+
+    Attributes:
+        agents: pairs of an agent and its templates. An agent is named in full (`coder_0`), or by its word alone
+            (`coder`) for all agents of that word.
+        others: the templates of everybody else.
+    """
+
+    agents: tuple[tuple[str, Templates], ...]
+    others: Templates = field(default_factory=ChatTemplates)
+
+    def __call__(self, context: Context) -> tuple[Message, ...]:
+        """Return the prompt in the words of the agent that is asked."""
+        return next((own for name, own in self.agents if _names(name, context.agent)), self.others)(context)
+
+    def unknown(self, agents: Iterable[str]) -> list[str]:
+        """Return the names that none of these agents has."""
+        known = list(agents)
+        return [name for name, _ in self.agents if not any(_names(name, agent) for agent in known)]
+
+
+def _names(name: str, agent: str) -> bool:
+    return name in (agent, agent.rpartition("_")[0])
 
 
 TEMPLATES: Final[dict[str, Templates]] = {

@@ -396,6 +396,7 @@ def test_prompts_are_named_by_spec_templates_or_object() -> None:
         ("chat,siblings=many", "siblings='many' is not a whole number"),
         ("chat,feedback=maybe", "feedback='maybe' is not on or off"),
         ("chat,siblings=-1", "siblings=-1.*at least 0"),
+        ("chat,fixer=chatty", "unknown option in prompts .*'fixer'"),
         ("max_tokens=3", "max_tokens=3.*at least 64"),
     ],
 )
@@ -423,6 +424,24 @@ def test_templates_of_ones_own_are_used_by_object_and_by_name() -> None:
     for name, object, message in (("a,b", curt, "no comma"), ("new", 3, "cannot be called")):
         with pytest.raises(ConfigError, match=message):
             register_templates(name, object)  # type: ignore[arg-type]
+
+
+def test_agents_of_unlike_models_can_be_asked_in_words_of_their_own() -> None:
+    task = mars2_env.task(
+        toys.problem_set(),
+        agents=["coder", "fixer", "fixer"],
+        prompts="chat,fixer=reasoning,coder_0=base",
+        selector="repeated_sampling",
+        budget=3,
+        sandbox=toys.sandbox(),
+    )
+    player = toys.Guesser()
+    list(mars2_env.rollout(task, player, limit=1))
+    roles = {turn.agent: [message["role"] for message in turn.messages] for turn in player.turns}
+    assert roles == {"coder_0": ["assistant"], "fixer_0": ["user"], "fixer_1": ["user"]}
+    assert list(task.config()["prompts"]["templates"]["agents"]) == ["fixer", "coder_0"]
+    with pytest.raises(ConfigError, match="unknown agent in prompts 'fixr'"):
+        mars2_env.task(task, prompts="fixr=base")
 
 
 def config_of(**options: Any) -> Any:
