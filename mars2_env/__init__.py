@@ -30,8 +30,11 @@ from mars2_env.games import Task
 from mars2_env.judge import Judge
 from mars2_env.log import Tree, read_log, replay
 from mars2_env.problems import ProblemSet, load_problems, register_problems
+from mars2_env.rewards import register_reward
 from mars2_env.sandbox import Sandbox, make_sandbox
 from mars2_env.search.budget import Budget, Usage
+from mars2_env.search.selectors import register_selector
+from mars2_env.specs import register_policy, register_reward_model
 from mars2_env.tasks import make, make_vec, register_task, task
 from mars2_env.types import (
     Call,
@@ -93,7 +96,11 @@ __all__ = [
     "make_sandbox",
     "make_vec",
     "read_log",
+    "register_policy",
     "register_problems",
+    "register_reward",
+    "register_reward_model",
+    "register_selector",
     "register_task",
     "replay",
     "rollout",

@@ -1,21 +1,22 @@
 """The command line, `mars2`: thin commands over the library's public functions.
 
-Errors of the library's own family end a command with one sentence and exit status 2; other packages add sub-commands
-through the entry-point group `mars2_env.commands` (each a `typer.Typer`).
+Errors of the library's own family end a command with one sentence and exit status 2; programs and other packages add
+commands of their own (`register_command`, the entry-point group `mars2_env.commands`).
 """
 
 from __future__ import annotations
 
 import sys
-from importlib.metadata import entry_points
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
 import mars2_env
 from mars2_env import problems_cli
 from mars2_env.errors import ConfigError, Mars2Error
+from mars2_env.parts import Parts
 from mars2_env.problems_cli import SandboxKind, SetPath, Split, find_problem
 
 app = typer.Typer(
@@ -345,9 +346,42 @@ def check_sandbox(kind: Annotated[str, typer.Argument(help="docker, bubblewrap, 
     raise typer.Exit(0 if report.ok else 1)
 
 
+COMMANDS: Final = Parts(
+    "command",
+    "mars2_env.commands",
+    {command.name or getattr(command.callback, "__name__", ""): command.callback for command in app.registered_commands}
+    | {group.name: group.typer_instance for group in app.registered_groups},
+)
+"""The library's own commands, and those that programs and packages add."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def register_command(name: str) -> Callable[[F], F]:
+    """Return a decorator that makes `mars2 NAME` call a function, as typer does; `mars2_env.cli.main()` then knows it.
+
+    Installed packages offer functions and `typer.Typer` groups by the entry-point group `mars2_env.commands`.
+
+    Raises:
+        ConfigError: the name is taken, or no name of a command.
+    """
+    return COMMANDS.decorator(name)
+
+
 def _add_commands() -> None:
-    for point in entry_points(group="mars2_env.commands"):
-        app.add_typer(point.load(), name=point.name)
+    """Add what others offer; a package that cannot be loaded costs its own command alone."""
+    for name in COMMANDS.names():
+        if COMMANDS.owns(name):
+            continue
+        try:
+            command = COMMANDS.find(name)
+        except Mars2Error as error:
+            typer.echo(f"mars2: left out: {error}", err=True)
+            continue
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ from mars2_env.judge.checkers import checker
 from mars2_env.log import Header, LogWriter, Tree, log_path, make_episode, task_hash, tree_of
 from mars2_env.problems import ProblemSet, load_problems
 from mars2_env.prompt import FreshContext, Prompts, TemplatesByAgent, prompts_config
+from mars2_env.rewards import REWARDS
 from mars2_env.sandbox import Sandbox, make_sandbox
 from mars2_env.search.budget import MAX_NODES, Budget, Usage
 from mars2_env.search.choice import Selector
@@ -33,7 +34,6 @@ from mars2_env.search.tree import checked_score
 from mars2_env.specs import make_policy
 from mars2_env.types import Limits, Node, Policy, Problem, Reply, RewardModel, Turn, Verdict
 
-RewardKind: TypeAlias = Literal["progress", "score", "difference"]
 Share: TypeAlias = Literal["own", "team"]
 Api: TypeAlias = Literal["aec", "parallel", "gymnasium"]
 OnFault: TypeAlias = Literal["void", "raise"]
@@ -119,8 +119,8 @@ class Task:
         selector: picks agent and parent in `write`; None elsewhere.
         rules: game, score, score_on, observe, stop_on_solved, patience, model_weight, max_faults.
         prompts: how agents are asked: with which words, what is quoted, within how many tokens.
-        reward: what environments pay: `progress` (increase of the tree's best score), `score` (of the new node) or
-            `difference` (change of what the tree's best score owes to each agent).
+        reward: what environments pay: `progress` (increase of the tree's best score), `score` (of the new node),
+            `difference` (change of what the tree's best score owes to each agent), or one of `register_reward`.
         share: to whom: `own` (the acting agent) or `team` (every agent).
         api: `aec`, `parallel` or `gymnasium`.
         reward_model: gives each program a score besides that of the tests; `rules.model_weight` mixes it into what
@@ -143,7 +143,7 @@ class Task:
     selector: Selector | None
     rules: Rules = field(default_factory=Rules)
     prompts: Prompts = field(default_factory=Prompts)
-    reward: RewardKind = "progress"
+    reward: str = "progress"
     share: Share = "own"
     api: Api = "aec"
     generators: Generators | None = None
@@ -160,7 +160,6 @@ class Task:
 
     def __post_init__(self) -> None:
         for name, known in (
-            ("reward", get_args(RewardKind)),
             ("share", get_args(Share)),
             ("api", get_args(Api)),
             ("on_fault", get_args(OnFault)),
@@ -168,6 +167,7 @@ class Task:
         ):
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name}={getattr(self, name)!r} is not one of {', '.join(map(str, known))}.")
+        REWARDS.find(self.reward)
         if not isinstance(self.sandbox, str | Sandbox):
             raise ConfigError(f"sandbox={self.sandbox!r:.200} is neither a kind nor a sandbox.")
         if self.limits is not None and not isinstance(self.limits, Limits):

@@ -1,22 +1,54 @@
 """Specs: the one notation for naming a part on the command line, `name:rest,key=value,key=value`.
 
 `hf:smollm2,temperature=1.0` names the policy `hf` with the rest `smollm2` and one option. Selectors use the same
-notation (`ab_mcts_a,posterior=gaussian`). Policies come from the entry-point group `mars2_env.policies`, reward models
-from `mars2_env.reward_models`.
+notation (`ab_mcts_a,posterior=gaussian`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, Final, Protocol, TypeVar
 
-from mars2_env.errors import ConfigError, PolicyError, unknown_name
+from mars2_env.errors import ConfigError, PolicyError
+from mars2_env.parts import Parts
 from mars2_env.problems.base import ProblemSet
 from mars2_env.types import Policy, RewardModel
 
-POLICIES = "mars2_env.policies"
-REWARD_MODELS = "mars2_env.reward_models"
+POLICIES: Final = Parts("policy", "mars2_env.policies")
+REWARD_MODELS: Final = Parts("reward model", "mars2_env.reward_models")
+
+
+class PolicyFactory(Protocol):
+    """Builds the policy of a spec; options come as texts. One that names its options has them checked first."""
+
+    def __call__(self, rest: str, *, problems: ProblemSet | None, **options: str) -> Policy:
+        """Return the policy."""
+        ...
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def register_policy(name: str) -> Callable[[F], F]:
+    """Return a decorator that makes specs `name:rest,key=value` mean what a class or function builds.
+
+    It is called as `factory(rest, *, problems, **options)`: the text behind the colon, the problem set to be played (or
+    None), and the options as texts. Installed packages offer the same by the entry-point group `mars2_env.policies`.
+
+    Raises:
+        ConfigError: the name is taken, or holds a character that specs use.
+    """
+    return POLICIES.decorator(name)
+
+
+def register_reward_model(name: str) -> Callable[[F], F]:
+    """Return a decorator like `register_policy` for reward models, called as `factory(rest, **options)`.
+
+    Raises:
+        ConfigError: the name is taken, or holds a character that specs use.
+    """
+    return REWARD_MODELS.decorator(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +95,9 @@ def make_policy(text: str, *, problems: ProblemSet | None = None) -> Policy:
         PolicyError: the policy's package cannot be imported, or what it built is not a policy.
     """
     spec = parse_spec(text)
-    factory = _factory("policy", POLICIES, spec.name)
-    policy = factory(spec.rest, problems=problems, **spec.options)
+    policy: Policy = POLICIES.build(spec.name, spec.rest, problems=problems, options=spec.options)
     if not isinstance(policy, Policy):
-        raise PolicyError(f"policy {text!r}: {factory!r} returned {type(policy).__name__}, which has no act(turns).")
+        raise PolicyError(f"policy {text!r}: its factory returned {type(policy).__name__}, which has no act(turns).")
     return policy
 
 
@@ -78,18 +109,7 @@ def make_reward_model(text: str) -> RewardModel:
         PolicyError: the model's package cannot be imported, or what it built is not a reward model.
     """
     spec = parse_spec(text)
-    factory = _factory("reward model", REWARD_MODELS, spec.name)
-    model = factory(spec.rest, **spec.options)
+    model: RewardModel = REWARD_MODELS.build(spec.name, spec.rest, options=spec.options)
     if not isinstance(model, RewardModel):
-        raise PolicyError(f"reward model {text!r}: {factory!r} returned {type(model).__name__}, which has no score().")
+        raise PolicyError(f"reward model {text!r}: its factory returned {type(model).__name__}, which has no score().")
     return model
-
-
-def _factory(kind: str, group: str, name: str) -> Any:
-    found = {point.name: point for point in entry_points(group=group)}
-    if name not in found:
-        raise ConfigError(unknown_name(kind, name, found))
-    try:
-        return found[name].load()
-    except ImportError as error:
-        raise PolicyError(f"{kind} {name!r} cannot be loaded: {error}. Install the extra it needs.") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 from toys import Guesser, problem, problem_set, sandbox
 
 import mars2_env
-from mars2_env import ConfigError, Episode, PolicyError, PublicView, Reply, Rules, Verdict, specs
+from mars2_env import ConfigError, Episode, PolicyError, PublicView, Reply, Rules, Verdict
 from mars2_env.events import Told
 from mars2_env.log import log_path
 from mars2_env.search import AbMctsA
@@ -130,18 +129,14 @@ def test_what_is_no_model_is_refused(options: dict[str, Any], message: str) -> N
         mars2_env.task(problem_set(), **options)
 
 
-def test_a_package_brings_a_model_by_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = EntryPoint("large", f"{__name__}:LikesLarge", specs.REWARD_MODELS)
-    monkeypatch.setattr(
-        specs, "entry_points", lambda group: EntryPoints([point] if group == specs.REWARD_MODELS else [])
-    )
-    task = mars2_env.task(problem_set(), reward_model="large,scale=20")
+def test_a_registered_model_is_built_from_its_spec() -> None:
+    mars2_env.register_reward_model("test-large")(LikesLarge)
+    task = mars2_env.task(problem_set(), reward_model="test-large,scale=20")
     assert isinstance(task.reward_model, LikesLarge)
     assert task.reward_model.scale == 20
-    broken = EntryPoint("large", "builtins:list", specs.REWARD_MODELS)
-    monkeypatch.setattr(specs, "entry_points", lambda group: EntryPoints([broken]))
+    mars2_env.register_reward_model("test-list")(list)
     with pytest.raises(PolicyError, match="no score"):
-        mars2_env.task(problem_set(), reward_model="large")
+        mars2_env.task(problem_set(), reward_model="test-list")
 
 
 @pytest.mark.parametrize("reward", ["progress", "difference", "score"])

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mars2_env import keys
-from mars2_env.envs.rewards import Ledger
 from mars2_env.envs.views import NumericView, TextView, View
 from mars2_env.episode import Episode
 from mars2_env.errors import ConfigError, EpisodeError, unknown_name
 from mars2_env.features import Layout, TreeFeatures
 from mars2_env.games import GAMES, Match, Task, sandbox_of
 from mars2_env.render import tree_text
+from mars2_env.rewards import Ledger
 from mars2_env.search.budget import MAX_NODES
 from mars2_env.types import Node
 

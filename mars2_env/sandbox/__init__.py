@@ -9,10 +9,20 @@ from mars2_env.sandbox.base import Sandbox
 
 if TYPE_CHECKING:
     from mars2_env.sandbox.bubblewrap import BubblewrapSandbox
+    from mars2_env.sandbox.cached import CachedSandbox
     from mars2_env.sandbox.check import Report
     from mars2_env.sandbox.docker import DockerSandbox
 
-__all__ = ["BubblewrapSandbox", "DockerSandbox", "Sandbox", "build_image", "check", "dockerfile", "make_sandbox"]
+__all__ = [
+    "BubblewrapSandbox",
+    "CachedSandbox",
+    "DockerSandbox",
+    "Sandbox",
+    "build_image",
+    "check",
+    "dockerfile",
+    "make_sandbox",
+]
 
 KINDS: Final = ("auto", "bubblewrap", "docker", "scripted")
 
@@ -126,4 +136,8 @@ def __getattr__(name: str) -> Any:
         from mars2_env.sandbox.bubblewrap import BubblewrapSandbox
 
         return BubblewrapSandbox
+    if name == "CachedSandbox":
+        from mars2_env.sandbox.cached import CachedSandbox
+
+        return CachedSandbox
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

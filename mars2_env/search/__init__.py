@@ -23,7 +23,7 @@ from mars2_env.search.baselines import (
 )
 from mars2_env.search.choice import Choice, Selector
 from mars2_env.search.posteriors import Beta, Gaussian, Posterior
-from mars2_env.search.selectors import SELECTORS, make_selector, selector_config
+from mars2_env.search.selectors import SELECTORS, make_selector, register_selector, selector_config, selector_names
 from mars2_env.search.tree import ROOT, PendingScore, SearchTree
 
 __all__ = [
@@ -49,7 +49,9 @@ __all__ = [
     "Uct",
     "descend",
     "make_selector",
+    "register_selector",
     "selector_config",
+    "selector_names",
     "stack_choice",
     "thompson_agent",
     "ucb_agent",

@@ -1,0 +1,132 @@
+"""Parts by name: those of the library, those that a program registers, and those that installed packages offer.
+
+Each kind of part (policies, problem sets, selectors, rewards, ...) has one `Parts`. A package offers a part by an entry
+point in the group of its kind; a program registers one by the decorator of its kind, `mars2_env.register_policy` and
+its like, for as long as the process lives.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, TypeVar
+
+from mars2_env.errors import ConfigError, PolicyError, unknown_name
+
+P = TypeVar("P")
+
+
+class Parts:
+    """The parts of one kind.
+
+    Args:
+        kind: what messages call one of them, such as "policy".
+        group: the entry-point group in which packages offer them, such as `mars2_env.policies`.
+        own: those that come with the library, by name; a text "package.module:attribute" is imported when asked for.
+    """
+
+    def __init__(self, kind: str, group: str, own: Mapping[str, Any] | None = None) -> None:
+        self.kind = kind
+        self.group = group
+        self._own = dict(own or {})
+        self._registered: dict[str, Any] = {}
+
+    def register(self, name: str, part: P) -> P:
+        """Make `name` mean `part`, and return it; the same part may be registered again.
+
+        Raises:
+            ConfigError: the name is taken by another part, or cannot be written in a spec.
+        """
+        if not isinstance(name, str) or not name.strip() or set(name) & set(":,= \t\n"):
+            raise ConfigError(
+                f"{self.kind} name {name!r}: give a text that is not empty and has no blank, ':', ',', '='."
+            )
+        if not callable(part):
+            raise ConfigError(f"{self.kind} {name!r}: {part!r:.200} is not callable; register a class or a function.")
+        if name in self._own or self._registered.setdefault(name, part) is not part:
+            raise ConfigError(f"a {self.kind} named {name!r} is registered already; choose another name.")
+        return part
+
+    def decorator(self, name: str) -> Callable[[P], P]:
+        """Return the decorator that registers what it stands above under `name`."""
+
+        def register(part: P) -> P:
+            return self.register(name, part)
+
+        return register
+
+    def names(self) -> list[str]:
+        """Return the names of all parts that can be had here, sorted."""
+        return sorted({*self._own, *self._registered, *(point.name for point in entry_points(group=self.group))})
+
+    def owns(self, name: str) -> bool:
+        """Return whether the part of this name is the library's own."""
+        return name in self._own
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._own or name in self._registered or name in entry_points(group=self.group).names
+
+    def find(self, name: str) -> Any:
+        """Return the part that has this name: the library's own first, then registered ones, then offered ones.
+
+        Raises:
+            ConfigError: there is none, or two packages offer one; the message lists what is known.
+            PolicyError: the package that offers it cannot be imported.
+        """
+        if not isinstance(name, str):
+            raise ConfigError(f"{self.kind}={name!r:.200} is not a name. Known: {', '.join(self.names()) or 'none'}.")
+        for known in (self._own, self._registered):
+            if name in known:
+                part = known[name]
+                return self._load(name, _own_entry(part, self.group)) if isinstance(part, str) else part
+        offered = tuple(entry_points(group=self.group, name=name))
+        if not offered:
+            raise ConfigError(unknown_name(self.kind, name, self.names()))
+        if len({point.value for point in offered}) > 1:
+            origins = ", ".join(f"{_package(point)} ({point.value})" for point in offered)
+            raise ConfigError(f"several packages offer a {self.kind} named {name!r}: {origins}. Uninstall all but one.")
+        return self._load(name, offered[0])
+
+    def build(self, name: str, *given: Any, options: Mapping[str, Any], **context: Any) -> Any:
+        """Find a part and call it with what the library gives and with the options that a user wrote.
+
+        Args:
+            name: of the part.
+            *given: what the library gives it by position.
+            options: what the user wrote; those that the part does not take are an error that names those that it does.
+            **context: what the library gives it by name.
+
+        Raises:
+            ConfigError: there is no such part, or it does not take these options.
+            PolicyError: the package that offers it cannot be imported.
+        """
+        part = self.find(name)
+        signature = inspect.signature(part)
+        try:
+            if twice := context.keys() & options.keys():
+                raise TypeError(f"{min(twice)!r} is not for users to give")
+            signature.bind(*given, **context, **options)
+        except TypeError as error:
+            named = [
+                p.name for p in signature.parameters.values() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
+            ]
+            taken = [option for option in named[len(given) :] if option not in context]
+            raise ConfigError(f"{self.kind} {name!r}: {error}. Its options: {', '.join(taken) or 'none'}.") from None
+        return part(*given, **context, **options)
+
+    def _load(self, name: str, point: EntryPoint) -> Any:
+        try:
+            return point.load()
+        except (ImportError, AttributeError) as error:
+            raise PolicyError(
+                f"{self.kind} {name!r} ({point.value}) cannot be loaded: {error}. Install the extra it needs."
+            ) from error
+
+
+def _own_entry(dotted: str, group: str) -> EntryPoint:
+    return EntryPoint(dotted, dotted, group)
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else "a package"
