@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mars2_env.envs.rewards import Ledger, best_without, differences, paid, progress, score
 from toys import problem
 
 from mars2_env import Episode, Reply, Rules, Verdict
+from mars2_env.rewards import Ledger, best_without, differences, paid, progress, score
 from mars2_env.search.tree import SearchTree
 from mars2_env.types import Outcome
 
