@@ -37,7 +37,11 @@ class Sandbox(Protocol):
     def stream(
         self, program: str, inputs: Sequence[Any], *, interface: Interface = STDIN, limits: Limits = LIMITS
     ) -> Iterator[Run]:
-        """Like `run`, one by one: closing the iterator (or leaving the loop) stops before the next input is sent."""
+        """Like `run`, one by one: closing the iterator (or leaving the loop) stops before the next input is sent.
+
+        Where functions are called, a program that answers at once may have been asked a few inputs ahead by then, one
+        after the other as always.
+        """
         ...
 
     async def arun(

@@ -9,21 +9,25 @@ import select
 import socket
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
 
 from mars2_env.sandbox.worker.frames import (
+    ACCOUNT,
     CLEAN,
     CLOSE,
     DONE,
     DROP,
     FAULT,
+    FRESH,
     INPUT,
     KEEP,
+    NAMED,
     OPEN,
     READY,
+    REASONS,
     FrameError,
     Reader,
     pack,
@@ -38,12 +42,6 @@ KEPT_BYTES: Final = 128 * 2**20
 
 MAX_INPUT: Final = 128 * 2**20
 """The largest input there may be, in bytes."""
-
-_OPTIONS: Final = {
-    (fresh, kept): json.dumps({"fresh": fresh, "kept": kept}).encode()
-    for fresh in (False, True)
-    for kept in (False, True)
-}
 
 
 class WorkerLostError(Exception):
@@ -115,30 +113,31 @@ class Worker:
         """Begin a job: `program` under `settings`."""
         self._send(pack(OPEN, json.dumps(settings).encode(), program))
 
-    def run(self, data: bytes, *, fresh: bool, timeout: float) -> Done:
-        """Run the program on one input.
+    def run(self, inputs: Sequence[bytes], *, fresh: bool, timeout: float) -> list[Done]:
+        """Run the program on one input after the other; return what came of the first of them, at least one.
 
         Args:
-            data: The input, encoded.
+            inputs: At most `MOST_TOGETHER`, encoded; only one that is to be kept (`KEPT_FROM`), and then alone. The
+                worker stops at one that ends the process, and where they take long.
             fresh: In call mode, in a new process rather than that of the previous input.
             timeout: Seconds after which the worker counts as hung.
 
         Raises:
             WorkerLostError: the worker is of no more use.
         """
-        self.runs += 1
-        kept = len(data) >= KEPT_FROM
-        if kept:
-            data = self._keep(data, timeout)
-        kind, blobs = self._exchange(pack(INPUT, _OPTIONS[fresh, kept], data), timeout)
-        if kind != DONE or len(blobs) != 4:
+        flags = FRESH if fresh else 0
+        if len(inputs[0]) >= KEPT_FROM:
+            inputs, flags = [self._keep(inputs[0], timeout)], flags | NAMED
+        kind, blobs = self._exchange(pack(INPUT, bytes([flags]), *inputs), timeout)
+        if kind != DONE or len(blobs) < 4 or len(blobs[0]) * 3 != (len(blobs) - 1) * ACCOUNT.size:
             raise WorkerLostError(f"worker {self.name} answered {kind!r}")
-        facts = json.loads(bytes(blobs[0]))
-        self._clean = not facts["ended"]
-        output, stderr, report = map(bytes, blobs[1:])
-        return Done(
-            facts["reason"], facts["status"], facts["cpu"], facts["wall"], facts["memory"], output, stderr, report
-        )
+        done = []
+        for number, (reason, ended, status, cpu, wall, memory) in enumerate(ACCOUNT.iter_unpack(blobs[0])):
+            output, stderr, report = map(bytes, blobs[1 + 3 * number : 4 + 3 * number])
+            self._clean = not ended
+            done.append(Done(REASONS[reason], status if ended else None, cpu, wall, memory, output, stderr, report))
+        self.runs += len(done)
+        return done
 
     def _keep(self, data: bytes, timeout: float) -> bytes:
         """Have the worker keep an input, unless it does; return the name it goes by."""

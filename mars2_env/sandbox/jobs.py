@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import replace
@@ -14,9 +15,10 @@ from typing import Any, Final, Literal, TypeAlias
 
 from mars2_env.errors import ConfigError, SandboxError
 from mars2_env.sandbox import cores
-from mars2_env.sandbox.connection import MAX_INPUT, Done, Worker, WorkerLostError
+from mars2_env.sandbox.connection import KEPT_FROM, MAX_INPUT, Done, Worker, WorkerLostError
 from mars2_env.sandbox.pool import Pool
 from mars2_env.sandbox.worker.driver import COMPILE_ERROR, ERROR, FATAL_ERROR, MEMORY_ERROR, RESULT, TOO_LARGE
+from mars2_env.sandbox.worker.frames import MOST_TOGETHER, TOGETHER_SECONDS
 from mars2_env.sandbox.worker.values import ValuesError, decode, encode
 from mars2_env.types import Call, Interface, Limits, Run, Status, Stdin
 
@@ -26,6 +28,9 @@ Isolation: TypeAlias = Literal["program", "input"]
 _SECOND_CHANCE: Final = 1.2
 _MOST_LOSSES: Final = 6
 """How many workers are tried for one run where they die before they have its input; later deaths count in full."""
+
+_TOGETHER_AT_FIRST: Final = 4
+"""How many calls of a program are sent together at first; more and more where it answers quickly."""
 
 HUNG_SECONDS: Final = 15.0
 """So long after its wall limit a run's worker counts as hung."""
@@ -153,32 +158,56 @@ class Job:
         self.opened_in: Worker | None = None
         self.timeout = limits.wall_seconds + HUNG_SECONDS
         self.settled: Run | None = None
+        self.most_together = MOST_TOGETHER if isinstance(interface, Call) and not self.fresh else 1
+        self.together = min(_TOGETHER_AT_FIRST, self.most_together)
+        self.ahead: deque[Done] = deque()
 
     def step(self, worker: Worker, index: int) -> Run:
-        """Run on input `index` in `worker`."""
+        """Run on input `index` in `worker`; the inputs are to be taken in order."""
         if self.settled is not None:
             return self.settled
-        data = encode_input(self.inputs[index], self.interface)
         if worker is not self.opened_in:
             worker.open(self.settings, self.source)
             self.opened_in = worker
-        done = worker.run(data, fresh=self.fresh, timeout=self.timeout)
+            self.ahead.clear()
+        if not self.ahead:
+            inputs = self._next(index)
+            self.ahead.extend(self._exchange(worker, inputs, self.fresh))
+            # A program that answers quickly is asked more at a time; the worker still asks it one after the other.
+            took = sum(done.wall_seconds for done in self.ahead)
+            quick = self.ahead[-1].reason == "answer" and took < TOGETHER_SECONDS
+            self.together = min(2 * self.together, self.most_together) if quick else 1
+        done = self.ahead.popleft()
         if done.reason in ("exit", "answer"):
             limit = self.limits.cpu_seconds
             if limit < done.cpu_seconds <= limit * _SECOND_CHANCE:
                 # Close calls are run once more, from scratch, so that a busy machine does not change a verdict.
-                again = worker.run(data, fresh=True, timeout=self.timeout)
-                done = min(done, again, key=lambda one: (one.reason not in ("exit", "answer"), one.cpu_seconds))
+                again = self._exchange(worker, [encode_input(self.inputs[index], self.interface)], fresh=True)
+                done = min(done, *again, key=lambda one: (one.reason not in ("exit", "answer"), one.cpu_seconds))
         run = interpret(done, self.interface, self.limits)
         if run.status == "compile_error":
             self.settled = run
         return run
 
+    def _exchange(self, worker: Worker, inputs: list[bytes], fresh: bool) -> list[Done]:
+        """Run when one of this machine's cores is free of other runs, or has not been for long."""
+        with cores.slot():
+            return worker.run(inputs, fresh=fresh, timeout=self.timeout)
 
-def _step(job: Job, worker: Worker, index: int) -> Run:
-    """Run on input `index` when one of this machine's cores is free of other runs, or has not been for long."""
-    with cores.slot():
-        return job.step(worker, index)
+    def _next(self, index: int) -> list[bytes]:
+        """Return input `index`, encoded, and those after it that are sent together with it."""
+        inputs = [encode_input(self.inputs[index], self.interface)]
+        size = len(inputs[0])
+        for value in self.inputs[index + 1 : index + self.together]:
+            try:
+                inputs.append(encode_input(value, self.interface))
+            except ConfigError:
+                break  # it is raised when its turn comes
+            size += len(inputs[-1])
+            if size >= KEPT_FROM:
+                del inputs[-1]
+                break
+        return inputs
 
 
 class _Lease:
@@ -226,7 +255,7 @@ def stream(
                     lease.worker = _wait_for_worker(pool)
                 usable = False
                 try:
-                    run = _step(job, lease.worker, index)
+                    run = job.step(lease.worker, index)
                 except WorkerLostError as error:
                     lease.lost(error)
                     continue
@@ -260,7 +289,7 @@ async def astream(
                 if lease.worker is None:
                     lease.worker = await _await_worker(pool)
                 usable = False
-                step = executor.submit(_step, job, lease.worker, index)
+                step = executor.submit(job.step, lease.worker, index)
                 try:
                     run = await asyncio.wrap_future(step)
                 except WorkerLostError as error:

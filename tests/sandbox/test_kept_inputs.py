@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from mars2_env.errors import ConfigError
 from mars2_env.sandbox.base import Sandbox
 from mars2_env.sandbox.connection import KEPT_BYTES, KEPT_FROM, MAX_INPUT, Worker
 from mars2_env.sandbox.docker import DockerSandbox
-from mars2_env.sandbox.worker.frames import DONE, DROP, INPUT, KEEP, Reader, pack
+from mars2_env.sandbox.worker.frames import ACCOUNT, DONE, DROP, INPUT, KEEP, Reader, pack
 from mars2_env.types import Call, Limits
 
 LENGTH = "import sys\ndata = sys.stdin.read()\nprint(len(data), data[-3:])\n"
@@ -31,7 +30,7 @@ class Peer:
 
     def _serve(self) -> None:
         reader = Reader(self._socket)
-        facts = {"reason": "exit", "status": 0, "cpu": 0.0, "wall": 0.0, "memory": 0, "ended": True}
+        account = ACCOUNT.pack(0, True, 0, 0.0, 0.0, 0)
         while True:
             try:
                 kind, blobs = reader.read()
@@ -39,7 +38,7 @@ class Peer:
                 return
             self.seen.append((kind, sum(map(len, blobs))))
             if kind == INPUT:
-                self._socket.sendall(pack(DONE, json.dumps(facts).encode(), b"", b"", b""))
+                self._socket.sendall(pack(DONE, account, b"", b"", b""))
 
     def kinds(self) -> list[bytes]:
         return [kind for kind, _ in self.seen]
@@ -59,7 +58,7 @@ def test_a_large_input_is_sent_once_whatever_program_reads_it(connected: tuple[W
     for program in (b"one", b"two"):
         worker.open({}, program)
         for _ in range(2):
-            worker.run(data, fresh=True, timeout=10)
+            worker.run([data], fresh=True, timeout=10)
     assert peer.kinds().count(KEEP) == 1 and peer.kinds().count(INPUT) == 4
     assert sum(size for _, size in peer.seen) < MEGABYTE + 1000
 
@@ -67,7 +66,7 @@ def test_a_large_input_is_sent_once_whatever_program_reads_it(connected: tuple[W
 def test_a_small_input_is_sent_with_its_run(connected: tuple[Worker, Peer]) -> None:
     worker, peer = connected
     worker.open({}, b"")
-    worker.run(b"x" * (KEPT_FROM - 1), fresh=True, timeout=10)
+    worker.run([b"x" * (KEPT_FROM - 1)], fresh=True, timeout=10)
     assert KEEP not in peer.kinds()
 
 
@@ -77,7 +76,7 @@ def test_what_was_used_longest_ago_makes_room(connected: tuple[Worker, Peer]) ->
     third = KEPT_BYTES // 3
     one, two, three, four = (bytes([n]) * third for n in range(4))
     for data in (one, two, three, one, four, one, three):  # `four` takes the place of `two`
-        worker.run(data, fresh=True, timeout=10)
+        worker.run([data], fresh=True, timeout=10)
     assert peer.kinds().count(KEEP) == 4 and peer.kinds().count(DROP) == 1
 
 

@@ -183,21 +183,41 @@ def test_inputs_that_are_not_plain_data_are_refused(docker_sandbox: Sandbox) -> 
     assert call(docker_sandbox, "def f(x): return x", [1])[0].output == 1
 
 
-def test_the_next_input_is_taken_only_when_it_is_asked_for(docker_sandbox: Sandbox) -> None:
-    asked: list[int] = []
+class Asked(list[Any]):
+    """Inputs that note which of them are taken."""
 
-    class Inputs(list[Any]):
-        def __getitem__(self, index: Any) -> Any:
-            asked.append(index)
-            return super().__getitem__(index)
+    def __init__(self, inputs: list[Any]) -> None:
+        super().__init__(inputs)
+        self.taken: list[int] = []
 
-    for interface, program, inputs in (
-        (F, "def f(x): return x", Inputs([[1], [2], [3]])),
-        (None, "print(input())", Inputs(["1", "2", "3"])),
-    ):
-        asked.clear()
-        stream = docker_sandbox.stream(program, inputs, **({"interface": interface} if interface else {}))
-        next(stream)
-        assert asked == [0]
-        stream.close()
-        assert asked == [0]
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[n] for n in range(*index.indices(len(self)))]
+        self.taken.append(index)
+        return super().__getitem__(index)
+
+
+def test_the_next_input_of_a_script_is_taken_only_when_it_is_asked_for(docker_sandbox: Sandbox) -> None:
+    inputs = Asked([str(n) for n in range(9)])
+    stream = docker_sandbox.stream("print(input())", inputs)
+    next(stream)
+    assert inputs.taken == [0]
+    stream.close()
+    assert inputs.taken == [0]
+
+
+def test_a_function_that_answers_at_once_is_asked_a_few_inputs_ahead(docker_sandbox: Sandbox) -> None:
+    inputs = Asked([[n] for n in range(100)])
+    stream = docker_sandbox.stream("def f(x): return x", inputs, interface=F)
+    next(stream)
+    stream.close()
+    assert len(inputs.taken) < 10
+
+
+def test_a_function_that_takes_long_is_asked_for_nothing_ahead(docker_sandbox: Sandbox) -> None:
+    inputs = Asked([[n] for n in range(100)])
+    stream = docker_sandbox.stream("import time\ndef f(x):\n    time.sleep(0.05)\n    return x", inputs, interface=F)
+    assert next(stream).output == 0
+    inputs.taken.clear()
+    assert [next(stream).output for _ in range(3)] == [1, 2, 3] and inputs.taken == [1, 2, 3]
+    stream.close()

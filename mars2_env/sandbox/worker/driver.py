@@ -129,7 +129,8 @@ def _module(name: str) -> ModuleType:
 def _end(module: ModuleType, status: int) -> NoReturn:
     """End the process as the interpreter would, without the long way through the destruction of every module."""
     with suppress(_BaseException):
-        threading._shutdown()  # type: ignore[attr-defined]
+        if _len(threading._active) > 1 or threading._threading_atexits:  # type: ignore[attr-defined]
+            threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
     for last in (False, True):
         for stream in (sys.stdout, sys.__stdout__, sys.stderr):

@@ -4,13 +4,13 @@
 
 Host to worker:
     O open    [settings as JSON, program]    a job: one program, to be run on the inputs that follow
-    I input   [options as JSON, input]       run it on this input, or on the kept one of this name
+    I input   [flags, input, ...]            run it on these inputs, or on the kept ones of these names
     C close   []                             no more inputs
     P keep    [name, input]                  keep this input, of this job or of others
     X drop    [name]                         keep it no longer
 Worker to host:
     R ready   [facts as JSON]                once, at the start
-    D done    [facts as JSON, output, stderr, report]    the answer to one input
+    D done    [accounts, output, stderr, report, ...]    what came of the inputs, or of the first of them
     K clean   []                             nothing is left of the process behind the last D
     F fault   [message]                      the worker gives up; it exits
 """
@@ -30,6 +30,21 @@ READY: Final = b"R"
 DONE: Final = b"D"
 CLEAN: Final = b"K"
 FAULT: Final = b"F"
+
+FRESH: Final = 1
+"""Flag of an input: in a process of its own, also where functions are called."""
+NAMED: Final = 2
+"""Flag of an input: what is sent is its name."""
+MOST_TOGETHER: Final = 64
+"""How many inputs may be sent together."""
+
+TOGETHER_SECONDS: Final = 0.02
+"""When runs on inputs that were sent together have taken so long, the host is told what there is."""
+
+REASONS: Final = ("exit", "answer", "cpu", "wall", "memory", "output", "protocol")
+ACCOUNT: Final = struct.Struct("!B?iddQ")
+"""Of one run: reason (index into `REASONS`), whether its process has ended, its wait status, CPU and wall seconds,
+memory in bytes."""
 
 MAX_FRAME: Final = 512 * 2**20
 _PIECE: Final = 2**16

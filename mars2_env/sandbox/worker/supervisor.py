@@ -30,15 +30,20 @@ from typing import Any, Final, NoReturn
 from mars2_env.sandbox.worker import guard, zygote
 from mars2_env.sandbox.worker.driver import BEGUN, GOES_ON
 from mars2_env.sandbox.worker.frames import (
+    ACCOUNT,
     CLEAN,
     CLOSE,
     DONE,
     DROP,
     FAULT,
+    FRESH,
     INPUT,
     KEEP,
+    NAMED,
     OPEN,
     READY,
+    REASONS,
+    TOGETHER_SECONDS,
     Reader,
     pack,
 )
@@ -324,12 +329,9 @@ class Supervisor:
                 self.job = json.loads(bytes(blobs[0]))
                 self.program = bytes(blobs[1])
             elif kind == INPUT:
-                if self.seat is not None and select.select([self.zygote], [], [], 0)[0]:
-                    self.hear()
-                options = json.loads(bytes(blobs[0]))
-                if self.seat is not None and (options["fresh"] or self.seat.ended):
-                    self.end_calls()
-                self.run(self.kept[bytes(blobs[1])] if options["kept"] else blobs[1])
+                flags = blobs[0][0]
+                inputs = [self.kept[bytes(name)] for name in blobs[1:]] if flags & NAMED else blobs[1:]
+                self.answer(inputs, fresh=bool(flags & FRESH))
             elif kind == KEEP:
                 self.kept[bytes(blobs[0])] = blobs[1]
             elif kind == DROP:
@@ -340,8 +342,32 @@ class Supervisor:
             else:
                 self.give_up(f"a message of unknown kind {kind!r}")
 
-    def run(self, data: memoryview, *, again: bool = False) -> None:
-        """Run the program on one input, in a process of its own, or call it once more in the one it has."""
+    def answer(self, inputs: Sequence[memoryview], *, fresh: bool) -> None:
+        """Run the program on one input after the other and tell the host what came of them.
+
+        Where a run ends its process, or they have taken long, that was the last one: the host decides what is next.
+        """
+        began = time.monotonic()
+        accounts, texts = b"", []
+        for data in inputs:
+            if self.seat is not None and select.select([self.zygote], [], [], 0)[0]:
+                self.hear()
+            if self.seat is not None and (fresh or self.seat.ended):
+                self.end_calls()
+            account, *what = self.run(data)
+            accounts += account
+            texts += what
+            if self.seat is None or self.seat.ended or time.monotonic() - began > TOGETHER_SECONDS:
+                break
+        self.host.sendall(pack(DONE, accounts, *texts))
+        if self.seat is not None and self.seat.ended:
+            self.finish(self.seat)
+
+    def run(self, data: memoryview, *, again: bool = False) -> tuple[bytes, bytes, bytes, bytes]:
+        """Run the program on one input, in a process of its own, or call it once more in the one it has.
+
+        Returns its account, what it wrote to standard output and to standard error, and its report.
+        """
         calls = self.job["calls"]
         cpu_before, memory_before, kills_before = (
             self.meter.cpu_seconds(),
@@ -364,41 +390,31 @@ class Supervisor:
             watch = Watch(self, seat, orders, [], cpu_before, started)
         else:
             watch = Watch(self, seat, [payload], [data], cpu_before, started)
-        watch.step(0)
-        if self.next_seat is None:
-            self.next_seat = self.prepare()
         reason = watch.until_done()
         if reason == _VACANT:
             # The kernel may have taken the waiting seat when the run before used up the memory.
             if again:
                 self.give_up("two processes ended before they began their program")
             self.finish(seat)
-            self.run(data, again=True)
-            return
+            return self.run(data, again=True)
         if calls and not first and reason == "exit" and watch.nothing_was_read():
             # It died of an earlier input, before it could know of this one: that decides nothing about this one.
             self.finish(seat)
-            self.run(data)
-            return
+            return self.run(data)
         cpu = self.meter.cpu_seconds() - cpu_before
         wall = time.monotonic() - started
         ended = seat.ended
-        facts: dict[str, Any] = {"reason": reason, "wall": wall, "ended": ended is not None, "status": None}
+        status = 0
         if ended is not None:
             status, own_cpu, memory = ended
-            facts["status"] = status
             watch.memory = max(watch.memory, memory)
             if not calls and cpu - own_cpu < 0.05 + 0.05 * own_cpu:
                 cpu = own_cpu  # one process: its own account is finer than the control group's
             killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
             if reason == "exit" and killed and self.meter.out_of_memory_kills() > kills_before:
-                facts["reason"] = "memory"
-        facts["cpu"], facts["memory"] = cpu, watch.memory
-        self.host.sendall(
-            pack(DONE, json.dumps(facts).encode(), watch.output.text(), watch.errors.text(), watch.report_text())
-        )
-        if ended is not None:
-            self.finish(seat)
+                reason = "memory"
+        account = ACCOUNT.pack(REASONS.index(reason), ended is not None, status, cpu, wall, watch.memory)
+        return account, watch.output.text(), watch.errors.text(), watch.report_text()
 
     def end_calls(self) -> None:
         """End the process that a program is called in, if there is one."""

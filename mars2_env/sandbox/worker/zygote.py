@@ -56,6 +56,7 @@ USUAL_MODULES: Final = (
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _CAP_SETUID_SETGID: Final = (1 << 7) | (1 << 6)
 _HIGH: Final = 100
+_environment: Final[dict[bytes, bytes]] = os.environ._data  # type: ignore[attr-defined]
 SIGCHLD: Final = int(signal.SIGCHLD)
 SIG_DFL: Final = int(signal.SIG_DFL)
 _libc: Final = ctypes.PyDLL(None, use_errno=True)  # keeps the interpreter's lock
@@ -89,18 +90,6 @@ def _keep_capabilities(mask: int) -> None:
         raise OSError(ctypes.get_errno(), "capset")
 
 
-def fork() -> int:
-    """Fork as `os.fork` does, without Python's own work in the child, which touches hundreds of pages.
-
-    That work is for programs with threads, which the zygote is not: the interpreter's lock is held and no other is.
-    """
-    pid: int = _libc.fork()
-    if pid < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    return pid
-
-
 def _standard_streams() -> None:
     """Replace the standard streams by ones made on pipes, as a program run in a pipeline finds them."""
     read, write = os.pipe()
@@ -130,6 +119,7 @@ def _warm_up(packages: str) -> None:
         sys.path.append(packages)
         importlib.import_module("numpy")
     sys.argv = [driver.FILENAME]
+    random.seed(0)  # programs that draw without a seed of their own get the same verdict every time
     exec(compile("import math\nfor i in range(2): f'{i}'\n", driver.FILENAME, "exec"), {})
     gc.collect()
     gc.freeze()
@@ -172,7 +162,7 @@ def main(sock: socket.socket, packages: str, confine: bytes) -> Act:
             request, fds, _, _ = socket.recv_fds(high, 4096, 8)
             if not request:
                 os._exit(0)
-            pid = guard.clone() if confine else fork()
+            pid = guard.clone() if confine else guard.fork()
             if pid == 0:
                 try:
                     high.detach()  # closed below, with all others: freed open it would be worth a warning
@@ -236,9 +226,10 @@ def _sit(uid: int, nice: int, box: bytes, fds: list[int], base_memory: int, conf
         os.setresuid(uid, uid, uid)
     os.umask(0o077)
     os.chdir(box)
-    os.environb[b"HOME"] = os.environb[b"TMPDIR"] = box
+    for name in (b"HOME", b"TMPDIR"):
+        os.putenv(name, box)
+        _environment[name] = box
     threading.main_thread()._set_native_id()  # type: ignore[attr-defined]  # what `fork` above has left out
-    random.seed(0)  # programs that draw without a seed of their own get the same verdict every time
     settings = marshal.loads(driver.read_exactly(orders, int.from_bytes(driver.read_exactly(orders, 4), "big")))
     source = driver.read_exactly(orders, settings["size"])
     used = resource.getrusage(resource.RUSAGE_SELF)
