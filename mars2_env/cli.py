@@ -298,18 +298,29 @@ def env(
         str, typer.Argument(help="An environment id or a problem set.", metavar="TASK")
     ] = "mars2/Starter-v0",
     path: SetPath = None,
-    game: Annotated[str | None, typer.Option(help="write or play.")] = None,
+    game: Annotated[str | None, typer.Option(help="write, play, place or route.")] = None,
+    generators: Annotated[
+        str | None, typer.Option(help="In place and route, the policy that writes the programs; noise:default.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the environment and of the random actions.")] = 0,
     sandbox: SandboxKind = "auto",
 ) -> None:
-    """Show an environment's spaces and play one episode of random texts in it."""
-    options: dict[str, Any] = {"sandbox": sandbox}
-    if game is not None:
-        options["game"] = game
-    if path is not None:
-        options["path"] = str(path)
-    made: Any = mars2_env.make(task, render_mode="ansi", **options)
+    """Show an environment's spaces and play one episode of random actions in it."""
+    given = {"game": game, "generators": generators, "path": None if path is None else str(path)}
+    options = {name: value for name, value in given.items() if value is not None}
+    made: Any = mars2_env.make(task, render_mode="ansi", sandbox=sandbox, **options)
     made.reset(seed=seed)
+    if made.task.api == "gymnasium":
+        made.action_space.seed(seed)
+        typer.echo(f"controller\n  observation: {made.observation_space}\n  action: {made.action_space}")
+        total, over = 0.0, False
+        while not over:
+            _, reward, terminated, truncated, _ = made.step(made.action_space.sample(made.action_masks()))
+            total, over = total + reward, terminated or truncated
+        typer.echo(f"controller: rewards sum to {total:g}, {'terminated' if terminated else 'truncated'}")
+        typer.echo(made.render())
+        made.close()
+        return
     for agent in made.possible_agents:
         made.action_space(agent).seed(seed)
         typer.echo(f"{agent}\n  observation: {made.observation_space(agent)}\n  action: {made.action_space(agent)}")

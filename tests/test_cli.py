@@ -196,6 +196,16 @@ def test_env_shows_spaces_and_plays_an_episode() -> None:
 
 
 @pytest.mark.docker
+@pytest.mark.parametrize("game", ["place", "route"])
+def test_env_plays_the_numeric_games(game: str) -> None:
+    done = mars2("env", "--game", game, "--generators", "noise:perfect", "--seed", "3")
+    assert done.returncode == 0, done.stderr
+    assert "action_mask" in done.stdout
+    assert "passed 1.00" in done.stdout
+    assert "[8/8]" in done.stdout
+
+
+@pytest.mark.docker
 def test_sandbox_check_says_which_isolation_is_in_force() -> None:
     done = mars2("sandbox", "check")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -13,7 +13,7 @@ from math import sqrt
 from random import Random
 from threading import Lock
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from mars2_env.errors import ConfigError, PolicyError, ProblemError, unknown_name
 from mars2_env.problems.base import ProblemSet
@@ -53,6 +53,10 @@ class Profile:
             if not 0 <= value <= 1:
                 raise ConfigError(f"Profile: {name}={value!r} is a probability, from 0 to 1.")
         object.__setattr__(self, "skill", MappingProxyType(skill))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as a call of the constructor: a read-only view of a mapping cannot be pickled itself."""
+        return type(self), (dict(self.skill), self.repair, self.unaided, self.slip)
 
 
 def _all(skill: float, **others: float) -> dict[str, float]:
@@ -110,6 +114,14 @@ class NoisePolicy:
             raise PolicyError("NoisePolicy (simulated) writes reference programs with slips; no problem here has one.")
         self._references: dict[str, Reference] = {}
         self._lock = Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: all but the lock and what was made of programs so far."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_references")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what was pickled."""
+        self.__dict__.update(state, _lock=Lock(), _references={})
 
     def __repr__(self) -> str:
         return f"NoisePolicy(simulated, profile={self.name!r}, {len(self._programs)} reference programs)"

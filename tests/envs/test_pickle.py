@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 import pytest
-from toys import problem_set
+from toys import Guesser, problem_set
 from toys import sandbox as toy_sandbox
 
 import mars2_env
@@ -17,10 +17,12 @@ from mars2_env.envs.base import AgentGame
 from mars2_env.errors import EpisodeError
 from mars2_env.testing import ScriptedSandbox
 
-APIS = [("write", "aec"), ("play", "aec"), ("play", "parallel")]
+APIS = [("write", "aec"), ("play", "aec"), ("play", "parallel"), ("place", "aec"), ("place", "parallel")]
 
 
 def made(game: str, api: str, **options: Any) -> Any:
+    if game == "place":
+        options["generators"] = Guesser()
     return mars2_env.make(problem_set(), game=game, api=api, sandbox=toy_sandbox(), **options)
 
 
@@ -31,6 +33,8 @@ def play(env: Any) -> list[Any]:
         actions = {agent: {"program": f"print({len(seen)})"} for agent in env.agents}
         if env.task.rules.game == "play":
             actions = {agent: {**action, "parent": 0} for agent, action in actions.items()}
+        if env.task.rules.game == "place":
+            actions = dict.fromkeys(env.agents, 0)
         if env.task.api == "parallel":
             seen.append(env.step(actions))
             continue
@@ -87,6 +91,34 @@ def test_spaces_keep_their_generators() -> None:
     for agent in env.possible_agents:
         assert there.action_space(agent) is there.action_space(agent)
         assert there.action_space(agent).sample() == env.action_space(agent).sample()
+
+
+@pytest.mark.parametrize("copied", [lambda env: pickle.loads(pickle.dumps(env)), copy.deepcopy])
+def test_a_pickled_controllers_environment_goes_on_with_the_next_episode(copied: Any) -> None:
+    def step(env: Any) -> list[Any]:
+        return [env.step(action)[0]["observation"].tolist() for action in (0, 9, 1)]
+
+    env = mars2_env.make(problem_set(), game="route", generators=Guesser(), sandbox=toy_sandbox())
+    env.reset(seed=5)
+    first = step(env)
+    there = copied(env)
+    for one in (env, there):
+        one.reset()
+    assert step(there) == step(env) != first
+    there.reset(seed=5)
+    assert step(there) == first
+
+
+def test_a_simulated_generator_travels_with_its_environment() -> None:
+    weak = mars2_env.testing.NoisePolicy(mars2_env.load_problems("starter", limit=3), "weak")
+    env: Any = mars2_env.make(
+        "starter", problem_options={"limit": 3}, game="route", generators=weak, sandbox="scripted"
+    )
+    there = pickle.loads(pickle.dumps(env))
+    for one in (env, there):
+        one.reset(seed=1)
+        one.step(0)
+    assert there.episode.nodes == env.episode.nodes
 
 
 @pytest.mark.parametrize("selector", ["ab_mcts_a", "ab_mcts_a,posterior=gaussian", "repeated_sampling"])
