@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,16 @@ from hypothesis import strategies as st
 from toys import problem_set
 
 from mars2_env import Episode, Reply, Rules, Verdict
-from mars2_env.features import SLOT_COLUMNS, Layout, TreeFeatures, state
+from mars2_env.features import (
+    AGENT_COLUMNS,
+    AUTHOR_COLUMN,
+    SELF_COLUMN,
+    SLOT_COLUMNS,
+    TREE_COLUMNS,
+    Layout,
+    TreeFeatures,
+    state,
+)
 from mars2_env.types import Outcome
 
 AGENTS = ("coder_0", "fixer_0")
@@ -123,3 +133,12 @@ def test_features_kept_up_to_date_equal_those_of_the_finished_tree(steps: list[t
         assert named["best"] == np.float32(max(tree.score[members]))
         assert named["count"] == np.float32(len(counted) / len(steps))
         assert named["mean"] == pytest.approx(np.mean(tree.score[counted]) if counted else 0.0, abs=1e-6)
+
+
+def test_the_guide_lists_every_column(repository: Path) -> None:
+    page = (repository / "docs" / "environments.md").read_text(encoding="utf-8")
+    columns = (*TREE_COLUMNS, SELF_COLUMN, *AGENT_COLUMNS, *SLOT_COLUMNS, AUTHOR_COLUMN)
+    rows = [f"| `{column.name}` | {column.meaning} |" for column in columns]
+    listed = [line for line in page.splitlines() if line.startswith("| `")]
+    start = listed.index(rows[0])
+    assert listed[start : start + len(rows)] == rows

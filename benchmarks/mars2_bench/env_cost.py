@@ -5,10 +5,10 @@
 
 Four tables, all from one run:
 
-    steps     steps a second of each game in trees of 16 nodes, with the scripted sandbox (which runs nothing) and with
-              the real one; beside them the floor, the same loop over a PettingZoo or Gymnasium environment that does
-              nothing. A step is one expansion; a parallel round counts one for each agent, a vector's step one for each
-              environment.
+    steps     steps a second of each game in trees of 16 nodes: of CPU time with the scripted sandbox (which runs
+              nothing), of wall time with the real one; beside them the floor, of CPU time, the same loop over a
+              PettingZoo or Gymnasium environment that does nothing. A step is one expansion; a parallel round counts
+              one for each agent, a vector's step one for each environment.
     overhead  milliseconds of CPU time of one expansion outside model and judge, by the size of the tree: step and
               observation, less the time inside the policy and the sandbox. `random` trees have random parents, a
               `chain` refines the newest node each time (the deepest tree there is). Medians around that size.
@@ -49,6 +49,7 @@ from mars2_env.types import Reply, Run, Turn
 AGENTS: Final = 2
 GAMES: Final = (("write", "aec"), ("play", "aec"), ("play", "parallel"), ("place", "aec"), ("place", "parallel"))
 ROUTE: Final = ("route", "gymnasium")
+ALL: Final = (*GAMES, ROUTE)
 SHAPES: Final = ("random", "chain")
 VECTOR: Final = 8
 
@@ -261,12 +262,12 @@ def make(game: str, api: str, sandbox: Sandbox, watch: Stopwatch, budget: int) -
     return mars2_env.make("starter", game=game, api=api, agents=AGENTS, budget=budget, sandbox=sandbox, **options)
 
 
-def rate(driver: Driver, seconds: float) -> float:
-    """Return expansions a second over so many seconds."""
+def rate(driver: Driver, seconds: float, clock: Callable[[], float] = time.process_time) -> float:
+    """Return expansions a second over so many seconds of a clock: by default this process's CPU time."""
     driver.reset()
     driver.step()
-    count, start = 0, time.perf_counter()
-    while (now := time.perf_counter()) - start < seconds:
+    count, start = 0, clock()
+    while (now := clock()) - start < seconds:
         count += driver.step()
     return count / (now - start)
 
@@ -350,61 +351,87 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m mars2_bench.env_cost", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="short rounds, to see that it works")
+    parser.add_argument("--only", choices=TABLES, action="append", help="one of the tables; may be given several times")
     options = parser.parse_args(arguments)
-    seconds, samples, resets, copies = (0.1, 8, 20, 5) if options.quick else (2.0, 64, 300, 50)
-    sizes = (16, 64) if options.quick else (16, 256, 1024)
-    games = (*GAMES, ROUTE)
-    jobs = len(games) * (3 + len(SHAPES) * len(sizes))
-    steps, costs, resets_rows, memories = [], [], [], []
-    real = real_sandbox()
+    wanted = options.only or TABLES
+    real = real_sandbox() if {"steps", "reset"} & set(wanted) else None
     try:
         with Progress(console=Console(stderr=True), transient=True) as progress:
-            bar = progress.add_task("measuring", total=jobs)
-            for game, api in games:
-                watch = Stopwatch()
-                floor = rate(Driver(FLOORS[api]()), seconds)
-                scripted = rate(Driver(make(game, api, TimedSandbox(watch), watch, 16)), seconds)
-                judged = None if real is None else rate(Driver(make(game, api, real, watch, 16)), seconds)
-                steps.append((game, api, scripted, judged, floor))
-                progress.advance(bar)
-                times = reset_times(game, api, real or TimedSandbox(watch), resets)
-                resets_rows.append((game, api, f"{times[0]:.2f}", f"{times[1]:.2f}"))
-                progress.advance(bar)
-                begun, grown = memory(game, api, copies)
-                memories.append((game, api, f"{begun:.0f}", f"{grown:.0f}"))
-                progress.advance(bar)
-                for shape in SHAPES:
-                    row = []
-                    for size in sizes:
-                        row.append(f"{overhead(game, api, shape, size, samples):.2f}")
-                        progress.advance(bar)
-                    costs.append((game, api, shape, *row))
-            vector = rate(Driver(_vector(TimedSandbox(Stopwatch()))), seconds)
-            judged = None if real is None else rate(Driver(_vector(real)), seconds)
-            steps.append(("route", f"vector of {VECTOR}", vector, judged, steps[-1][4]))
+            for name in TABLES:
+                if name in wanted:
+                    print(MEASURES[name](options.quick, real, progress), flush=True)
     except Mars2Error as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     finally:
         if real is not None:
             real.close()
-    kind = "none here" if real is None else real.identity.split()[0]
-    rows = [
-        (game, api, f"{fast:,.0f}", "-" if slow is None else f"{slow:,.0f}", f"{floor:,.0f}", f"{floor / fast:.0f}")
-        for game, api, fast, slow, floor in steps
-    ]
-    header: tuple[str, ...] = ("game", "api", "scripted", f"real ({kind})", "floor", "floor / scripted")
-    print(table("steps a second, trees of 16 nodes", header, rows))
-    header = ("game", "api", "tree", *(f"{size} nodes" for size in sizes))
-    print(table("overhead: ms an expansion, outside model and judge", header, costs))
-    print(table("reset: ms, warm", ("game", "api", "median", "95 %"), resets_rows))
-    print(table("memory: KiB an environment", ("game", "api", "begun", "16 nodes"), memories))
     return 0
 
 
-def _vector(sandbox: Sandbox) -> Any:
+def steps_table(quick: bool, real: Sandbox | None, progress: Progress) -> str:
+    """Measure steps a second."""
+    seconds = 0.1 if quick else 2.0
+    rows = []
+
+    def measure(game: str, api: str, floor: float, made: Callable[[Sandbox, Stopwatch], Any]) -> None:
+        watch = Stopwatch()
+        scripted = rate(Driver(made(TimedSandbox(watch), watch)), seconds)
+        judged = "-" if real is None else f"{rate(Driver(made(real, watch)), 2 * seconds, time.perf_counter):,.0f}"
+        rows.append((game, api, f"{scripted:,.0f}", judged, f"{floor:,.0f}", f"{floor / scripted:.0f}"))
+
+    floors = {}
+    for game, api in progress.track(ALL, description="steps"):
+        floors[api] = rate(Driver(FLOORS[api]()), seconds)
+        measure(game, api, floors[api], lambda sandbox, watch, g=game, a=api: make(g, a, sandbox, watch, 16))  # type: ignore[misc]
+    measure("route", f"vector of {VECTOR}", floors["gymnasium"], _vector)
+    kind = "none here" if real is None else real.identity.partition(":")[0]
+    header = ("game", "api", "scripted", f"real ({kind})", "floor", "floor / scripted")
+    return table("steps a second, trees of 16 nodes", header, rows)
+
+
+def overhead_table(quick: bool, real: Sandbox | None, progress: Progress) -> str:
+    """Measure the time of an expansion outside model and judge."""
+    sizes, samples = ((16, 64), 8) if quick else ((16, 256, 1024), 64)
+    cases = [(game, api, shape) for game, api in ALL for shape in SHAPES]
+    rows = [
+        (*case, *(f"{overhead(*case, size, samples):.2f}" for size in sizes))
+        for case in progress.track(cases, description="overhead")
+    ]
+    header = ("game", "api", "tree", *(f"{size:,} nodes" for size in sizes))
+    return table("overhead: ms an expansion, outside model and judge", header, rows)
+
+
+def reset_table(quick: bool, real: Sandbox | None, progress: Progress) -> str:
+    """Measure resets."""
+    rows = []
+    for game, api in progress.track(ALL, description="reset"):
+        middle, late = reset_times(game, api, real or TimedSandbox(Stopwatch()), 20 if quick else 300)
+        rows.append((game, api, f"{middle:.2f}", f"{late:.2f}"))
+    return table("reset: ms, warm", ("game", "api", "median", "95 %"), rows)
+
+
+def memory_table(quick: bool, real: Sandbox | None, progress: Progress) -> str:
+    """Measure the memory of live environments."""
+    rows = []
+    for game, api in progress.track(ALL, description="memory"):
+        begun, grown = memory(game, api, 5 if quick else 50)
+        rows.append((game, api, f"{begun:.0f}", f"{grown:.0f}"))
+    return table("memory: KiB an environment", ("game", "api", "begun", "16 nodes"), rows)
+
+
+TABLES: Final = ("steps", "overhead", "reset", "memory")
+MEASURES: Final[dict[str, Callable[[bool, Sandbox | None, Progress], str]]] = {
+    "steps": steps_table,
+    "overhead": overhead_table,
+    "reset": reset_table,
+    "memory": memory_table,
+}
+
+
+def _vector(sandbox: Sandbox, watch: Stopwatch) -> Any:
     return mars2_env.make_vec(
-        "starter", VECTOR, game="route", agents=AGENTS, budget=16, sandbox=sandbox, generators=Stopwatch()
+        "starter", VECTOR, game="route", agents=AGENTS, budget=16, sandbox=sandbox, generators=watch
     )
 
 
