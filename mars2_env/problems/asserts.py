@@ -140,7 +140,10 @@ def _bits(number: Any) -> int:
 
 
 def _source(node: ast.AST) -> str:
-    text = ast.unparse(node)
+    try:
+        text = ast.unparse(node)
+    except RecursionError:
+        return "a deeply nested expression"
     return text if len(text) <= 100 else text[:97] + "..."
 
 

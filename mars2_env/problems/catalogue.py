@@ -26,9 +26,11 @@ class Hub:
 
 @dataclass(frozen=True, slots=True)
 class SetInfo:
-    """One problem set: `splits` maps each split to what its tests are for, `default` is the split that is loaded
-    unless another is asked for (None: it must be said, or told by the name of the file).
-    """  # noqa: D205
+    """One problem set.
+
+    `loader` is its dotted name; `splits` maps each split to what its tests are for; `default` is the split that is
+    loaded unless another is asked for (None: it must be said, or told by the name of the file).
+    """
 
     name: str
     loader: str

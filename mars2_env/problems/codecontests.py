@@ -14,7 +14,7 @@ Left out: problems that read or write files, and those with a test that was cut 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -45,8 +45,11 @@ class _Solutions(msgspec.Struct):
 
 
 class _Time(msgspec.Struct):
-    seconds: int = 0
-    nanos: int = 0
+    seconds: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 0
+    nanos: Annotated[int, msgspec.Meta(ge=0, lt=10**9)] = 0
+
+    def total(self) -> float:
+        return self.seconds + self.nanos / 1e9
 
 
 class _Row(msgspec.Struct):
@@ -90,7 +93,6 @@ def load(*, path: str | None = None, split: str | None = None, hub: str | None =
         if any(is_cut(test.input) or is_cut(test.output) for test in official):
             found.leave_out(CUT)
             continue
-        limit = row.time_limit
         found.add(
             place,
             row.name,
@@ -98,7 +100,7 @@ def load(*, path: str | None = None, split: str | None = None, hub: str | None =
             Stdin(),
             official,
             shown,
-            limits=time_limits(limit.seconds + limit.nanos / 1e9 if limit else None),
+            limits=time_limits(row.time_limit.total() if row.time_limit else None),
             reference=_reference(row.solutions),
         )
     return found.done(path)

@@ -13,6 +13,9 @@ from mars2_env.types import TestCase
 TOO_FEW_TESTS: Final = "fewer than 3 tests"
 NO_TESTS: Final = "no tests"
 
+_MAX_STATEMENT: Final = 100_000
+_MAX_PLACES: Final = 1000
+
 Groups: TypeAlias = tuple[tuple[TestCase, ...], tuple[TestCase, ...], tuple[TestCase, ...]]
 """Public, scoring and hidden tests."""
 
@@ -50,7 +53,8 @@ def grouped(problem_id: str, use: Use, official: Sequence[TestCase], shown: Sequ
     """Return the three groups of a problem's tests, or the reason why the problem has to be left out.
 
     Evaluation: all official tests are hidden, those that the statement shows are public (the first up to 2 where it
-    shows none). Training: the shown ones come first, each test once, and `split_tests` shares them out.
+    shows none). Training: the shown ones come first, of tests with equal input only the first counts, so that no quoted
+    test is a scoring or hidden one too, and `split_tests` shares them out.
 
     Args:
         problem_id: The problem's id.
@@ -62,7 +66,10 @@ def grouped(problem_id: str, use: Use, official: Sequence[TestCase], shown: Sequ
         if not official:
             return NO_TESTS
         return tuple(shown) or tuple(official[:2]), (), tuple(official)
-    tests = list(shown) + [test for test in official if test not in shown]
+    first: dict[str, TestCase] = {}
+    for test in (*shown, *official):
+        first.setdefault(repr(test.input), test)
+    tests = list(first.values())
     return split_tests(problem_id, tests) if len(tests) >= 3 else TOO_FEW_TESTS
 
 
@@ -71,6 +78,8 @@ def shown_in(statement: str, tests: Sequence[TestCase]) -> list[TestCase]:
 
     They are compared word by word. Up to 40 characters may stand between the word and the text, as in "Input 1 -----".
     """
+    if len(statement) > _MAX_STATEMENT:
+        return []
     text = " ".join(statement.split()) + " "
     lower = text.lower()
     found = []
@@ -79,7 +88,9 @@ def shown_in(statement: str, tests: Sequence[TestCase]) -> list[TestCase]:
             continue
         given, wanted = " ".join(test.input.split()) + " ", " ".join(test.output.split()) + " "
         start = text.find(" " + given) if given.strip() and wanted.strip() else -1
-        while start >= 0:
+        for _ in range(_MAX_PLACES):
+            if start < 0:
+                break
             end = start + len(given)
             then = text.find(wanted, end, end + 40 + len(wanted))
             if then >= 0 and "output" in lower[end:then] and "input" in lower[max(0, start - 40) : start]:

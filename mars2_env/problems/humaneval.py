@@ -35,7 +35,7 @@ from mars2_env.errors import ConfigError
 from mars2_env.problems.asserts import CallTest, NotReadableError, quotable, read_check, read_examples
 from mars2_env.problems.base import ProblemSet
 from mars2_env.problems.catalogue import SETS
-from mars2_env.problems.records import Place, read_lines
+from mars2_env.problems.records import Place, read_lines, short
 from mars2_env.types import Call, Problem, TestCase
 
 UNREADABLE: Final = "tests that cannot be read"
@@ -65,15 +65,17 @@ def load(*, path: str | None = None, split: str | None = None, skip_bad: bool = 
             if not isinstance(record.get(field), str):
                 place.fail(field, "is missing." if field not in record else "must be a text.")
         if not record["entry_point"].isidentifier():
-            place.fail("entry_point", f"{record['entry_point']!r} is not the name of a function.")
+            place.fail("entry_point", f"{short(record['entry_point'])} is not the name of a function.")
         if record["task_id"] in lines:
-            place.fail("task_id", f"{record['task_id']!r} occurs in line {lines[record['task_id']]} too.")
+            place.fail("task_id", f"{short(record['task_id'])} occurs in line {lines[record['task_id']]} too.")
         lines[record["task_id"]] = place.line
         try:
             problems.append(_problem(record))
         except NotReadableError as error:
             if not skip_bad:
-                place.fail("test", f"{record['task_id']}: {error} Pass skip_bad=True to leave such records out.")
+                place.fail(
+                    "test", f"{short(record['task_id'])[1:-1]}: {error} Pass skip_bad=True to leave such records out."
+                )
             left_out[UNREADABLE] = left_out.get(UNREADABLE, 0) + 1
     if not problems:
         Place(path, max(lines.values(), default=1)).fail("task_id", "the file holds no HumanEval problem.")

@@ -14,10 +14,11 @@ The name of the function is the one that the asserts call and the reference defi
 
 Evaluation: all three are hidden, the first two public (the official prompt shows all three). Training: one each.
 
-Left out, of all 974 ("tests that cannot be read"): 367, 601 and 927, whose arguments are objects of classes that the
-reference defines; 533, whose arguments are types; 596, which asks for `sys.getsizeof`, a number of the machine.
+Left out, of all 974: 367, 601 and 927, whose arguments are objects of classes that the reference defines; 533, whose
+arguments are types; 596, which asks for `sys.getsizeof`, a number of the machine ("tests that cannot be read"); 713 and
+862 of the train split, which repeat a test ("fewer than 3 tests").
 
-Of the other 969 references 968 pass. 414 returns 0 where its assert says `== False`: to Python they are equal, to the
+Of the other 967 references 966 pass. 414 returns 0 where its assert says `== False`: to Python they are equal, to the
 judge a bool equals only a bool.
 """
 
@@ -32,13 +33,11 @@ import msgspec
 from mars2_env.problems.asserts import CallTest, NotReadableError, parsed, read_assert, value
 from mars2_env.problems.base import ProblemSet
 from mars2_env.problems.catalogue import SETS
-from mars2_env.problems.groups import grouped
+from mars2_env.problems.collect import UNREADABLE, Collection
 from mars2_env.problems.hub import rows
-from mars2_env.problems.records import Place, as_row, data_files
-from mars2_env.texts import well_formed
-from mars2_env.types import Call, Problem, TestCase
+from mars2_env.problems.records import Place, as_row
+from mars2_env.types import Call, TestCase
 
-UNREADABLE: Final = "tests that cannot be read"
 _RANGES: Final = {"prompt": (1, 10), "test": (11, 510), "validation": (511, 600), "train": (601, 974)}
 
 
@@ -68,43 +67,27 @@ def load(
     info = SETS["mbpp"]
     chosen, use = info.choose(split)
     first, last = _RANGES[chosen]
-    problems: list[Problem] = []
-    left_out: Counter[str] = Counter()
-    seen: dict[int, int] = {}
+    found = Collection(info, chosen, use)
     for place, record in rows(info, path, chosen, hub, configuration):
         row = as_row(place, record, _Row)
-        if row.task_id in seen:
-            place.fail("task_id", f"{row.task_id} occurs in {place.unit} {seen[row.task_id]} too.")
-        seen[row.task_id] = place.line
         if not first <= row.task_id <= last:
             continue
-        id = f"Mbpp/{row.task_id}"
+        statement = _statement(place, row)
         try:
             function, tests, checker = _tests(row)
         except NotReadableError:
-            left_out[UNREADABLE] += 1
+            found.leave_out(UNREADABLE)
             continue
-        groups = grouped(id, use, [TestCase(test.arguments, test.expected) for test in tests])
-        if isinstance(groups, str):
-            left_out[groups] += 1
-            continue
-        public, scoring, hidden = groups
-        problems.append(
-            Problem(
-                id,
-                well_formed(_statement(place, row)),
-                interface=Call(function),
-                public=public,
-                scoring=scoring,
-                hidden=hidden,
-                checker=checker,
-                reference=row.code.replace("\r\n", "\n"),
-            )
+        found.add(
+            place,
+            f"Mbpp/{row.task_id}",
+            statement,
+            Call(function),
+            [TestCase(test.arguments, test.expected) for test in tests],
+            checker=checker,
+            reference=row.code.replace("\r\n", "\n"),
         )
-    if not problems:
-        Place(path or info.home, 1).fail("task_id", f"there is no problem of the split {chosen!r} ({first} to {last}).")
-    files = data_files(path) if path is not None else []
-    return ProblemSet("mbpp", tuple(problems), chosen, use, dict(left_out), info.provenance(*files))
+    return found.done(path)
 
 
 def _statement(place: Place, row: _Row) -> str:

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
+from reprlib import Repr
 from typing import Any, Final, NoReturn, TypeVar
 
 import msgspec
@@ -36,6 +37,9 @@ _SUFFIXES: Final = (".jsonl", ".json", ".jsonl.gz", ".json.gz", ".parquet")
 _GZIP: Final = b"\x1f\x8b"
 _PARQUET: Final = b"PAR1"
 
+_SHORT: Final = Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
+
 Row = TypeVar("Row", bound=msgspec.Struct)
 
 
@@ -56,8 +60,8 @@ class Place:
 
 
 def short(value: Any) -> str:
-    """Return a value as text of at most 80 characters, for messages."""
-    text = repr(value[:200] if isinstance(value, str | bytes | list | tuple) else value)
+    """Return a value as text of at most 80 characters, for messages; however large it is, in no time."""
+    text = _SHORT.repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -288,6 +292,10 @@ def as_row(place: Place, record: dict[str, Any], kind: type[Row]) -> Row:
     """
     try:
         return msgspec.convert(record, kind)
+    except RecursionError:
+        raise ProblemError(f"{place}: nested too deeply.") from None
+    except UnicodeEncodeError as error:
+        raise ProblemError(f"{place}: a lone surrogate in the wrong place: {short(error.object)}.") from None
     except msgspec.ValidationError as error:
         text = str(error)
         found = _WHERE.search(text)
