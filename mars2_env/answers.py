@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
 from mars2_env.episode import Rules, chosen
-from mars2_env.errors import ConfigError, unknown_name
+from mars2_env.errors import ConfigError, SandboxError, unknown_name
 from mars2_env.judge.compare import equal, same_output
 from mars2_env.log import Tree
 from mars2_env.sandbox import Sandbox
@@ -37,7 +37,7 @@ def answer(
         tree: the tree, as `rollout` or `read_log` gives it.
         how: `best`: the latest (the paper); `reward`: the one that the reward model of the search likes best;
             `agreement`: the latest of the largest group that behaves alike on further inputs, varied from the public
-            ones; each program has one vote, however often it was written.
+            ones; a group is as large as it has different programs.
         problem: for `agreement`, what may be seen of the problem.
         sandbox: for `agreement`, where programs run.
         inputs: for `agreement`, how many further inputs.
@@ -59,24 +59,45 @@ def answer(
         raise ConfigError("answer='agreement' runs programs: give the problem (public_view()) and a sandbox.")
     written = [node for node in tree.nodes if node.program is not None]
     public = [rules.score_of(node.verdict, "public") for node in written]
-    first: dict[int, int] = {}  # of each program among the best, where it was written first
-    for place, node in enumerate(written):
-        if public[place] == max(public):
-            first.setdefault(node.id if node.duplicate_of is None else node.duplicate_of, place)
+    first: dict[int, int] = {}  # number of a program among the best (its first node's) -> place of its first node
+    program = [node.id if node.duplicate_of is None else node.duplicate_of for node in written]
+    best = max(public, default=0.0)
+    for place, number in enumerate(program):
+        if public[place] == best:
+            first.setdefault(number, place)
     voters = list(first.values())
     groups: list[int | None] = [None] * len(written)
     if len(voters) > 1 and (further := varied_inputs(problem, inputs, seed)):
-        runs = [
-            sandbox.run(written[place].program or "", further, interface=problem.interface, limits=problem.limits)
-            for place in voters
-        ]
+        runs = [_runs(sandbox, problem, written[place].program or "", further) for place in voters]
         strict = bool(tree.header.task["strict_types"])
         for place, group in zip(
             voters, alike(runs, text=isinstance(problem.interface, Stdin), strict=strict), strict=True
         ):
             groups[place] = group
-    chosen_place = agreement_answer(public, groups)
+    for place, number in enumerate(program):
+        if number in first:
+            groups[place] = groups[first[number]]
+    copies = [first.get(number) != place for place, number in enumerate(program)]
+    chosen_place = agreement_answer(public, groups, copies)
     return None if chosen_place is None else written[chosen_place]
+
+
+def _runs(sandbox: Sandbox, problem: PublicView, program: str, inputs: Sequence[Any]) -> list[Run]:
+    """Return what a program does on each input; once it hits the time limit it is taken to do so on all that follow."""
+    stream = sandbox.stream(program, inputs, interface=problem.interface, limits=problem.limits)
+    runs: list[Run] = []
+    try:
+        for run in stream:
+            runs.append(run)
+            if run.status == "time_limit":
+                break
+    finally:
+        close = getattr(stream, "close", None)  # a generator has one, a plain iterator need not
+        if close is not None:
+            close()
+    if len(runs) < len(inputs) and (not runs or runs[-1].status != "time_limit"):
+        raise SandboxError(f"the sandbox returned {len(runs)} runs for {len(inputs)} inputs; this is its own fault.")
+    return runs + [runs[-1]] * (len(inputs) - len(runs))
 
 
 def alike(runs: Sequence[Sequence[Run]], *, text: bool, strict: bool = False) -> list[int | None]:

@@ -17,6 +17,7 @@ from typing import TypeVar, get_args
 
 import msgspec
 
+from mars2_env import __version__
 from mars2_env.answers import AnswerRule
 from mars2_env.answers import answer as choose
 from mars2_env.engine import RUN_FILE, read_run
@@ -206,7 +207,7 @@ def _agreement(
     programs = "\n".join(
         f"{node.id} {len(node.program)} {node.program}" for node in tree.nodes if node.program is not None
     )
-    key = _key(tree, f"agreement {INPUTS}\n{programs}")
+    key = _key(tree, f"agreement {__version__} {INPUTS}\n{programs}")
     if key not in agreed:
         found = choose(tree, "agreement", problem=problem.public_view(), sandbox=sandbox)
         agreed[key] = None if found is None else found.id

@@ -28,7 +28,9 @@ def reward_answer(public: Sequence[float], reward: Sequence[float | None]) -> in
     )
 
 
-def agreement_answer(public: Sequence[float], groups: Sequence[int | None]) -> int | None:
+def agreement_answer(
+    public: Sequence[float], groups: Sequence[int | None], copies: Sequence[bool] | None = None
+) -> int | None:
     """Return the latest of the largest group among the candidates with the highest score on public tests.
 
     A right program agrees with every other right one, while wrong ones differ in how they are wrong (clustering by
@@ -36,16 +38,23 @@ def agreement_answer(public: Sequence[float], groups: Sequence[int | None]) -> i
 
     Args:
         public: score on public tests.
-        groups: which candidates behave alike on further inputs: one number each; None has no vote (a copy of another
-            candidate, or a program that produced nothing). Ties to the group with the latest candidate.
+        groups: which candidates behave alike on further inputs: one number each; None for one that says nothing.
+        copies: which candidates repeat an earlier one: they belong to its group and do not make it larger, since
+            whoever hands back what it was given agrees with nobody. None: no candidate does.
+
+    Ties go to the group with the latest candidate, copies included.
     """
     if not len(public):
         return None
     best = max(public)
-    voters = [one for one, score in enumerate(public) if score == best and groups[one] is not None]
-    if not voters:
+    members: dict[int, list[int]] = {}
+    for one, group in enumerate(groups):
+        if public[one] == best and group is not None:
+            members.setdefault(group, []).append(one)
+    if not members:
         return best_answer(public)
-    largest: dict[int | None, list[int]] = {}
-    for one in voters:
-        largest.setdefault(groups[one], []).append(one)
-    return max(largest.values(), key=lambda group: (len(group), group[-1]))[-1]
+
+    def size(group: list[int]) -> int:
+        return sum(copies is None or not copies[one] for one in group)
+
+    return max(members.values(), key=lambda group: (size(group), group[-1]))[-1]
