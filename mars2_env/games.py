@@ -24,7 +24,7 @@ from mars2_env.judge import Judge
 from mars2_env.judge.checkers import checker
 from mars2_env.log import Header, LogWriter, Tree, log_path, make_episode, task_hash, tree_of
 from mars2_env.problems import ProblemSet, load_problems
-from mars2_env.prompt import FreshContext, Prompts, TemplatesByAgent, prompts_config
+from mars2_env.prompt import Prompts, TemplatesByAgent, prompts_config
 from mars2_env.rewards import REWARDS
 from mars2_env.sandbox import Sandbox, make_sandbox
 from mars2_env.search.budget import MAX_NODES, Budget, Usage
@@ -194,7 +194,7 @@ class Task:
         self._check_game(GAMES[self.rules.game])
         some = next(iter(self.problems)).public_view()
         for agent, role in self.agents.items():  # a role that leaves no room for a problem is known at once
-            self.prompts.messages(FreshContext(some, role, agent))
+            self.prompts.check_room(some, role, agent, play=self.rules.game == "play", own=self.rules.observe == "own")
         templates = self.prompts.templates
         strangers = templates.unknown(self.agents) if isinstance(templates, TemplatesByAgent) else []
         if strangers:

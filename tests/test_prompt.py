@@ -338,7 +338,7 @@ class Recording:
 @settings(max_examples=250, deadline=None)
 @given(
     context=CONTEXTS,
-    limit=st.integers(300, 700),
+    limit=st.integers(450, 1000),
     count=st.sampled_from([estimated_tokens, words, len]),
     name=st.sampled_from(sorted(TEMPLATES)),
 )
@@ -359,13 +359,21 @@ def test_a_prompt_never_has_more_tokens_than_allowed_and_parts_are_cut_in_their_
     event("cut" if cut else "whole")
 
 
+def test_tokens_are_estimated_by_characters() -> None:
+    assert estimated_tokens("") == 0
+    assert estimated_tokens("abcde fghij") == 5  # 4.1, rounded up
+    assert estimated_tokens("12,3\n") == 5
+    assert estimated_tokens("数") == 3
+    assert estimated_tokens("\ud800") == 3
+
+
 def test_a_part_is_cut_as_little_as_is_needed() -> None:
     long = replace(BROKEN, program="x = 1\n" * 2000, feedback=replace(FAILING, actual="y" * 900))
     for limit in (500, 900, 2500):
         messages = fitted(RefinementContext(PROBLEM, "", long), ChatTemplates(), limit)
         assert limit - 3 <= tokens_of(messages) <= limit
         prompt = messages_text(messages)
-        assert "[... 900 characters left out ...]" in prompt  # feedback goes before the program
+        assert "What came out:\n\n```\n[...]\n```" in prompt  # feedback goes before the program
         assert "x = 1\n" in prompt
     assert "Add two numbers." in messages_text(fitted(RefinementContext(PROBLEM, "", long), ChatTemplates(), 300))
 
@@ -373,6 +381,20 @@ def test_a_part_is_cut_as_little_as_is_needed() -> None:
 def test_a_role_that_leaves_no_room_is_refused_when_the_task_is_made() -> None:
     with pytest.raises(ConfigError, match=r"max_tokens=100: .*role, 900 characters"):
         mars2_env.task(toys.problem_set(), agents={"coder": "x" * 900}, prompts="max_tokens=100")
+    with pytest.raises(ConfigError, match="max_tokens=80"):  # room for a fresh prompt, and for no refinement
+        mars2_env.task(toys.problem_set(), prompts="max_tokens=80")
+
+
+@settings(max_examples=150, deadline=None)
+@given(context=CONTEXTS, name=st.sampled_from(sorted(TEMPLATES)), limit=st.integers(100, 300))
+def test_where_a_task_accepts_a_budget_no_tree_can_break_it(context: Any, name: str, limit: int) -> None:
+    prompts = Prompts(name, max_tokens=limit)
+    view = replace(context.problem, interface=PROBLEM.interface)
+    try:
+        prompts.check_room(view, context.role, "", play=True, own=True)
+    except ConfigError:
+        return
+    assert tokens_of(prompts.messages(context)) <= limit
 
 
 # Configuration
