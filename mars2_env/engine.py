@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from mars2_env.episode import Submission
-from mars2_env.errors import ConfigError, LogError, SandboxError
+from mars2_env.errors import ConfigError, LogError, PolicyError, SandboxError
 from mars2_env.events import Event, Told
 from mars2_env.games import GAMES, Match, Task, call, calls, sandbox_of, seat
 from mars2_env.log import Header, Trace, Tree, append_trace, check_same, read_trace
@@ -102,15 +102,25 @@ class _Play:
                 self.traces = {due: found.trace}
                 if self.match.writer is not None:
                     append_trace(self.match.writer.path, found.trace)
-                self.match.tell(waiting, found.reply, found.result, used(found))
+                self.match.tell(waiting, found.reply, found.result, used(found, waiting.agent, episode.metered))
             asked += self.ask()
         return asked
 
 
-def used(answer: _Answer) -> Usage:
-    """Return what an expansion used, as budgets count it."""
-    trace = answer.trace
-    return Usage(trace.completion_tokens, trace.policy_seconds, trace.judge_seconds, answer.reply.cost)
+def used(answer: _Answer, agent: str, metered: Set[str]) -> Usage:
+    """Return what an expansion used, as budgets count it.
+
+    Raises:
+        PolicyError: a budget limits what the agent's policy does not tell, and would never be spent.
+    """
+    reply, trace = answer.reply, answer.trace
+    for resource, where, told in (("tokens", "generation", reply.generation), ("cost", "cost", reply.cost)):
+        if resource in metered and told is None:
+            raise PolicyError(
+                f"the budget limits {resource}, and the policy of {agent} does not say how much a reply took: give "
+                f"Reply({where}=...), or another budget."
+            )
+    return Usage(trace.completion_tokens, trace.policy_seconds, trace.judge_seconds, reply.cost or 0.0)
 
 
 def rollout(
@@ -292,7 +302,7 @@ def _act(
                 policy_seconds=share,
                 prompt_tokens=len(tokens.prompt_ids) if tokens else 0,
                 completion_tokens=len(tokens.completion_ids) if tokens else 0,
-                cost=reply.cost,
+                cost=reply.cost or 0.0,
                 generation=tokens,
             )
             yield play, turn, reply, trace

@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 class Tally:
     """What a run has come to so far, counted from its events.
 
-    Tokens are completion tokens; seconds are summed over turns, those of a resumed run's earlier parts included.
+    Tokens are completion tokens; cost is the sum of `Reply.cost`; seconds are summed over turns, those of a resumed
+    run's earlier parts included.
     """
 
     nodes: int = 0
     duplicates: int = 0
     judged: int = 0
     tokens: int = 0
+    cost: float = 0.0
     policy_seconds: float = 0.0
     judge_seconds: float = 0.0
     trees: int = 0
@@ -39,6 +41,7 @@ class Tally:
         """Count one event."""
         if trace is not None:
             self.tokens += trace.completion_tokens
+            self.cost += trace.cost
             self.policy_seconds += trace.policy_seconds
             self.judge_seconds += trace.judge_seconds
         if isinstance(event, Told):
@@ -164,6 +167,7 @@ def summary_table(tally: Tally) -> Table:
         *((f"nodes by {agent}", count) for agent, count in sorted(tally.turns_by_agent.items())),
         ("programs judged", tally.judged),
         ("tokens generated", tally.tokens),
+        *([("cost", f"{tally.cost:.6g}")] if tally.cost else []),
         ("seconds in models", f"{tally.policy_seconds:.1f}"),
         ("seconds in judge (summed over workers)", f"{tally.judge_seconds:.1f}"),
     ]

@@ -350,13 +350,13 @@ class Generation:
 class Reply:
     """What an agent returned: a text that holds a program, and the parent where the agent chooses it.
 
-    `cost` is what the reply cost, in whatever unit a budget's `cost` is in.
+    `cost` is what the reply cost, in whatever unit a budget's `cost` is in; None where that is not known.
     """
 
     text: str
     parent: int | None = None
     generation: Generation | None = field(default=None, compare=False)
-    cost: float = field(default=0.0, compare=False)
+    cost: float | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
@@ -365,7 +365,8 @@ class Reply:
             if isinstance(self.parent, bool) or not hasattr(self.parent, "__index__"):
                 raise PolicyError(f"Reply(parent={self.parent!r:.100}): the parent is a node number or None.")
             object.__setattr__(self, "parent", whole_number(self.parent))
-        if isinstance(self.cost, bool) or not isinstance(self.cost, int | float) or not 0 <= self.cost < float("inf"):
+        cost = 0 if self.cost is None else self.cost
+        if isinstance(cost, bool) or not isinstance(cost, int | float) or not 0 <= cost < float("inf"):
             raise PolicyError(f"Reply(cost={self.cost!r:.100}): the cost is a finite number of at least 0.")
         if self.generation is not None and not isinstance(self.generation, Generation):
             raise PolicyError(f"Reply(generation=...): {type(self.generation).__name__} is not a Generation.")

@@ -271,7 +271,14 @@ def test_a_problem_that_is_named_twice_is_played_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", [{"text": None}, {"text": b"x"}, {"text": "x", "parent": "a"}, {"text": "x", "parent": 1.0}]
+    "broken",
+    [
+        {"text": None},
+        {"text": b"x"},
+        {"text": "x", "parent": "a"},
+        {"text": "x", "parent": 1.0},
+        {"text": "x", "cost": -1},
+    ],
 )
 def test_a_malformed_reply_is_refused_where_it_is_made(broken: dict[str, Any]) -> None:
     with pytest.raises(PolicyError):

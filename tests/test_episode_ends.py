@@ -166,6 +166,13 @@ def test_the_engine_meters_what_policies_and_judge_use(tmp_path: Path) -> None:
         assert tree.detail.startswith("judge_seconds: ")
 
 
+@pytest.mark.parametrize(("budget", "missing"), [("tokens=50", "generation"), ("nodes=5,agent_1.cost=1", "cost")])
+def test_a_policy_that_does_not_tell_what_the_budget_limits_is_named(budget: str, missing: str) -> None:
+    task = mars2_env.task(problem_set(1), sandbox=sandbox(), budget=budget)
+    with pytest.raises(mars2_env.PolicyError, match=rf"agent_\d does not say .* Reply\({missing}="):
+        list(mars2_env.rollout(task, Guesser()))
+
+
 def test_a_run_with_metered_budgets_resumes_at_any_byte_to_the_same_end(tmp_path: Path) -> None:
     budget = "nodes=20,tokens=90,a_0.tokens=40"
     trees(Tokens(), budget=budget, out=tmp_path / "whole")
