@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
+from typing import Final, TypeVar
 
 from mars2_env.errors import SandboxError
 from mars2_env.games import Match
@@ -13,6 +14,8 @@ from mars2_env.types import Reply, Turn, Verdict
 
 THREADS: Final = 64
 """They mostly wait: how many programs run at a time is the sandbox's affair."""
+
+Made = TypeVar("Made")
 
 _threads: ThreadPoolExecutor | None = None
 
@@ -33,11 +36,18 @@ def grade(match: Match, turn: Turn, reply: Reply) -> Verdict | SandboxError:
         return error
 
 
-def grade_side_by_side(jobs: Sequence[tuple[Match, Turn, Reply]]) -> list[Verdict | SandboxError]:
-    """Return what became of each job, in order; all are judged at once, and no tree changes meanwhile."""
+def side_by_side(calls: Sequence[Callable[[], Made]]) -> list[Made]:
+    """Return what each call returns, in order; they go on at once. None of them may use this function itself."""
     global _threads
-    if len(jobs) == 1:
-        return [grade(*jobs[0])]
+    if len(calls) == 1:
+        return [calls[0]()]
     if _threads is None:
         _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="mars2-judge")
-    return list(_threads.map(grade, *zip(*jobs, strict=True)))
+    futures = [_threads.submit(call) for call in calls]
+    wait(futures)  # all of them, so that nothing goes on after an error
+    return [future.result() for future in futures]
+
+
+def grade_side_by_side(jobs: Sequence[tuple[Match, Turn, Reply]]) -> list[Verdict | SandboxError]:
+    """Return what became of each job, in order; all are judged at once, and no tree changes meanwhile."""
+    return side_by_side([partial(grade, *job) for job in jobs])

@@ -122,7 +122,7 @@ class TreeSearchRoute(Matches, gymnasium.Env[dict[str, Any], Any]):
         else:
             node = match.tell(turn, reply, verdict)
             info |= node_info(node)
-            reward = self._ledger.expanded(turn.agent, node)[turn.agent]
+            reward = sum(self._ledger.expanded(turn.agent, node).values())
         info["action_mask"] = self.action_masks()
         if self.render_mode == "human":
             self.render()

@@ -7,9 +7,10 @@ called in batches and run by the sandbox's workers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import gymnasium
 import numpy as np
@@ -17,7 +18,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
 from numpy.typing import NDArray
 
-from mars2_env.envs.judging import grade_side_by_side
+from mars2_env.envs.judging import grade_side_by_side, side_by_side
 from mars2_env.envs.parallel import Round, TreeSearchParallel, judge_rounds
 from mars2_env.envs.single import TreeSearchRoute
 from mars2_env.envs.views import written
@@ -26,6 +27,7 @@ from mars2_env.games import Task, seat
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
+Made = TypeVar("Made")
 
 
 class RouteVector(VectorEnv[Any, Any, Any]):
@@ -52,6 +54,7 @@ class RouteVector(VectorEnv[Any, Any, Any]):
             ConfigError: the task makes no sense, or there is no environment, or no such mode.
         """
         super().__init__()
+        self.envs: list[TreeSearchRoute] = []  # for close(), which is called also where making them fails
         if overrides or not isinstance(task, Task):
             from mars2_env import tasks  # tasks are made of environments
 
@@ -79,17 +82,14 @@ class RouteVector(VectorEnv[Any, Any, Any]):
         Of `options`, `reset_mask` (an array of bool) says which environments begin anew; the others go on.
         """
         chosen, options = _reset_mask(options, self.num_envs)
+        seeds = _seeds(seed, self.num_envs)
+        numbers = np.flatnonzero(chosen).tolist()
         infos: dict[str, Any] = {}
-        observations = []
-        for number, (env, one) in enumerate(zip(self.envs, _seeds(seed, self.num_envs), strict=True)):
-            if chosen[number]:
-                observation, info = env.reset(seed=one, options=options)
-                self._over[number] = False
-                infos = self._add_info(infos, info, number)
-            else:
-                observation = env.observation()
-            observations.append(observation)
-        return self._batch(observations), infos
+        begun = _begin([partial(self.envs[number].reset, seed=seeds[number], options=options) for number in numbers])
+        for number, (_, info) in zip(numbers, begun, strict=True):
+            infos = self._add_info(infos, info, number)
+        self._over[chosen] = False
+        return self._batch([env.observation() for env in self.envs]), infos
 
     def step(self, actions: Any) -> tuple[dict[str, Any], Floats, Bools, Bools, dict[str, Any]]:
         """Step every environment; programs are written in one call a policy and judged side by side."""
@@ -123,8 +123,10 @@ class RouteVector(VectorEnv[Any, Any, Any]):
         finally:
             for number, (turn, _) in zip(going, asked, strict=False):
                 self.envs[number].take_back([turn])
-        for number in np.flatnonzero(self._over).tolist():
-            observations[number], info = self.envs[number].reset()
+        following = np.flatnonzero(self._over).tolist()
+        begun = _begin([self.envs[number].reset for number in following])
+        for number, (observation, info) in zip(following, begun, strict=True):
+            observations[number] = observation
             infos = self._add_info(infos, info, number)
         self._over = (terminated | truncated) & (self.autoreset_mode != AutoresetMode.SAME_STEP)
         return self._batch(observations), rewards, terminated, truncated, infos
@@ -211,15 +213,14 @@ class RoundsVector:
         Of `options`, `reset_mask` (an array of bool) says which environments begin anew; the others go on.
         """
         chosen, options = _reset_mask(options, self.num_envs)
-        observations, infos = [], []
-        for number, (env, one) in enumerate(zip(self.envs, _seeds(seed, self.num_envs), strict=True)):
-            if chosen[number]:
-                observation, info = env.reset(seed=one, options=options)
-                self._over[number] = False
-            else:
-                observation, info = {agent: env.observe(agent) for agent in self.agents}, {}
-            observations.append(observation)
-            infos.append(info)
+        seeds = _seeds(seed, self.num_envs)
+        numbers = np.flatnonzero(chosen).tolist()
+        infos: list[dict[str, dict[str, Any]]] = [{}] * self.num_envs
+        begun = _begin([partial(self.envs[number].reset, seed=seeds[number], options=options) for number in numbers])
+        for number, (_, info) in zip(numbers, begun, strict=True):
+            infos[number] = info
+        self._over[chosen] = False
+        observations = [{agent: env.observe(agent) for agent in self.agents} for env in self.envs]
         return self._batch(observations), tuple(infos)
 
     def step(
@@ -262,8 +263,10 @@ class RoundsVector:
                 for agent, info in infos[number].items():
                     info |= {"final_obs": last[0][agent], "final_info": last[1][agent]}
                 over[number] = False
-        for number in np.flatnonzero(self._over).tolist():
-            observations[number], infos[number] = self.envs[number].reset()
+        following = np.flatnonzero(self._over).tolist()
+        begun = _begin([self.envs[number].reset for number in following])
+        for number, (observation, info) in zip(following, begun, strict=True):
+            observations[number], infos[number] = observation, info
         self._over = over
         return self._batch(observations), rewards, terminated, truncated, tuple(infos)
 
@@ -300,6 +303,11 @@ class RoundsVector:
             )
             for agent in self.agents
         }
+
+
+def _begin(resets: Sequence[Callable[[], Made]]) -> list[Made]:
+    """Reset environments side by side: in repair problems that judges the program that each begins with."""
+    return side_by_side(resets) if resets else []
 
 
 def _count(num_envs: int) -> int:

@@ -11,7 +11,7 @@ from toys import FaultySandbox, Guesser, problem_set, sandbox
 
 import mars2_env
 from mars2_env import ConfigError, EpisodeError, LogError, SandboxError
-from mars2_env.envs import TreeSearchAEC, TreeSearchParallel
+from mars2_env.envs import TreeSearchAEC, TreeSearchParallel, spaces
 from mars2_env.envs.spaces import AnyText, fit
 from mars2_env.log import log_path
 
@@ -442,3 +442,11 @@ def test_the_problems_of_a_registered_task_can_be_replaced() -> None:
 def test_reset_refuses_options_that_make_no_sense(options: Any) -> None:
     with pytest.raises(ConfigError):
         aec().reset(options=options)
+
+
+def test_the_reference_gives_the_lengths_that_the_spaces_have() -> None:
+    told = TreeSearchAEC.__doc__ or ""
+    for length in (spaces.PROBLEM_LENGTH, spaces.TREE_LENGTH, spaces.PROMPT_LENGTH, spaces.PROGRAM_LENGTH):
+        assert f"{length:,}" in told
+    space = aec().observation_space("agent_0")
+    assert [space[key].max_length for key in ("problem", "tree", "prompt")] == [50_000, 20_000, 200_000]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -229,3 +230,21 @@ def test_factories_are_pickled_and_played_in_forked_processes() -> None:
             assert np.array_equal(mine[1], theirs[1])
     finally:
         forked.close()
+
+
+@pytest.mark.parametrize("game", ["route", "place"])
+def test_the_programs_that_repair_problems_begin_with_are_judged_side_by_side(game: str) -> None:
+    together = threading.Barrier(3, timeout=60)
+
+    def waits(program: str, input: str) -> Run:
+        if input == "third":
+            together.wait()
+        return outcome(program, input)
+
+    broken = tuple(
+        replace(problem, seed_program=f"print({number + 5})") for number, problem in enumerate(problem_set())
+    )
+    made = task(game, ScriptedSandbox(waits))
+    envs = mars2_env.make_vec(replace(made, problems=replace(made.problems, problems=broken)), 3)
+    envs.reset(seed=0)
+    assert [env.episode.programs[0].verdict.outcome for env in envs.envs] == ["wrong_answer"] * 3
