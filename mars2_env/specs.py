@@ -6,14 +6,14 @@ notation (`ab_mcts_a,posterior=gaussian`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
 from mars2_env.errors import ConfigError, PolicyError
 from mars2_env.parts import Parts
 from mars2_env.problems.base import ProblemSet
-from mars2_env.types import Policy, RewardModel
+from mars2_env.types import Policy, PublicView, RewardModel
 
 POLICIES: Final = Parts("policy", "mars2_env.policies")
 REWARD_MODELS: Final = Parts("reward model", "mars2_env.reward_models")
@@ -101,7 +101,19 @@ def make_policy(text: str, *, problems: ProblemSet | None = None) -> Policy:
     return policy
 
 
-def make_reward_model(text: str) -> RewardModel:
+@dataclass(frozen=True, slots=True)
+class NamedRewardModel:
+    """A reward model under the spec that it was built from: the header of a log knows it by that, options and all."""
+
+    name: str
+    model: RewardModel
+
+    def score(self, problem: PublicView, programs: Sequence[str]) -> Sequence[float]:
+        """Return the model's own scores."""
+        return self.model.score(problem, programs)
+
+
+def make_reward_model(text: str) -> NamedRewardModel:
     """Build the reward model that a spec names.
 
     Raises:
@@ -112,4 +124,4 @@ def make_reward_model(text: str) -> RewardModel:
     model: RewardModel = REWARD_MODELS.build(spec.name, spec.rest, options=spec.options)
     if not isinstance(model, RewardModel):
         raise PolicyError(f"reward model {text!r}: its factory returned {type(model).__name__}, which has no score().")
-    return model
+    return NamedRewardModel(text, model)

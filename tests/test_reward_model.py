@@ -10,7 +10,7 @@ import pytest
 from toys import Guesser, problem, problem_set, sandbox
 
 import mars2_env
-from mars2_env import ConfigError, Episode, PolicyError, PublicView, Reply, Rules, Verdict
+from mars2_env import ConfigError, Episode, PolicyError, PublicView, Reply, Rules, Verdict, specs
 from mars2_env.events import Told
 from mars2_env.log import log_path
 from mars2_env.search import AbMctsA
@@ -131,9 +131,13 @@ def test_what_is_no_model_is_refused(options: dict[str, Any], message: str) -> N
 
 def test_a_registered_model_is_built_from_its_spec() -> None:
     mars2_env.register_reward_model("test-large")(LikesLarge)
-    task = mars2_env.task(problem_set(), reward_model="test-large,scale=20")
-    assert isinstance(task.reward_model, LikesLarge)
-    assert task.reward_model.scale == 20
+    task = mars2_env.task(problem_set(), reward_model="test-large,scale=20", sandbox=sandbox())
+    assert isinstance(task.reward_model, specs.NamedRewardModel)
+    assert isinstance(task.reward_model.model, LikesLarge)
+    assert task.reward_model.model.scale == 20
+    assert task.config()["reward_model"] == "test-large,scale=20"
+    (tree,) = mars2_env.rollout(task, Guesser(), problems=["toy/1"])
+    assert {node.model_score for node in tree.nodes} <= {number / 20 for number in range(9)}
     mars2_env.register_reward_model("test-list")(list)
     with pytest.raises(PolicyError, match="no score"):
         mars2_env.task(problem_set(), reward_model="test-list")
