@@ -17,7 +17,7 @@ import mars2_env
 from mars2_env import problems_cli
 from mars2_env.errors import ConfigError, Mars2Error
 from mars2_env.parts import Parts
-from mars2_env.problems_cli import SandboxKind, SetPath, Split, find_problem
+from mars2_env.problems_cli import SandboxKind, SetOption, SetPath, Split, find_problem, parse_options
 
 app = typer.Typer(
     name="mars2",
@@ -80,6 +80,7 @@ def search(
     ],
     path: SetPath = None,
     split: Split = None,
+    option: SetOption = None,
     problem: Annotated[list[str] | None, typer.Option("--problem", help="Only this problem; may be repeated.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first so many problems.")] = None,
     budget: Annotated[
@@ -161,6 +162,7 @@ def search(
         "selector": selector,
         "prompts": prompts,
         "model_weight": model_weight,
+        "problem_options": parse_options(option) or None,
     }
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     task = mars2_env.task(

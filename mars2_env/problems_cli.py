@@ -28,6 +28,22 @@ SetOption = Annotated[
 SHOWN_DUPLICATES = 10
 
 
+def parse_options(texts: list[str] | None) -> dict[str, Any]:
+    """Return the options of a set's loader that `name=value` texts say; digits are numbers, true and false are bools.
+
+    Raises:
+        ConfigError: a text is not `name=value`.
+    """
+    given: dict[str, Any] = {}
+    for text in texts or ():
+        key, equals, value = text.partition("=")
+        if not equals or not key.isidentifier():
+            raise ConfigError(f"--option {text!r} is not name=value, such as start_date=2024-08-01.")
+        number = value.isascii() and value.isdecimal() and len(value) < 20
+        given[key] = {"true": True, "false": False}.get(value.lower(), int(value) if number else value)
+    return given
+
+
 def load_set(
     name: str, path: Path | None = None, split: str | None = None, options: list[str] | None = None
 ) -> mars2_env.ProblemSet:
@@ -36,13 +52,7 @@ def load_set(
     Raises:
         ConfigError: a text is not `name=value`, or there is no such set, split, option or file.
     """
-    given: dict[str, Any] = {}
-    for text in options or ():
-        key, equals, value = text.partition("=")
-        if not equals or not key.isidentifier():
-            raise ConfigError(f"--option {text!r} is not name=value, such as start_date=2024-08-01.")
-        given[key] = {"true": True, "false": False}.get(value.lower(), int(value) if value.isdecimal() else value)
-    return mars2_env.load_problems(name, path=path, split=split, **given)
+    return mars2_env.load_problems(name, path=path, split=split, **parse_options(options))
 
 
 def find_problem(

@@ -158,7 +158,9 @@ def task_text(problem: PublicView) -> str:
         if code and problem.statement.strip() == code.strip():
             return f"Complete the Python function `{problem.interface.name}`:\n\n{fenced(code, 'python')}"
         form = f"Write a Python function named `{problem.interface.name}`."
-        if "class Solution" in code:
+        if problem.seed_program is not None:
+            form = f"The program has to define the function `{problem.interface.name}`."
+        elif "class Solution" in code:
             form = f"Write the method `{problem.interface.name}` of the class `Solution`, in Python."
         if code:
             form += f" Start from:\n\n{fenced(code, 'python')}"

@@ -68,7 +68,7 @@ def grouped(problem_id: str, use: Use, official: Sequence[TestCase], shown: Sequ
         return tuple(shown) or tuple(official[:2]), (), tuple(official)
     first: dict[str, TestCase] = {}
     for test in (*shown, *official):
-        first.setdefault(repr(test.input), test)
+        first.setdefault(test.input if isinstance(test.input, str) else repr(test.input), test)
     tests = list(first.values())
     return split_tests(problem_id, tests) if len(tests) >= 3 else TOO_FEW_TESTS
 

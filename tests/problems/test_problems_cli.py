@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import mars2_env
+from mars2_env.problems_cli import parse_options
+
 
 def mars2(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -103,3 +106,27 @@ def test_check_of_a_set_without_references_says_so(tmp_path: Path) -> None:
     without = {key: item for key, item in record(1, "Double.", RIGHT).items() if key != "reference"}
     done = mars2("check", write(tmp_path / "w.jsonl", without))
     assert (done.returncode, "no problem has a reference program" in done.stdout) == (0, True)
+
+
+def test_options_are_numbers_truth_values_or_texts() -> None:
+    assert parse_options(["count=3", "skip_bad=True", "start_date=2024-08-01", "hub=a/b"]) == {
+        "count": 3,
+        "skip_bad": True,
+        "start_date": "2024-08-01",
+        "hub": "a/b",
+    }
+
+
+@pytest.mark.docker
+def test_a_search_over_repair_problems_with_options_of_the_set_is_evaluated(tmp_path: Path, shared: Path) -> None:
+    data, out = shared / "data", tmp_path / "run"
+    search = [sys.executable, "-m", "mars2_env.cli", "search", "--agent", "coder=noise:default", "--budget", "3"]
+    repair = [*search, "quixbugs", "--path", data / "quixbugs_python.tar.gz", "--limit", "2", "--out", out]
+    done = subprocess.run([*map(str, repair)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (tree, _) = sorted(mars2_env.read_log(out), key=lambda tree: tree.problem)
+    assert tree.problem == "QuixBugs/bitcount"
+    assert len(mars2_env.evaluate(out).trees) == 2
+    chosen = [*search, "humaneval", "--path", data / "HumanEval.jsonl.gz", "--option", "nope=1"]
+    done = subprocess.run([*map(str, chosen)], capture_output=True, text=True, check=False)
+    assert (done.returncode, "Its options: skip_bad" in done.stderr) == (2, True)
