@@ -1,7 +1,8 @@
 """HumanEval+ and MBPP+ (Liu et al. 2023, arXiv 2305.01210): the functions of HumanEval and MBPP with many more tests.
 
 Read are two forms, as lines of JSON or Parquet:
-    of the hub (`evalplus/humanevalplus`, `evalplus/mbppplus`): `test` is a source with lists `inputs` and `results`
+    of the hub (`evalplus/humanevalplus`, `evalplus/mbppplus`): `test` is a source with lists `inputs` and `results`;
+        a few have no `results` but compute them, which is done as below where there is a sandbox, or they are left out
     of the releases (`HumanEvalPlus.jsonl.gz`, `MbppPlus.jsonl.gz`): base_input, plus_input, canonical_solution, atol.
         They hold no expected values: these are what the canonical solution returns, which is run for it in a sandbox,
         `load_problems("evalplus", path=..., sandbox=mars2_env.make_sandbox())`. Write the set to a file of ours with
@@ -16,8 +17,8 @@ does too.
 In the release form MBPP+'s inputs are JSON, which has no tuples, sets and complex numbers; they are made again, by the
 number of the task, as the source's own reader does.
 
-Left out: a task for which the source accepts any answer (Mbpp/164), tests that cannot be read (of the hub's form those
-that compute expected values), and a canonical solution that does not return plain data within 10 s.
+Left out: a task for which the source accepts any answer (Mbpp/164), tests that cannot be read, and a canonical solution
+that does not return plain data within 10 s.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from mars2_env.types import Call, Interface, Limits, Run, TestCase
 
 MAX_SOURCE: Final = 16 * 2**20
 ANY_ANSWER: Final = "the source accepts any answer"
+COMPUTED: Final = "expected values are computed; sandbox= runs the canonical solution for them"
 NO_VALUE: Final = "the canonical solution does not return plain data in time"
 
 _LIMITS: Final = Limits(cpu_seconds=10.0, wall_seconds=30.0, output_bytes=16 * 2**20)
@@ -75,7 +77,7 @@ def load(
         path: A file of either form; the hub's HumanEval+ where it is left out.
         split: "test", the only one there is.
         hub: Another place on the hub, such as "evalplus/mbppplus".
-        sandbox: What runs the canonical solutions of the release form.
+        sandbox: What runs canonical solutions where there are no expected values.
 
     Raises:
         ConfigError: there is no such split or file, no way to the hub, or no sandbox where one is needed.
@@ -95,11 +97,14 @@ def load(
         tests: list[CallTest] | None
         try:
             if row.base_input is None:
-                function, tests, tolerance = _written(place, row)
+                function, tests, tolerance = _written(place, row, program, sandbox)
             else:
                 function, tests, tolerance = _computed(place, row, id, program, sandbox)
             interface = Call(function)
             checker = _checker(function, tolerance)
+        except _ComputedError:
+            found.leave_out(COMPUTED)
+            continue
         except (NotReadableError, ProblemError) as error:
             if isinstance(error, ProblemError) and str(place) in str(error):
                 raise
@@ -158,8 +163,12 @@ _CHECKERS: Final = {
 }
 
 
-def _written(place: Place, row: _Row) -> tuple[str, list[CallTest], float]:
-    """Return the function, the tests and the absolute error of the hub's form."""
+def _written(place: Place, row: _Row, program: str, sandbox: Runs | None) -> tuple[str, list[CallTest] | None, float]:
+    """Return the function, the tests and the absolute error of the hub's form; None for tests where there is no value.
+
+    Raises:
+        NotReadableError: it is of another form, or has no expected values and there is no sandbox.
+    """
     if row.test is None:
         place.fail("test", "is missing (as is base_input).")
     body = parsed(row.test, most=MAX_SOURCE).body
@@ -177,17 +186,28 @@ def _written(place: Place, row: _Row) -> tuple[str, list[CallTest], float]:
                     raise NotReadableError("a list that is nested too deeply.") from None
             case ast.For(body=[ast.Expr(value=ast.Call(func=ast.Name(id="assertion")) as call)]):
                 pass
-    match call:
-        case ast.Call(args=[ast.Call(func=ast.Name(id=name)), ast.Name(id="exp"), bound]):
-            function = row.entry_point or name
-            tolerance = float(value(bound))
-        case _:
-            raise NotReadableError("no loop of `assertion(f(*inp), exp, atol)`.")
     inputs, results = lists.get("inputs"), lists.get("results")
-    if not isinstance(inputs, list) or not isinstance(results, list) or len(inputs) != len(results):
-        raise NotReadableError("`inputs` and `results` are not two lists of one length.")
-    tests = [CallTest(list(arguments), wanted) for arguments, wanted in zip(inputs, results, strict=True)]
-    return function, tests, tolerance
+    if not isinstance(inputs, list):
+        raise NotReadableError("there is no list `inputs`.")
+    match call:
+        case ast.Call(args=[ast.Call(func=ast.Name(id=name)), ast.Name(id="exp"), bound]) if isinstance(results, list):
+            if len(inputs) != len(results):
+                raise NotReadableError("`inputs` and `results` are not two lists of one length.")
+            tests = [CallTest(list(arguments), wanted) for arguments, wanted in zip(inputs, results, strict=True)]
+            return row.entry_point or name, tests, float(value(bound))
+        case ast.Call(args=[ast.Call(func=ast.Name(id=name)), _, bound]):
+            function, tolerance = row.entry_point or name, float(value(bound))
+        case _:
+            function, tolerance = row.entry_point or "", 0.0
+    if function not in _CHECKERS and call is None:
+        raise NotReadableError("no loop of `assertion(f(*inp), exp, atol)`.")
+    if sandbox is None:
+        raise _ComputedError
+    return function, _returned(program, function, [list(arguments) for arguments in inputs], sandbox), tolerance
+
+
+class _ComputedError(NotReadableError):
+    """Expected values are computed, and there is no sandbox to do so."""
 
 
 class _Numbers(ast.NodeTransformer):
@@ -212,18 +232,22 @@ def _computed(
         place.fail("entry_point", "is missing.")
     plus = row.plus_input if isinstance(row.plus_input, list) else []
     inputs = [_typed(place, id, arguments) for arguments in (row.base_input or []) + plus]
+    return row.entry_point, _returned(program, row.entry_point, inputs, sandbox), row.atol
+
+
+def _returned(program: str, function: str, inputs: list[list[Any]], sandbox: Runs) -> list[CallTest] | None:
+    """Return tests that expect what a program returns; None where it fails, or returns what is no plain data."""
     if not all(can_cross(TestCase(arguments, None)) for arguments in inputs):
         raise NotReadableError("an argument beyond what a sandbox takes.")
-    runs = sandbox.run(program, inputs, interface=Call(row.entry_point), limits=_LIMITS)
+    runs = sandbox.run(program, inputs, interface=Call(function), limits=_LIMITS)
+    if any(run.status != "ok" for run in runs):
+        return None
     try:
         for run in runs:
             to_json(run.output)
     except ValuesError:
-        return row.entry_point, None, row.atol
-    if any(run.status != "ok" for run in runs):
-        return row.entry_point, None, row.atol
-    tests = [CallTest(arguments, run.output) for arguments, run in zip(inputs, runs, strict=True)]
-    return row.entry_point, tests, row.atol
+        return None
+    return [CallTest(arguments, run.output) for arguments, run in zip(inputs, runs, strict=True)]
 
 
 def _typed(place: Place, id: str, arguments: list[Any]) -> list[Any]:

@@ -76,6 +76,36 @@ def test_tests_of_another_form_are_counted_and_never_run(tmp_path: Path, change:
     assert (len(found), found.left_out) == (1, {"tests that cannot be read": 1})
 
 
+COMPUTED = (
+    "def check(candidate):\n    inputs = [[3], [5]]\n    for i, inp in enumerate(inputs):\n"
+    "        assertion(candidate(*inp), ref_func(*inp), 0)\n"
+)
+ROOTS = "def check(candidate):\n    inputs = [[[1, 2]]]\n    for inp in inputs:\n        assert _poly(*inp) < 1\n"
+
+
+def test_tasks_of_the_hub_that_compute_their_values_are_left_out_without_a_sandbox(tmp_path: Path) -> None:
+    found = load_problems(
+        "evalplus", path=lines(tmp_path / "p.jsonl", hub(), hub(task_id="HumanEval/9", test=COMPUTED))
+    )
+    ((reason, count),) = found.left_out.items()
+    assert (len(found), count) == (1, 1)
+    assert "sandbox= runs the canonical solution" in reason
+
+
+@pytest.mark.docker
+def test_tasks_of_the_hub_that_compute_their_values_are_computed_in_a_sandbox(
+    tmp_path: Path, docker_sandbox: Sandbox
+) -> None:
+    root = hub(
+        task_id="HumanEval/32", entry_point="find_zero", prompt="def find_zero(xs):\n", test=ROOTS,
+        canonical_solution="    return -xs[0] / xs[1]\n",
+    )  # fmt: skip
+    path = lines(tmp_path / "p.jsonl", hub(task_id="HumanEval/9", test=COMPUTED), root)
+    first, second = load_problems("evalplus", path=path, sandbox=docker_sandbox)
+    assert [(t.input, t.output) for t in first.hidden] == [([3], 1.5), ([5], 2.5)]
+    assert (second.checker, second.hidden[0].output) == ("polynomial_root", -0.5)
+
+
 def test_the_task_that_accepts_anything_is_left_out(tmp_path: Path) -> None:
     found = load_problems("evalplus", path=lines(tmp_path / "p.jsonl", hub(), mbpp(task_id=164)))
     assert found.left_out == {"the source accepts any answer": 1}
