@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from functools import partial
@@ -248,3 +250,34 @@ def test_the_programs_that_repair_problems_begin_with_are_judged_side_by_side(ga
     envs = mars2_env.make_vec(replace(made, problems=replace(made.problems, problems=broken)), 3)
     envs.reset(seed=0)
     assert [env.episode.programs[0].verdict.outcome for env in envs.envs] == ["wrong_answer"] * 3
+
+
+def test_all_environments_of_a_vector_share_one_sandbox_and_their_generators() -> None:
+    envs = mars2_env.make_vec("mars2/StarterRoute-v0", 3, sandbox="scripted", generators=["noise:weak", "noise:strong"])
+    envs.reset(seed=0)
+    assert len({id(env.match.judge.sandbox) for env in envs.envs}) == 1
+    assert len({id(env.generators["agent_1"]) for env in envs.envs}) == 1
+
+
+_FORK = """
+import os, sys
+import mars2_env
+envs = mars2_env.make_vec("mars2/StarterPlace-v0", 2, api="parallel", sandbox="scripted")
+envs.reset(seed=1)
+slots = {agent: [0, 0] for agent in envs.agents}
+envs.step(slots)  # its judging threads are running when the process forks
+pid = os.fork()
+envs.step(slots)
+if pid:
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+print(*[len(env.episode.nodes) for env in envs.envs], flush=True)
+if not pid:
+    os._exit(7)
+"""
+
+
+def test_a_forked_process_judges_on_threads_of_its_own() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _FORK], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout == "4 4\n4 4\n", done.stderr
