@@ -152,14 +152,14 @@ class RoundsVector:
     """A vector of `TreeSearchParallel` environments: PettingZoo's Parallel API with arrays over environments.
 
     Observations are agent -> batch (for `place` `{"observation": (num_envs, F), "action_mask": (num_envs, slots)}`),
-    actions agent -> a batch of num_envs, rewards and ends agent -> array of num_envs; infos one entry an environment,
-    each agent -> info. Agents never leave: an environment whose episode is over begins the next one as
-    `metadata["autoreset_mode"]` says (see `RouteVector`; with `SameStep` the last observation and info of an agent are
-    in its info as `final_obs` and `final_info`).
+    actions agent -> a batch of num_envs, rewards and ends agent -> array of num_envs; infos agent -> arrays with masks,
+    as Gymnasium's own vectors have them. Agents never leave: an environment whose episode is over begins the next one
+    as `metadata["autoreset_mode"]` says (see `RouteVector`; with `SameStep` the last observation and info of an agent
+    are in its info as `final_obs` and `final_info`).
 
     Attributes:
         num_envs: how many environments there are.
-        possible_agents, agents: the agents' names.
+        possible_agents, agents: the agents' names; num_agents is how many.
         envs: the environments.
     """
 
@@ -185,9 +185,12 @@ class RoundsVector:
         self.render_mode = task.render_mode
         self.possible_agents = list(first.possible_agents)
         self.agents = list(first.possible_agents)
+        self.num_agents = len(self.agents)
         self.observation_spaces = {a: batch_space(first.observation_space(a), num_envs) for a in self.agents}
         self.action_spaces = {a: batch_space(first.action_space(a), num_envs) for a in self.agents}
         self._over = np.zeros(num_envs, np.bool_)
+        self._grouping: VectorEnv[Any, Any, Any] = VectorEnv()  # it knows how infos are put together
+        self._grouping.num_envs = num_envs
 
     def observation_space(self, agent: str) -> gymnasium.spaces.Space[Any]:
         """Return the space of an agent's batch of observations."""
@@ -207,7 +210,7 @@ class RoundsVector:
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, Any], tuple[dict[str, dict[str, Any]], ...]]:
+    ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         """Begin a tree in every environment: environment i with seed + i, or with the i-th of several seeds.
 
         Of `options`, `reset_mask` (an array of bool) says which environments begin anew; the others go on.
@@ -221,17 +224,11 @@ class RoundsVector:
             infos[number] = info
         self._over[chosen] = False
         observations = [{agent: env.observe(agent) for agent in self.agents} for env in self.envs]
-        return self._batch(observations), tuple(infos)
+        return self._batch(observations), self._together(infos)
 
     def step(
         self, actions: Mapping[str, Any]
-    ) -> tuple[
-        dict[str, Any],
-        dict[str, Floats],
-        dict[str, Bools],
-        dict[str, Bools],
-        tuple[dict[str, dict[str, Any]], ...],
-    ]:
+    ) -> tuple[dict[str, Any], dict[str, Floats], dict[str, Bools], dict[str, Bools], dict[str, dict[str, Any]]]:
         """Play one round in every environment; programs are written in one call a policy and judged side by side."""
         if not isinstance(actions, Mapping) or set(actions) != set(self.agents):
             raise ConfigError(f"step() takes a batch of actions for each of {self.agents}, not {actions!r:.200}.")
@@ -268,7 +265,7 @@ class RoundsVector:
         for number, (observation, info) in zip(following, begun, strict=True):
             observations[number], infos[number] = observation, info
         self._over = over
-        return self._batch(observations), rewards, terminated, truncated, tuple(infos)
+        return self._batch(observations), rewards, terminated, truncated, self._together(infos)
 
     def _rounds(self, going: Sequence[int], batches: Mapping[str, Sequence[Any]]) -> list[Round]:
         """Begin a round in each of the environments; what they write is written in one call a policy."""
@@ -293,6 +290,14 @@ class RoundsVector:
         """Close the logs; the sandbox is shared and closes with the process, or is the caller's own."""
         for env in self.envs:
             env.close()
+
+    def _together(self, infos: Sequence[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+        """Return infos by agent, from those of each environment."""
+        found: dict[str, dict[str, Any]] = {agent: {} for agent in self.agents}
+        for number, by_agent in enumerate(infos):
+            for agent, info in by_agent.items():
+                found[agent] = self._grouping._add_info(found[agent], info, number)
+        return found
 
     def _batch(self, observations: Sequence[dict[str, Any]]) -> dict[str, Any]:
         return {

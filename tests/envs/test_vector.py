@@ -83,7 +83,8 @@ def test_rounds_of_each_environment_are_those_it_would_play_alone() -> None:
         for agent in many.agents:
             assert rewards[agent].tolist() == [step[1][agent] for step in steps]
             assert terminated[agent].tolist() == [step[2][agent] for step in steps]
-            assert [info[agent]["node"] for info in infos] == [step[4][agent]["node"] for step in steps]
+            assert infos[agent]["node"].tolist() == [step[4][agent]["node"] for step in steps]
+            assert np.array_equal(infos[agent]["action_mask"], observations[agent]["action_mask"])
     assert terminated["agent_0"].all()
     assert np.array_equal(many.state(), np.stack([env.state() for env in alone]))
 
@@ -153,8 +154,8 @@ def test_rounds_follow_the_mode_too(mode: str) -> None:
         last, rewards, terminated, _, infos = envs.step(zeros)
         assert not rewards["agent_0"].any() and not terminated["agent_0"].any()
     else:
-        assert infos[1]["agent_0"]["final_info"]["node"] == 1
-        assert infos[1]["agent_0"]["final_obs"]["action_mask"].tolist() == [1, 1, 1]
+        assert infos["agent_0"]["final_info"]["node"].tolist() == [1, 1]
+        assert infos["agent_0"]["final_obs"][1]["action_mask"].tolist() == [1, 1, 1]
     assert last["agent_0"]["action_mask"].tolist() == [[1, 0, 0]] * 2
 
 
