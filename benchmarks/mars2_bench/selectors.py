@@ -154,8 +154,27 @@ def markdown(rows: Sequence[Row], baseline: str) -> str:
     return "\n".join(lines)
 
 
-def _difference(found: Comparison) -> str:
-    return f"{found.difference:+.3f} {_interval(found)} ({found.detectable:.3f})"
+def overview(found: dict[str, list[Row]], measure: str, baseline: str) -> str:
+    """Return one measure of every search with every team as a table in Markdown."""
+    lines = [f"| {measure} | {' | '.join(found)} |", f"|---|{'---|' * len(found)}"]
+    for beside in zip(*found.values(), strict=True):
+        cells = [
+            f"{one.measures[measure].mean:.3f}"
+            + ("" if one.search == baseline else f" {_difference(one.measures[measure], detectable=False)}")
+            for one in beside
+        ]
+        lines.append(f"| `{beside[0].search}` | {' | '.join(cells)} |")
+    spans = []
+    for rows in found.values():
+        effects = [effect for one in rows if (effect := one.measures[measure].detectable) > 0]
+        spans.append(f"{min(effects):.3f} to {max(effects):.3f}" if effects else "-")
+    lines.append(f"| detectable at 80 % power | {' | '.join(spans)} |")
+    return "\n".join(lines)
+
+
+def _difference(found: Comparison, *, detectable: bool = True) -> str:
+    text = f"{found.difference:+.3f} {_interval(found)}"
+    return f"{text} ({found.detectable:.3f})" if detectable else text
 
 
 def _interval(found: Comparison) -> str:
@@ -296,7 +315,7 @@ def report(found: dict[str, list[Row]], baseline: str, out: Path) -> None:
     from rich.table import Table
 
     console = Console()
-    pieces = []
+    pieces = [overview(found, measure, baseline) for measure in MEASURES]
     width = max(len(one.search) for rows in found.values() for one in rows)
     for team, rows in found.items():
         pieces += [f"## Team {team}", markdown(rows, baseline)]

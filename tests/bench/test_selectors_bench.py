@@ -96,6 +96,7 @@ def test_the_command_prints_a_report_and_the_second_time_runs_nothing(tmp_path: 
     assert "4/4" in first.stderr
     report = (tmp_path / "report.md").read_text()
     assert "| `mars2;prompts=feedback=off` |" in report
+    assert "| Pass@N | one |" in report
     assert (tmp_path / "report.csv").read_text().count("\n") == 1 + 2 * len(MEASURES)
     second = subprocess.run(command, capture_output=True, text=True, check=False)
     assert second.stdout == first.stdout
