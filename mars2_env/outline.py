@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TypeAlias
+from weakref import ref
 
 from mars2_env.types import Node
 
 MAX_ROWS = 64
-KEPT = 4096
 
 Row: TypeAlias = tuple[str, ...]
-_rows: dict[tuple[int, bool], tuple[Node, Row]] = {}
+_rows: dict[tuple[int, bool], tuple[ref[Node], Row]] = {}
+"""Cells by the identity of their node, and whether its outcome is seen; they go when the node does."""
 
 
 def best_node(nodes: Sequence[Node]) -> Node | None:
@@ -45,13 +46,11 @@ def _row(node: Node, seen: bool) -> Row:
     """Return the cells of a node, made once for each: trees are shown again and again, and their nodes never change."""
     key = (id(node), seen)
     found = _rows.get(key)
-    if found is not None and found[0] is node:
+    if found is not None and found[0]() is node:
         return found[1]
     outcome = node.verdict.outcome if seen else "-"
     mark = f" = {node.duplicate_of}" if node.duplicate_of is not None and seen else ""
     parent, agent = (str(node.parent), node.agent) if node.id else ("-", "-")
     row = (str(node.id), parent, str(node.depth), agent, outcome + mark, f"{node.score:.2f}")
-    if len(_rows) >= KEPT:
-        _rows.clear()
-    _rows[key] = node, row
+    _rows[key] = ref(node, lambda _: _rows.pop(key, None)), row
     return row
