@@ -247,7 +247,7 @@ def main(
     problem_set: Annotated[
         list[str], typer.Option("--set", help="A problem set, NAME or NAME:SPLIT; may be repeated.")
     ] = list(SETS),  # noqa: B006
-    problems: Annotated[int, typer.Option(help="Problems of each set, evenly spaced over it.")] = 80,
+    problems: Annotated[int, typer.Option(help="Problems of each set, evenly spaced over it.")] = 40,
     seeds: Annotated[int, typer.Option(help="Trees for each problem.")] = 1,
     budget: Annotated[int, typer.Option(help="Nodes a tree.")] = 32,
     score: Annotated[str, typer.Option(help="What searches see of a node: pass or fraction.")] = "pass",
