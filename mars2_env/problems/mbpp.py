@@ -19,7 +19,7 @@ arguments are types; 596, which asks for `sys.getsizeof`, a number of the machin
 862 of the train split, which repeat a test ("fewer than 3 tests").
 
 Of the other 967 references 966 pass. 414 returns 0 where its assert says `== False`: to Python they are equal, to the
-judge a bool equals only a bool.
+judge a bool equals only a bool. 123, whose reference takes 2.6 s, has 10 s of CPU time instead of 3.
 """
 
 from __future__ import annotations
@@ -36,8 +36,10 @@ from mars2_env.problems.catalogue import SETS
 from mars2_env.problems.collect import UNREADABLE, Collection
 from mars2_env.problems.hub import rows
 from mars2_env.problems.records import Place, as_row
-from mars2_env.types import Call, TestCase
+from mars2_env.types import Call, Limits, TestCase
 
+_SLOW: Final = (123,)
+_LIMITS: Final = Limits(cpu_seconds=10.0, wall_seconds=60.0)
 _RANGES: Final = {"prompt": (1, 10), "test": (11, 510), "validation": (511, 600), "train": (601, 974)}
 
 
@@ -85,6 +87,7 @@ def load(
             Call(function),
             [TestCase(test.arguments, test.expected) for test in tests],
             checker=checker,
+            limits=_LIMITS if row.task_id in _SLOW else Limits(),
             reference=row.code.replace("\r\n", "\n"),
         )
     return found.done(path)

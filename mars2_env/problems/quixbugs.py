@@ -17,7 +17,8 @@ Eight programs take or return what is no plain data: linked nodes, or a generato
 of ours, `run`, at the end of the program, which builds the nodes from plain data (or makes a list of the generator) and
 calls the program's own function; seed and reference contain it, and the statement says so.
 
-All 40 corrected programs pass, and each buggy one fails a hidden test.
+All 40 corrected programs pass, and each buggy one fails a hidden test. `levenshtein`, which takes 1.5 s when it is
+right, has 10 s of CPU time instead of 3.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from mars2_env.problems.catalogue import SETS
 from mars2_env.problems.groups import grouped
 from mars2_env.problems.records import Place, from_json_text, read_whole
 from mars2_env.texts import well_formed
-from mars2_env.types import Call, Problem, TestCase
+from mars2_env.types import Call, Limits, Problem, TestCase
 
 MAX_MEMBER_BYTES: Final = 2**20
 MAX_MEMBERS: Final = 10_000
@@ -89,6 +90,7 @@ def load(*, path: str | None = None, split: str | None = None) -> ProblemSet:
                 public=public,
                 hidden=hidden,
                 checker=_CHECKERS.get(name),
+                limits=_LIMITS if name in _SLOW else Limits(),
                 reference=problem.reference,
                 seed_program=problem.seed,
             )
@@ -430,5 +432,8 @@ def run(lengths, successors, start, goal):
         "\ndef run(arr, k):\n    return list(kheapsort(arr, k))\n", "It returns the items as a list.", nodes=False
     ),
 }
+
+_SLOW: Final = ("levenshtein",)
+_LIMITS: Final = Limits(cpu_seconds=10.0, wall_seconds=60.0)
 
 _CHECKERS: Final = {"sqrt": "within_last_argument"}
