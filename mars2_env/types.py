@@ -197,7 +197,8 @@ class Run:
     `output` is what the program wrote to file descriptor 1 (a text; undecodable bytes become U+FFFD) for `Stdin`, the
     returned value as plain data for `Call` (an `Opaque` for a value of any other type), None where there is none.
     `error_type`, `error_message` and `traceback` describe a Python exception in the candidate's own line numbers, with
-    object addresses and scratch paths masked. Times are in seconds, memory in bytes; neither takes part in equality.
+    object addresses and scratch paths masked; in another language what its compiler said, or the end of `stderr`. Times
+    are in seconds, memory in bytes; neither takes part in equality.
     """
 
     status: Status

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from mars2_env.errors import ConfigError, SandboxError, SandboxUnavailableError, unknown_name
 from mars2_env.sandbox.base import Sandbox
+from mars2_env.sandbox.language import CPP, LANGUAGES, PYTHON, Language, language_of
 
 if TYPE_CHECKING:
     from mars2_env.sandbox.bubblewrap import BubblewrapSandbox
     from mars2_env.sandbox.cached import CachedSandbox
     from mars2_env.sandbox.check import Report
     from mars2_env.sandbox.docker import DockerSandbox
+    from mars2_env.sandbox.language_sandbox import LanguageSandbox
 
 __all__ = [
+    "CPP",
+    "LANGUAGES",
+    "PYTHON",
     "BubblewrapSandbox",
     "CachedSandbox",
     "DockerSandbox",
+    "Language",
+    "LanguageSandbox",
     "Sandbox",
     "build_image",
     "check",
@@ -27,7 +35,9 @@ __all__ = [
 KINDS: Final = ("auto", "bubblewrap", "docker", "scripted")
 
 
-def make_sandbox(kind: str = "auto", *, workers: int | None = None, **options: Any) -> Sandbox:
+def make_sandbox(
+    kind: str = "auto", *, workers: int | None = None, language: str | Language = PYTHON, **options: Any
+) -> Sandbox:
     """Make a sandbox.
 
     Args:
@@ -35,6 +45,8 @@ def make_sandbox(kind: str = "auto", *, workers: int | None = None, **options: A
             program as it must; "scripted": answers as told and runs nothing, for tests of what uses a sandbox
             (`mars2_env.testing.ScriptedSandbox`).
         workers: How many runs go on at a time; None: one for each core.
+        language: What programs are written in: "python", "cpp" or a `Language` of your own. In any but Python, programs
+            read standard input; the tools are taken from this host's Debian packages, or are in an `image` of yours.
         options: Passed on, see `DockerSandbox` and `BubblewrapSandbox`.
 
     Returns:
@@ -47,6 +59,11 @@ def make_sandbox(kind: str = "auto", *, workers: int | None = None, **options: A
     """
     if kind not in KINDS:
         raise ConfigError(unknown_name("sandbox", kind, KINDS))
+    spoken = language_of(language)
+    if spoken != PYTHON:
+        if kind == "scripted":
+            raise ConfigError(f'make_sandbox("scripted", language={spoken.name!r}): it runs nothing in any language.')
+        options["packages"] = (*options.get("packages", ()), *spoken.packages)
     maker: Any
     if kind == "scripted":
         from mars2_env.testing import ScriptedSandbox as maker  # noqa: N813
@@ -57,6 +74,10 @@ def make_sandbox(kind: str = "auto", *, workers: int | None = None, **options: A
         sandbox: Sandbox = maker(**options)
     except TypeError as error:
         raise ConfigError(f"make_sandbox({kind!r}): {error}.") from None
+    if spoken != PYTHON:
+        from mars2_env.sandbox.language_sandbox import LanguageSandbox
+
+        return LanguageSandbox(sandbox, spoken)
     return sandbox
 
 
@@ -108,23 +129,23 @@ def check(kind: str = "auto") -> Report:
     return run_checks(kind)
 
 
-def build_image(*, numpy: bool = False, force: bool = False) -> str:
+def build_image(*, numpy: bool = False, packages: Sequence[str] = (), force: bool = False) -> str:
     """Build the sandbox image where the engine does not have it, and return its name; `force` builds it anyway."""
     from mars2_env.sandbox.docker import connect
     from mars2_env.sandbox.image import build_image as build
 
     client = connect()
     try:
-        return build(client, numpy=numpy, force=force).name
+        return build(client, numpy=numpy, packages=packages, force=force).name
     finally:
         client.close()
 
 
-def dockerfile(*, numpy: bool = False) -> str:
+def dockerfile(*, numpy: bool = False, packages: Sequence[str] = ()) -> str:
     """Return a Dockerfile for the sandbox image, for those who have a registry or no Linux Python."""
     from mars2_env.sandbox.image import dockerfile as text
 
-    return text(numpy=numpy)
+    return text(numpy=numpy, packages=packages)
 
 
 def __getattr__(name: str) -> Any:
@@ -136,6 +157,10 @@ def __getattr__(name: str) -> Any:
         from mars2_env.sandbox.bubblewrap import BubblewrapSandbox
 
         return BubblewrapSandbox
+    if name == "LanguageSandbox":
+        from mars2_env.sandbox.language_sandbox import LanguageSandbox
+
+        return LanguageSandbox
     if name == "CachedSandbox":
         from mars2_env.sandbox.cached import CachedSandbox
 

@@ -83,6 +83,7 @@ class BubblewrapSandbox:
         workers: How many sandboxes, hence how many runs at a time; by default one for each core.
         isolation: As in `DockerSandbox`.
         numpy: Give programs this Python's numpy.
+        packages: As in `DockerSandbox`.
         memory_bytes: Memory of a worker; a run may use 128 MiB less.
         recycle_after: Replace a worker after so many runs.
 
@@ -98,6 +99,7 @@ class BubblewrapSandbox:
         *,
         isolation: jobs.Isolation = "program",
         numpy: bool = False,
+        packages: tuple[str, ...] = (),
         memory_bytes: int = 2**30,
         recycle_after: int = 2000,
     ) -> None:
@@ -112,6 +114,7 @@ class BubblewrapSandbox:
         self._size = workers if workers is not None else os.cpu_count() or 1
         self._isolation: jobs.Isolation = isolation
         self._numpy = numpy
+        self._packages = packages
         self._memory_bytes = memory_bytes
         self._recycle_after = recycle_after
         self._closed = False
@@ -121,7 +124,7 @@ class BubblewrapSandbox:
     def _open(self) -> _Open:
         if self._closed:
             raise SandboxError("the sandbox is closed.")
-        launcher = _Launcher(self._numpy, self._memory_bytes)
+        launcher = _Launcher(self._numpy, self._packages, self._memory_bytes)
         opened = _Open(
             launcher,
             Pool(launcher.launch, self._size, self._recycle_after),
@@ -269,7 +272,7 @@ def _profile() -> dict[str, Any]:
 class _Launcher:
     """Starts workers and removes them."""
 
-    def __init__(self, numpy: bool, memory_bytes: int) -> None:
+    def __init__(self, numpy: bool, packages: tuple[str, ...], memory_bytes: int) -> None:
         program = shutil.which("bwrap")
         if not sys.platform.startswith("linux") or program is None:
             raise SandboxUnavailableError(
@@ -279,6 +282,7 @@ class _Launcher:
         compiled_filter()
         self.program = program
         self._numpy = numpy
+        self._packages = packages
         self._memory_bytes = memory_bytes
         self._root: Image | None = None
         self._lock = threading.Lock()
@@ -290,7 +294,7 @@ class _Launcher:
         """Return the unpacked root folder, unpacking it the first time."""
         with self._lock:
             if self._root is None:
-                self._root = unpack(numpy=self._numpy)
+                self._root = unpack(numpy=self._numpy, packages=self._packages)
             return self._root
 
     def launch(self) -> Worker:
@@ -565,19 +569,20 @@ def _cache() -> Path:
     raise SandboxUnavailableError(f"there is no place to unpack the sandbox's files: {home} cannot be written.")
 
 
-def unpack(*, numpy: bool = False) -> Image:
+def unpack(*, numpy: bool = False, packages: tuple[str, ...] = ()) -> Image:
     """Return a folder with what a sandbox image would hold, unpacking it where it is not there yet (3 to 10 s).
 
     Two processes that ask at once get the same folder; the second waits for the first.
 
     Args:
         numpy: Add this Python's numpy.
+        packages: Add the files of these Debian packages, and of what they depend on.
 
     Raises:
         SandboxUnavailableError: there is no place for it, or this host's Python cannot be packed.
     """
     cache = _cache()
-    label = cache / f"{fingerprint(numpy=numpy)}.digest"
+    label = cache / f"{fingerprint(numpy=numpy, packages=packages)}.digest"
 
     def found() -> Image | None:
         with contextlib.suppress(OSError):
@@ -591,7 +596,7 @@ def unpack(*, numpy: bool = False) -> Image:
         image = found()
         if image is not None:
             return image
-        entries = tar_entries(numpy=numpy)
+        entries = tar_entries(numpy=numpy, packages=packages)
         digest = content_hash(entries)
         with tempfile.TemporaryDirectory(dir=cache) as folder, tempfile.TemporaryFile() as file:
             write_tar(entries, file)

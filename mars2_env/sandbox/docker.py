@@ -148,6 +148,7 @@ class DockerSandbox:
         isolation: In call mode, "program": one process for all inputs of a program, which may remember earlier ones and
             cannot look ahead; "input": a process for each input. In stdin mode each input always has its own.
         numpy: Use an image with this Python's numpy.
+        packages: Use an image with the files of these Debian packages, as installed here, and of what they depend on.
         image: Name of an image to use instead of the one made from this host's Python.
         memory_bytes: Memory of a container; a run may use 256 MiB less.
         runtime: An OCI runtime that the engine knows, such as "runsc" (gVisor).
@@ -164,6 +165,7 @@ class DockerSandbox:
         *,
         isolation: jobs.Isolation = "program",
         numpy: bool = False,
+        packages: tuple[str, ...] = (),
         image: str | None = None,
         memory_bytes: int = 2**30,
         runtime: str | None = None,
@@ -180,6 +182,7 @@ class DockerSandbox:
         self._size = workers if workers is not None else os.cpu_count() or 1
         self._isolation: jobs.Isolation = isolation
         self._numpy = numpy
+        self._packages = packages
         self._image_name = image
         self._memory_bytes = memory_bytes
         self._runtime = runtime
@@ -192,7 +195,9 @@ class DockerSandbox:
         """Connect to the engine and begin to start containers, for this process alone."""
         if self._closed:
             raise SandboxError("the sandbox is closed.")
-        launcher = _Launcher(connect(), self._image_name, self._numpy, self._memory_bytes, self._runtime)
+        launcher = _Launcher(
+            connect(), self._image_name, self._numpy, self._packages, self._memory_bytes, self._runtime
+        )
         launcher.reap_orphans()
         opened = _Open(
             launcher,
@@ -341,12 +346,21 @@ class _ImageGoneError(SandboxError):
 class _Launcher:
     """Starts containers and removes them; everything that talks to the engine."""
 
-    def __init__(self, client: Any, image: str | None, numpy: bool, memory_bytes: int, runtime: str | None) -> None:
+    def __init__(
+        self,
+        client: Any,
+        image: str | None,
+        numpy: bool,
+        packages: tuple[str, ...],
+        memory_bytes: int,
+        runtime: str | None,
+    ) -> None:
         self.client = client
         self.runtime = runtime
         self._address = _address()
         self._name = image
         self._numpy = numpy
+        self._packages = packages
         self._memory_bytes = memory_bytes
         self._image: Image | None = None
         self._lock = threading.Lock()
@@ -355,7 +369,11 @@ class _Launcher:
         """Return the image to use, building it the first time."""
         with self._lock:
             if self._image is None:
-                self._image = self._named_image() if self._name else build_image(self.client, numpy=self._numpy)
+                self._image = (
+                    self._named_image()
+                    if self._name
+                    else build_image(self.client, numpy=self._numpy, packages=self._packages)
+                )
             return self._image
 
     def _named_image(self) -> Image:

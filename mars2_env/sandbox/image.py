@@ -26,12 +26,13 @@ import sys
 import sysconfig
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from mars2_env.errors import SandboxUnavailableError
+from mars2_env.sandbox.packages import OMITTED, closure, package_files
 
 REPOSITORY: Final = "mars2-sandbox"
 PYTHON: Final = "/python/bin/python3"
@@ -132,7 +133,7 @@ def _numpy_folders() -> list[Path]:
     return [folder for folder in (package, package.with_name("numpy.libs")) if folder.is_dir()]
 
 
-def tar_entries(*, numpy: bool = False) -> list[Entry]:
+def tar_entries(*, numpy: bool = False, packages: Sequence[str] = ()) -> list[Entry]:
     """List what the image holds, byte code apart: every file of it with its contents, and the empty folders."""
     library = f"/python/{sys.platlibdir}/python{sys.version_info.major}.{sys.version_info.minor}"
     interpreter, standard_library = _interpreter(), _standard_library()
@@ -158,7 +159,18 @@ def tar_entries(*, numpy: bool = False) -> list[Entry]:
         Entry("/etc/passwd", b"root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n"),
         Entry("/etc/group", b"root:x:0:\nnogroup:x:65534:\n"),
     ]
-    return entries + [Entry(folder) for folder in (BOX, "/run/mars2", "/tmp", "/proc", "/sys", "/dev")]
+    entries += [Entry(folder) for folder in (BOX, "/run/mars2", "/tmp", "/proc", "/sys", "/dev")]
+    if packages:
+        there = {entry.path for entry in entries}
+        for file in package_files(packages):
+            if file.path not in there:
+                data = None if file.source is None else file.source.read_bytes()
+                entries.append(Entry(file.path, data, file.link, executable=_is_executable(file.source)))
+    return entries
+
+
+def _is_executable(path: Path | None) -> bool:
+    return path is not None and os.access(path, os.X_OK)
 
 
 def content_hash(entries: Iterable[Entry]) -> str:
@@ -204,9 +216,11 @@ def write_tar(entries: Iterable[Entry], file: Any) -> None:
                     add(compiled)
 
 
-def fingerprint(*, numpy: bool = False) -> str:
-    """Return a text that changes when this host's Python does, without reading its files."""
+def fingerprint(*, numpy: bool = False, packages: Sequence[str] = ()) -> str:
+    """Return a text that changes when this host's Python or those packages do, without reading their files."""
     digest = hashlib.sha256(f"{_FORMAT}:{sys.version}:{numpy}".encode())
+    if packages:
+        digest.update(f"{OMITTED.pattern}\0{closure(packages)}\0".encode())
     files = [_interpreter(), Path("/bin/sh"), *_walk(_standard_library())]
     if numpy:
         files += [path for folder in _numpy_folders() for path in _walk(folder)]
@@ -216,9 +230,12 @@ def fingerprint(*, numpy: bool = False) -> str:
     return digest.hexdigest()[:24]
 
 
-def dockerfile(*, numpy: bool = False) -> str:
+def dockerfile(*, numpy: bool = False, packages: Sequence[str] = ()) -> str:
     """Return a Dockerfile for an equal image from a registry's Python: `make_sandbox("docker", image="NAME")`."""
     extra = f"RUN pip install --no-cache-dir --target {PACKAGES} numpy\n" if numpy else ""
+    if packages:
+        names = " ".join(packages)
+        extra += f"RUN apt-get update && apt-get install -y --no-install-recommends {names}\n"
     return (
         f"FROM python:{platform.python_version()}-slim\n"
         f"{extra}"
@@ -245,7 +262,7 @@ def _one_builder() -> Iterator[None]:
         yield
 
 
-def build_image(client: Any, *, numpy: bool = False, force: bool = False) -> Image:
+def build_image(client: Any, *, numpy: bool = False, packages: Sequence[str] = (), force: bool = False) -> Image:
     """Return the image for this host's Python, building it first where the engine does not have it (3 to 10 s).
 
     Two processes that ask at once get the same image; the second waits for the first.
@@ -253,12 +270,13 @@ def build_image(client: Any, *, numpy: bool = False, force: bool = False) -> Ima
     Args:
         client: A `docker.DockerClient`.
         numpy: Add this Python's numpy.
+        packages: Add the files of these Debian packages, as installed here, and of what they depend on.
         force: Build it even if it is there.
 
     Raises:
-        SandboxUnavailableError: this host's Python cannot be packed.
+        SandboxUnavailableError: this host's Python cannot be packed, or a package is not installed.
     """
-    key = fingerprint(numpy=numpy)
+    key = fingerprint(numpy=numpy, packages=packages)
     found = None if force else _find(client, key)
     if found is not None:
         return found
@@ -271,7 +289,7 @@ def build_image(client: Any, *, numpy: bool = False, force: bool = False) -> Ima
         found = None if force else _find(client, key)
         if found is not None:
             return found
-        entries = tar_entries(numpy=numpy)
+        entries = tar_entries(numpy=numpy, packages=packages)
         image = Image(f"{REPOSITORY}:{content_hash(entries)}", content_hash(entries), platform.python_version())
         labels = {LABEL: key, f"{LABEL}.digest": image.digest, f"{LABEL}.python": image.python}
         with tempfile.TemporaryFile() as file:
