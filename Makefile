@@ -1,5 +1,5 @@
 # `make demo` and `make test` work from nothing: each makes .venv and sees to a Docker engine first.
-.PHONY: help demo test test-all lint engine bubblewrap venv clean
+.PHONY: help demo test test-all test-consumers lint engine bubblewrap venv clean
 
 BIN := .venv/bin
 
@@ -7,6 +7,7 @@ help:
 	@echo "make demo      a tree search by a small language model, its programs run in Docker"
 	@echo "make test      lint, then every test that needs neither minutes nor a language model"
 	@echo "make test-all  lint, then every test"
+	@echo "make test-consumers  the tests that run inside other libraries, each in an environment of its own"
 	@echo "make lint      ruff and mypy"
 	@echo "make clean     remove .venv, caches and the demo's run"
 
@@ -31,7 +32,11 @@ test: lint engine bubblewrap
 	MARS2_REQUIRE_DOCKER=1 $(BIN)/python -m pytest -q </dev/null
 
 test-all: lint engine bubblewrap
-	MARS2_REQUIRE_DOCKER=1 $(BIN)/python -m pytest -q -m "" </dev/null
+	MARS2_REQUIRE_DOCKER=1 $(BIN)/python -m pytest -q -m "not consumer" </dev/null
+	@scripts/consumers.sh
+
+test-consumers: venv
+	@scripts/consumers.sh
 
 clean:
-	rm -rf .venv .venv.lock .pytest_cache .ruff_cache .mypy_cache .hypothesis runs/demo
+	rm -rf .venv .consumers .venv.lock .pytest_cache .ruff_cache .mypy_cache .hypothesis runs/demo
