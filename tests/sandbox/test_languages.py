@@ -13,10 +13,16 @@ from typing import Any
 
 import pytest
 
+import mars2_env
 from mars2_env import Call, ConfigError, Judge, Limits, Problem, Run, SandboxError, TestCase
 from mars2_env.errors import SandboxUnavailableError
+from mars2_env.problems import ProblemSet
+from mars2_env.prompt import Prompts
 from mars2_env.sandbox import CPP, PYTHON, Language, LanguageSandbox, Sandbox, make_sandbox
 from mars2_env.sandbox.packages import closure, package_files
+from mars2_env.templates import ChatTemplates
+from mars2_env.testing import ScriptedPolicy
+from mars2_env.types import Turn
 
 SHELL = Language(
     "shell",
@@ -166,6 +172,15 @@ def test_a_hostile_source_is_a_compile_error_and_shows_nothing_of_others(cpp: La
     assert Judge(cpp).grade(ADDING, ADD).passed
 
 
+def test_without_a_control_group_programs_are_compiled_and_run_in_the_scratch_folder(
+    compiler: None, bubblewrap: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mars2_env.sandbox.bubblewrap.own_groups", lambda: (1, {}))
+    with make_sandbox("bubblewrap", workers=1, language="cpp") as sandbox:
+        assert "memfd_create" in sandbox.describe()["system calls"]  # type: ignore[attr-defined]
+        assert Judge(sandbox).grade(ADDING, ADD).passed
+
+
 def test_a_program_is_compiled_once_from_threads_and_tasks(docker_sandbox: Sandbox) -> None:
     recorder = Recorder(docker_sandbox)
     shell: Sandbox = LanguageSandbox(recorder, SHELL)  # type: ignore[arg-type]
@@ -222,6 +237,27 @@ def test_python_by_its_commands_ends_as_the_workers_own(docker_sandbox: Sandbox,
     ours = docker_sandbox.run(program, ["1 2"], limits=QUICK)[0]
     by_commands = LanguageSandbox(docker_sandbox, PYTHON).run(program, ["1 2"], limits=QUICK)[0]
     assert (by_commands.status, by_commands.output or "") == (ours.status, ours.output or "")
+
+
+def test_a_tree_grows_in_the_language_of_its_tasks_sandbox(docker_sandbox: Sandbox) -> None:
+    adding = replace(ADDING, scoring=(TestCase("1 3\n", "4\n"),))
+    words = ChatTemplates("shell", "You write shell scripts.", "Write a shell script; reply with one ```sh block.")
+    task = mars2_env.task(
+        ProblemSet("test", (adding,), split="train"),
+        sandbox=LanguageSandbox(docker_sandbox, SHELL),
+        prompts=Prompts(words),
+        budget=3,
+    )
+    asked = []
+
+    def reply(turn: Turn) -> str:
+        asked.append(turn.messages[-1]["content"])
+        return ["So:\n```sh\nif true; then\n```\n", "```sh\nread a b\necho $((a + b))\n```"][len(asked) > 1]
+
+    (tree,) = mars2_env.rollout(task, ScriptedPolicy(reply), limit=1)
+    assert [node.score for node in tree.nodes][:2] == [0.0, 1.0]
+    assert tree.nodes[0].verdict.outcome == "compile_error"
+    assert asked[0].endswith("one ```sh block.")
 
 
 def test_a_compiler_that_is_not_there_is_a_fault_and_never_a_compile_error(docker_sandbox: Sandbox) -> None:
