@@ -43,30 +43,20 @@ import sys
 import tarfile
 import tempfile
 import threading
-import weakref
-from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
-from mars2_env.errors import ConfigError, SandboxError, SandboxUnavailableError
+from mars2_env.errors import SandboxError, SandboxUnavailableError
 from mars2_env.sandbox import jobs
-from mars2_env.sandbox.base import LIMITS, STDIN
 from mars2_env.sandbox.bundle import BOOT, bundle
-from mars2_env.sandbox.connection import Worker, WorkerLostError
-from mars2_env.sandbox.docker import _ENVIRONMENT, _check_known_good
+from mars2_env.sandbox.connection import KEPT_BYTES, Worker, WorkerLostError
 from mars2_env.sandbox.filter import compiled_filter
 from mars2_env.sandbox.image import BOX, PACKAGES, PYTHON, Image, content_hash, fingerprint, tar_entries, write_tar
 from mars2_env.sandbox.owner import Owner
-from mars2_env.sandbox.pool import PerProcess, Pool
+from mars2_env.sandbox.warm import ENVIRONMENT, PROCESSES, WarmSandbox, check_known_good
 from mars2_env.sandbox.worker.supervisor import GUARDED_BOX
-from mars2_env.types import Interface, Limits, Run
 
-_PROCESSES: Final = 128
-_PROCESSES_RESERVED: Final = 16
-_MEMORY_RESERVED: Final = 128 * 2**20
 _DEVICES: Final = ("null", "zero", "full", "random", "urandom")
 _INSIDE: Final = "1000"
 """User and group id in the sandbox."""
@@ -74,10 +64,10 @@ _GROUP_PREFIX: Final = "mars2-sandbox."
 _CONTROLLERS: Final = ("memory", "cpuacct", "pids")
 
 
-class BubblewrapSandbox:
+class BubblewrapSandbox(WarmSandbox["_Launcher"]):
     """Runs untrusted programs in warm bubblewrap sandboxes. Keeps the contract of `Sandbox`; thread-safe.
 
-    Like a Docker sandbox it can be pickled, and opens workers of its own in a forked process.
+    No worker is shared between processes (`WarmSandbox`).
 
     Args:
         workers: How many sandboxes, hence how many runs at a time; by default one for each core.
@@ -93,6 +83,8 @@ class BubblewrapSandbox:
         ConfigError: an argument makes no sense.
     """
 
+    memory_reserved = 128 * 2**20
+
     def __init__(
         self,
         workers: int | None = None,
@@ -103,104 +95,33 @@ class BubblewrapSandbox:
         memory_bytes: int = 2**30,
         recycle_after: int = 2000,
     ) -> None:
-        if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
-            raise ConfigError(f"workers={workers!r}: must be a whole number above 0, or None for one a core.")
-        if isolation not in ("program", "input"):
-            raise ConfigError(f'isolation={isolation!r}: must be "program" or "input".')
-        if memory_bytes < 2 * _MEMORY_RESERVED:
-            raise ConfigError(f"memory_bytes={memory_bytes!r}: a worker needs at least {2 * _MEMORY_RESERVED}.")
-        if recycle_after < 1:
-            raise ConfigError(f"recycle_after={recycle_after!r}: must be above 0.")
-        self._size = workers if workers is not None else os.cpu_count() or 1
-        self._isolation: jobs.Isolation = isolation
-        self._numpy = numpy
-        self._packages = packages
-        self._memory_bytes = memory_bytes
-        self._recycle_after = recycle_after
-        self._closed = False
-        self._here: PerProcess[_Open] = PerProcess()
-        self._here.get(self._open)
+        super().__init__(workers, isolation, numpy, packages, memory_bytes, recycle_after)
+        self._opened()
 
-    def _open(self) -> _Open:
-        if self._closed:
-            raise SandboxError("the sandbox is closed.")
-        launcher = _Launcher(self._numpy, self._packages, self._memory_bytes)
-        opened = _Open(
-            launcher,
-            Pool(launcher.launch, self._size, self._recycle_after),
-            ThreadPoolExecutor(self._size, thread_name_prefix="mars2-sandbox"),
-            os.getpid(),
-        )
-        weakref.finalize(self, opened.close)
-        return opened
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What is pickled: the configuration."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("_here", "_closed")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take a configuration; workers start at the first use."""
-        self.__dict__.update(state, _here=PerProcess(), _closed=False)
-
-    @property
-    def workers(self) -> int:
-        """How many runs go on at a time."""
-        return self._size
+    def _launcher(self) -> _Launcher:
+        return _Launcher(self._numpy, self._packages, self._memory_bytes)
 
     @property
     def supervisors(self) -> tuple[int, ...]:
         """The process ids, on this machine, of the supervisors that are up."""
-        opened = self._here.peek()
-        return () if opened is None else tuple(map(int, opened.pool.names()))
+        return tuple(map(int, self._names()))
 
     @property
     def identity(self) -> str:
         """What decides behaviour: back end, Python, hash of its files, isolation of calls."""
-        return f"bubblewrap:{self._here.get(self._open).launcher.root().identity}:isolation={self._isolation}"
-
-    def run(
-        self, program: str, inputs: Sequence[Any], *, interface: Interface = STDIN, limits: Limits = LIMITS
-    ) -> list[Run]:
-        """Run `program` on each input; see `Sandbox.run`."""
-        return list(self.stream(program, inputs, interface=interface, limits=limits))
-
-    def stream(
-        self, program: str, inputs: Sequence[Any], *, interface: Interface = STDIN, limits: Limits = LIMITS
-    ) -> Iterator[Run]:
-        """Run `program` on one input after the other; see `Sandbox.stream`.
-
-        Between two results the iterator holds a worker: finish it or close it.
-        """
-        self._check(limits)
-        return jobs.stream(self._here.get(self._open).pool, program, inputs, interface, limits, self._isolation)
-
-    async def arun(
-        self, program: str, inputs: Sequence[Any], *, interface: Interface = STDIN, limits: Limits = LIMITS
-    ) -> list[Run]:
-        """Async twin of `run`."""
-        return [run async for run in self.astream(program, inputs, interface=interface, limits=limits)]
-
-    def astream(
-        self, program: str, inputs: Sequence[Any], *, interface: Interface = STDIN, limits: Limits = LIMITS
-    ) -> AsyncIterator[Run]:
-        """Async twin of `stream`."""
-        self._check(limits)
-        here = self._here.get(self._open)
-        return jobs.astream(here.pool, here.executor, program, inputs, interface, limits, self._isolation)
+        return f"bubblewrap:{self._opened().launcher.root().identity}:isolation={self._isolation}"
 
     def describe(self) -> dict[str, str]:
         """Say which isolation is in force, for people to read."""
-        here = self._here.get(self._open)
-        worker = here.pool.lease().result()
-        facts = worker.facts
-        here.pool.release(worker, usable=True)
+        launcher = self._opened().launcher
+        facts = self._facts()
         grouped = facts["meter"] == "cgroup"
         calls = {name for entry in _profile()["syscalls"] for name in entry["names"]}
-        version = subprocess.run([here.launcher.program, "--version"], capture_output=True, text=True, check=False)
+        version = subprocess.run([launcher.program, "--version"], capture_output=True, text=True, check=False)
         user = "an unprivileged user id of its own for each worker" if os.geteuid() == 0 else "this user's"
         return {
             "back end": version.stdout.strip(),
-            "files": f"{here.launcher.root().name}, read-only, Python {facts['python']}; 64 MB of scratch in memory, "
+            "files": f"{launcher.root().name}, read-only, Python {facts['python']}; 64 MB of scratch in memory, "
             "a file system of its own for each run",
             "workers": f"{self.workers}, one sandbox and one run at a time each",
             "system calls": f"our allow-list of {len(calls)} (seccomp)" + ("" if grouped else ", less memfd_create"),
@@ -208,57 +129,11 @@ class BubblewrapSandbox:
             "no_new_privs",
             "network": "none, and no sockets but AF_UNIX",
             "measured by": "control group" if grouped else "sums over /proc (no control group may be made here)",
-            "limited by": f"control group, {self._memory_bytes >> 20} MiB and {_PROCESSES} processes a worker; rlimits"
+            "limited by": f"control group, {self._memory_bytes >> 20} MiB and {PROCESSES} processes a worker; rlimits"
             if grouped
             else "rlimits (RLIMIT_AS, RLIMIT_NPROC) and looking every 10 ms",
             "identity": self.identity,
         }
-
-    def close(self) -> None:
-        """Stop every worker and wait until they are gone. Idempotent; also done when the program ends."""
-        self._closed = True
-        opened = self._here.peek()
-        if opened is not None:
-            opened.close()
-
-    def __enter__(self) -> BubblewrapSandbox:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
-
-    def _check(self, limits: Limits) -> None:
-        room = self._memory_bytes - _MEMORY_RESERVED
-        if limits.memory_bytes > room:
-            raise ConfigError(
-                f"Limits(memory_bytes={limits.memory_bytes}): a run here may use at most {room}; make the sandbox with "
-                f"memory_bytes={int(limits.memory_bytes) + _MEMORY_RESERVED} or more."
-            )
-        if limits.processes > _PROCESSES - _PROCESSES_RESERVED:
-            raise ConfigError(
-                f"Limits(processes={limits.processes}): a run here may hold at most {_PROCESSES - _PROCESSES_RESERVED}."
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class _Open:
-    """What one process has of a sandbox."""
-
-    launcher: _Launcher
-    pool: Pool
-    executor: ThreadPoolExecutor
-    pid: int
-
-    def close(self) -> None:
-        """Stop every worker. Idempotent; does nothing in another process, such as a forked one that ends."""
-        if os.getpid() == self.pid:
-            self.pool.close()
-            self.executor.shutdown(wait=False)
-            self.launcher.close()
 
 
 @functools.cache
@@ -300,7 +175,7 @@ class _Launcher:
     def launch(self) -> Worker:
         """Start a worker and wait until it has run a known-good program of each mode."""
         root = self.root()
-        group = Group.make(self._memory_bytes)
+        group = Group.make(self._memory_bytes + KEPT_BYTES)
         errors = tempfile.TemporaryFile()  # noqa: SIM115
         started: _Started | None = None
         ours, theirs = socket.socketpair()
@@ -317,7 +192,7 @@ class _Launcher:
                     "filter": base64.b64encode(compiled_filter(denied)).decode(),
                 }
                 worker.greet(bundle(settings))
-                _check_known_good(worker)
+                check_known_good(worker)
             except BaseException:
                 worker.stop()
                 raise
@@ -433,7 +308,7 @@ def arguments(program: str, root: Path, sock: int, info: int, group: Group) -> l
         "ALL",
     ]
     command += ["--die-with-parent", "--new-session", "--as-pid-1", "--info-fd", str(info), "--clearenv"]
-    for name, value in _ENVIRONMENT.items():
+    for name, value in ENVIRONMENT.items():
         command += ["--setenv", name, value]
     for entry in sorted(root.iterdir()):
         inside = f"/{entry.name}"
@@ -488,9 +363,9 @@ class Group:
             1: (
                 ("memory", "memory.limit_in_bytes", memory_bytes),
                 ("memory", "memory.memsw.limit_in_bytes", memory_bytes),
-                ("pids", "pids.max", _PROCESSES),
+                ("pids", "pids.max", PROCESSES),
             ),
-            2: (("", "memory.max", memory_bytes), ("", "memory.swap.max", 0), ("", "pids.max", _PROCESSES)),
+            2: (("", "memory.max", memory_bytes), ("", "memory.swap.max", 0), ("", "pids.max", PROCESSES)),
         }
         try:
             for name, home in homes.items():

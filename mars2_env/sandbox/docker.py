@@ -19,43 +19,24 @@ import socket
 import tempfile
 import threading
 import time
-import weakref
-from collections.abc import AsyncIterator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
-from mars2_env.errors import ConfigError, SandboxError, SandboxUnavailableError
+from mars2_env.errors import SandboxError, SandboxUnavailableError
 from mars2_env.sandbox import jobs
-from mars2_env.sandbox.base import LIMITS, STDIN
 from mars2_env.sandbox.bundle import BOOT, bundle
 from mars2_env.sandbox.connection import KEPT_BYTES, Worker, WorkerLostError
 from mars2_env.sandbox.image import BOX, PACKAGES, PYTHON, Image, build_image
 from mars2_env.sandbox.owner import Owner
-from mars2_env.sandbox.pool import PerProcess, Pool
-from mars2_env.types import Call, Interface, Limits, Run
+from mars2_env.sandbox.warm import ENVIRONMENT, PROCESSES, WarmSandbox, check_known_good
 
 SANDBOX_LABEL: Final = "mars2_env.sandbox"
 OWNER_LABEL: Final = "mars2_env.owner"
 SOCKET: Final = "/run/mars2/socket"
 _FOLDER_PREFIX: Final = "mars2-sandbox-"
-_PROCESSES: Final = 128
-_PROCESSES_RESERVED: Final = 16
-_MEMORY_RESERVED: Final = 256 * 2**20
 _ACCEPT_SECONDS: Final = 30.0
 _LOOK_AGAIN_SECONDS: Final = 2.0
-_ENVIRONMENT: Final = {
-    "PATH": "/python/bin:/bin",
-    "LANG": "C.UTF-8",
-    "LD_BIND_NOW": "1",  # symbols are looked up once, and not in every forked process
-    "PYTHONHASHSEED": "0",
-    "MALLOC_ARENA_MAX": "1",  # an arena for each thread would use up a run's address space
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-}
 
 
 def connect() -> Any:
@@ -113,14 +94,14 @@ def container_options(image: str, folder: str, *, memory_bytes: int, runtime: st
         "user": "0:0",
         "working_dir": BOX,
         "hostname": "sandbox",
-        "environment": _ENVIRONMENT,
+        "environment": ENVIRONMENT,
         "network_mode": "none",
         "read_only": True,
         "tmpfs": {BOX: "rw,size=64m,nr_inodes=4096,mode=711,nosuid,nodev"},
         "cap_drop": ["ALL"],
         "cap_add": ["SETUID", "SETGID", "KILL", "CHOWN"],
         "security_opt": ["no-new-privileges", f"seccomp={seccomp_profile()}"],
-        "pids_limit": _PROCESSES,
+        "pids_limit": PROCESSES,
         "mem_limit": memory_bytes + KEPT_BYTES,
         "memswap_limit": memory_bytes + KEPT_BYTES,
         "ipc_mode": "none",
@@ -136,12 +117,10 @@ def container_options(image: str, folder: str, *, memory_bytes: int, runtime: st
     return options
 
 
-class DockerSandbox:
+class DockerSandbox(WarmSandbox["_Launcher"]):
     """Runs untrusted programs in warm Docker containers. Keeps the contract of `Sandbox`; thread-safe.
 
-    No container is shared between processes: in a forked process, and where it was unpickled, a sandbox opens
-    containers of its own when it is first used. A job that was in progress at a fork goes on in the process it was
-    begun in, and is a `SandboxError` in the other.
+    No container is shared between processes (`WarmSandbox`).
 
     Args:
         workers: How many containers, hence how many runs at a time; by default one for each core.
@@ -159,6 +138,8 @@ class DockerSandbox:
         ConfigError: an argument makes no sense.
     """
 
+    memory_reserved = 256 * 2**20
+
     def __init__(
         self,
         workers: int | None = None,
@@ -171,66 +152,27 @@ class DockerSandbox:
         runtime: str | None = None,
         recycle_after: int = 2000,
     ) -> None:
-        if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
-            raise ConfigError(f"workers={workers!r}: must be a whole number above 0, or None for one a core.")
-        if isolation not in ("program", "input"):
-            raise ConfigError(f'isolation={isolation!r}: must be "program" or "input".')
-        if memory_bytes < 2 * _MEMORY_RESERVED:
-            raise ConfigError(f"memory_bytes={memory_bytes!r}: a container needs at least {2 * _MEMORY_RESERVED}.")
-        if recycle_after < 1:
-            raise ConfigError(f"recycle_after={recycle_after!r}: must be above 0.")
-        self._size = workers if workers is not None else os.cpu_count() or 1
-        self._isolation: jobs.Isolation = isolation
-        self._numpy = numpy
-        self._packages = packages
+        super().__init__(workers, isolation, numpy, packages, memory_bytes, recycle_after)
         self._image_name = image
-        self._memory_bytes = memory_bytes
         self._runtime = runtime
-        self._recycle_after = recycle_after
-        self._closed = False
-        self._here: PerProcess[_Open] = PerProcess()
-        self._here.get(self._open)
+        self._opened()
 
-    def _open(self) -> _Open:
-        """Connect to the engine and begin to start containers, for this process alone."""
-        if self._closed:
-            raise SandboxError("the sandbox is closed.")
+    def _launcher(self) -> _Launcher:
         launcher = _Launcher(
             connect(), self._image_name, self._numpy, self._packages, self._memory_bytes, self._runtime
         )
         launcher.reap_orphans()
-        opened = _Open(
-            launcher,
-            Pool(launcher.launch, self._size, self._recycle_after),
-            ThreadPoolExecutor(self._size, thread_name_prefix="mars2-sandbox"),
-            os.getpid(),
-        )
-        weakref.finalize(self, opened.close)
-        return opened
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What is pickled: the configuration."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("_here", "_closed")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take a configuration; containers start at the first use."""
-        self.__dict__.update(state, _here=PerProcess(), _closed=False)
-
-    @property
-    def workers(self) -> int:
-        """How many runs go on at a time."""
-        return self._size
+        return launcher
 
     @property
     def containers(self) -> tuple[str, ...]:
         """The ids of this process's containers that are up."""
-        opened = self._here.peek()
-        return () if opened is None else opened.pool.names()
+        return self._names()
 
     @property
     def image(self) -> Image:
         """The image in use; the first to ask may wait for it to be built."""
-        return self._here.get(self._open).launcher.image()
+        return self._opened().launcher.image()
 
     @property
     def identity(self) -> str:
@@ -238,44 +180,11 @@ class DockerSandbox:
         runtime = f":runtime={self._runtime}" if self._runtime else ""
         return f"docker:{self.image.identity}:isolation={self._isolation}{runtime}"
 
-    def run(
-        self, program: str, inputs: Sequence[Any], *, interface: Interface = STDIN, limits: Limits = LIMITS
-    ) -> list[Run]:
-        """Run `program` on each input; see `Sandbox.run`."""
-        return list(self.stream(program, inputs, interface=interface, limits=limits))
-
-    def stream(
-        self, program: str, inputs: Sequence[Any], *, interface: Interface = STDIN, limits: Limits = LIMITS
-    ) -> Iterator[Run]:
-        """Run `program` on one input after the other; see `Sandbox.stream`.
-
-        Between two results the iterator holds a worker: finish it or close it.
-        """
-        self._check(limits)
-        return jobs.stream(self._here.get(self._open).pool, program, inputs, interface, limits, self._isolation)
-
-    async def arun(
-        self, program: str, inputs: Sequence[Any], *, interface: Interface = STDIN, limits: Limits = LIMITS
-    ) -> list[Run]:
-        """Async twin of `run`."""
-        return [run async for run in self.astream(program, inputs, interface=interface, limits=limits)]
-
-    def astream(
-        self, program: str, inputs: Sequence[Any], *, interface: Interface = STDIN, limits: Limits = LIMITS
-    ) -> AsyncIterator[Run]:
-        """Async twin of `stream`."""
-        self._check(limits)
-        here = self._here.get(self._open)
-        return jobs.astream(here.pool, here.executor, program, inputs, interface, limits, self._isolation)
-
     def describe(self) -> dict[str, str]:
         """Say which isolation is in force, for people to read."""
-        here = self._here.get(self._open)
-        engine = here.launcher.client.info()
+        engine = self._opened().launcher.client.info()
         calls = {name for entry in json.loads(seccomp_profile())["syscalls"] for name in entry["names"]}
-        worker = here.pool.lease().result()
-        facts = worker.facts
-        here.pool.release(worker, usable=True)
+        facts = self._facts()
         own_ids = "user" not in str(engine.get("SecurityOptions"))
         return {
             "back end": f"docker {engine.get('ServerVersion')}, runtime {self._runtime or 'runc'}",
@@ -291,52 +200,6 @@ class DockerSandbox:
             "cgroup": f"version {engine.get('CgroupVersion', '1')}, memory {self._memory_bytes >> 20} MiB a container",
             "identity": self.identity,
         }
-
-    def close(self) -> None:
-        """Stop every container and wait until they are gone. Idempotent; also done when the program ends."""
-        self._closed = True
-        opened = self._here.peek()
-        if opened is not None:
-            opened.close()
-
-    def __enter__(self) -> DockerSandbox:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
-
-    def _check(self, limits: Limits) -> None:
-        room = self._memory_bytes - _MEMORY_RESERVED
-        if limits.memory_bytes > room:
-            raise ConfigError(
-                f"Limits(memory_bytes={limits.memory_bytes}): a run here may use at most {room}; make the sandbox with "
-                f"memory_bytes={int(limits.memory_bytes) + _MEMORY_RESERVED} or more."
-            )
-        if limits.processes > _PROCESSES - _PROCESSES_RESERVED:
-            raise ConfigError(
-                f"Limits(processes={limits.processes}): a run here may hold at most {_PROCESSES - _PROCESSES_RESERVED}."
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class _Open:
-    """What one process has of a sandbox: its connection to the engine, its containers, its threads."""
-
-    launcher: _Launcher
-    pool: Pool
-    executor: ThreadPoolExecutor
-    pid: int
-
-    def close(self) -> None:
-        """Stop every container. Idempotent; does nothing in another process, such as a forked one that ends."""
-        if os.getpid() == self.pid:
-            self.pool.close()
-            self.executor.shutdown(wait=False)
-            self.launcher.close()
 
 
 class _ImageGoneError(SandboxError):
@@ -427,7 +290,7 @@ class _Launcher:
             shutil.rmtree(folder, ignore_errors=True)
         try:
             worker.greet(bundle({"box": BOX, "packages": PACKAGES}))
-            _check_known_good(worker)
+            check_known_good(worker)
         except BaseException as error:
             worker.stop()
             if isinstance(error, WorkerLostError):
@@ -499,16 +362,3 @@ def _listen(folder: Path) -> socket.socket:
     Path(folder, Path(SOCKET).name).chmod(0o777)
     listener.listen(1)
     return listener
-
-
-def _check_known_good(worker: Worker) -> None:
-    """Run a program of each mode whose outcome is known."""
-    for program, interface, value, expected in (
-        ("a, b = map(int, input().split())\nprint(a + b)\n", STDIN, "20 22\n", "42\n"),
-        ("def add(a, b):\n    return a + b\n", Call("add"), [20, 22], 42),
-    ):
-        job = jobs.Job(program, [value], interface, LIMITS, "program")
-        run = job.step(worker, 0)
-        worker.close_job()
-        if run.status != "ok" or run.output != expected:
-            raise SandboxError(f"a fresh sandbox container fails a known-good program: {run}")

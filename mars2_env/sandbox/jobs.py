@@ -7,11 +7,11 @@ import os
 import re
 import signal
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 from math import ceil
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from mars2_env.errors import ConfigError, SandboxError
 from mars2_env.sandbox import cores
@@ -216,57 +216,129 @@ class _Lease:
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
         self.worker: Worker | None = None
+        self.usable = False
         self.failures = 0
         self.losses = 0
 
     def lost(self, error: WorkerLostError) -> None:
         """Throw the worker away; raise if this was the second one that failed on the same input."""
-        self.give_back(usable=False)
+        self.give_back()
         self.failures += error.job_began
         self.losses += 1
         if self.failures > 1 or self.losses > _MOST_LOSSES:
             raise SandboxError(f"two sandbox workers failed on one run; the last: {error}.") from error
 
-    def give_back(self, *, usable: bool) -> None:
+    def give_back(self) -> None:
         """Return the worker to the pool, if there is one."""
         worker, self.worker = self.worker, None
         if worker is None:
             return
-        if usable:
+        if self.usable:
             try:
                 worker.close_job()
             except WorkerLostError:
-                usable = False
-        self.pool.release(worker, usable=usable)
+                self.usable = False
+        self.pool.release(worker, usable=self.usable)
+
+    def give_back_after(self, step: Future[Run]) -> None:
+        """Return the worker when `step`, which nobody waits for any more, has ended: its limits see to that."""
+        held = _Lease(self.pool)
+        held.worker, self.worker = self.worker, None
+
+        def ended(done: Future[Run]) -> None:
+            held.usable = not done.cancelled() and done.exception() is None
+            held.give_back()
+
+        step.add_done_callback(ended)
+
+
+class _Waiting(Protocol):
+    """How the course of a job waits: for a worker, and for a step of the job."""
+
+    async def for_worker(self, pool: Pool) -> Worker: ...
+
+    async def for_step(self, job: Job, lease: _Lease, index: int) -> Run: ...
+
+
+class _Blocking:
+    """Waits in the thread that asks: its coroutines never suspend, so that no event loop is needed (`_at_once`)."""
+
+    async def for_worker(self, pool: Pool) -> Worker:
+        future = pool.lease()
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            _decline(pool, future)
+            raise
+
+    async def for_step(self, job: Job, lease: _Lease, index: int) -> Run:
+        assert lease.worker is not None
+        return job.step(lease.worker, index)
+
+
+class _Suspending:
+    """Waits for a worker without holding a thread, and for a step in one of `executor`, which has one a worker."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    async def for_worker(self, pool: Pool) -> Worker:
+        future = pool.lease()
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            _decline(pool, future)
+            raise
+
+    async def for_step(self, job: Job, lease: _Lease, index: int) -> Run:
+        assert lease.worker is not None
+        step = self._executor.submit(job.step, lease.worker, index)
+        try:
+            return await asyncio.wrap_future(step)
+        except asyncio.CancelledError:
+            lease.give_back_after(step)
+            raise
+
+
+async def _run(job: Job, lease: _Lease, index: int, waiting: _Waiting) -> Run:
+    """Run on input `index`, in the worker that is held or, if it is lost before it has answered, in another."""
+    lease.failures = lease.losses = 0
+    while True:
+        if lease.worker is None:
+            lease.worker = await waiting.for_worker(lease.pool)
+        lease.usable = False
+        try:
+            run = await waiting.for_step(job, lease, index)
+        except WorkerLostError as error:
+            lease.lost(error)
+            continue
+        except ConfigError:
+            lease.usable = True
+            raise
+        lease.usable = True
+        return run
+
+
+def _at_once(coroutine: Coroutine[Any, Any, Run]) -> Run:
+    """Return what a coroutine that never suspends comes to."""
+    try:
+        coroutine.send(None)
+    except StopIteration as ended:
+        run: Run = ended.value
+        return run
+    raise RuntimeError("a blocking wait was suspended")
 
 
 def stream(
     pool: Pool, program: str, inputs: Sequence[Any], interface: Interface, limits: Limits, isolation: Isolation
 ) -> Iterator[Run]:
-    """Yield one `Run` for each input; see `Sandbox.stream`."""
-    job = Job(program, inputs, interface, limits, isolation)
-    lease = _Lease(pool)
-    usable = False
+    """Yield one `Run` for each input; see `Sandbox.stream`. The sync face of the same course as `astream`'s."""
+    job, lease, waiting = Job(program, inputs, interface, limits, isolation), _Lease(pool), _Blocking()
     try:
         for index in range(len(inputs)):
-            lease.failures = lease.losses = 0
-            while True:
-                if lease.worker is None:
-                    lease.worker = _wait_for_worker(pool)
-                usable = False
-                try:
-                    run = job.step(lease.worker, index)
-                except WorkerLostError as error:
-                    lease.lost(error)
-                    continue
-                except ConfigError:
-                    usable = True
-                    raise
-                usable = True
-                break
-            yield run
+            yield _at_once(_run(job, lease, index, waiting))
     finally:
-        lease.give_back(usable=usable)
+        lease.give_back()
 
 
 async def astream(
@@ -278,58 +350,13 @@ async def astream(
     limits: Limits,
     isolation: Isolation,
 ) -> AsyncIterator[Run]:
-    """Async twin of `stream`: waits for a worker without holding a thread; `executor` has a thread for each worker."""
-    job = Job(program, inputs, interface, limits, isolation)
-    lease = _Lease(pool)
-    usable = False
+    """Async twin of `stream`; `executor` has a thread for each worker."""
+    job, lease, waiting = Job(program, inputs, interface, limits, isolation), _Lease(pool), _Suspending(executor)
     try:
         for index in range(len(inputs)):
-            lease.failures = lease.losses = 0
-            while True:
-                if lease.worker is None:
-                    lease.worker = await _await_worker(pool)
-                usable = False
-                step = executor.submit(job.step, lease.worker, index)
-                try:
-                    run = await asyncio.wrap_future(step)
-                except WorkerLostError as error:
-                    lease.lost(error)
-                    continue
-                except ConfigError:
-                    usable = True
-                    raise
-                except asyncio.CancelledError:
-                    # The run goes on in its thread, and its limits end it; the worker is given back then.
-                    step.add_done_callback(
-                        lambda done, held=lease: held.give_back(  # type: ignore[misc]
-                            usable=not done.cancelled() and done.exception() is None
-                        )
-                    )
-                    lease = _Lease(pool)
-                    raise
-                usable = True
-                break
-            yield run
+            yield await _run(job, lease, index, waiting)
     finally:
-        lease.give_back(usable=usable)
-
-
-def _wait_for_worker(pool: Pool) -> Worker:
-    future = pool.lease()
-    try:
-        return future.result()
-    except KeyboardInterrupt:
-        _decline(pool, future)
-        raise
-
-
-async def _await_worker(pool: Pool) -> Worker:
-    future = pool.lease()
-    try:
-        return await asyncio.wrap_future(future)
-    except asyncio.CancelledError:
-        _decline(pool, future)
-        raise
+        lease.give_back()
 
 
 def _decline(pool: Pool, future: Future[Worker]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -40,13 +41,14 @@ class Played:
     def open(self, settings: dict[str, Any], program: bytes) -> None:
         self.opened += 1
 
-    def run(self, data: bytes, *, fresh: bool, timeout: float) -> Done:
+    def run(self, inputs: Sequence[bytes], *, fresh: bool, timeout: float) -> list[Done]:
+        """Answer the first input alone, as a worker may."""
         self.runs += 1
         self.fresh.append(fresh)
-        found = self.script.pop(0) if self.script else done(output=data)
+        found = self.script.pop(0) if self.script else done(output=inputs[0])
         if isinstance(found, Exception):
             raise found
-        return found
+        return [found]
 
     def close_job(self) -> None:
         pass
