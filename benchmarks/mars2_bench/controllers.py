@@ -1,0 +1,266 @@
+"""A cheap task on which a controller of the game `route` or `place` must learn, and what it is held against.
+
+Two SIMULATED generators of unequal skill, unknown to the learner, write programs with slips; a sandbox judges them,
+each program once (`CachedSandbox`). The problems are those of the starter set whose broken programs most often pass
+some of the tests, so that a tree's scores say where to go on; training uses their first variants of the train split,
+evaluation variants of the test split, which no training sees. Runs are paired: the same problem and episode seed is the
+same luck, whoever controls.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+import mars2_env
+from mars2_env import ProblemSet, Sandbox, Task
+from mars2_env.sandbox import CachedSandbox
+from mars2_env.testing import NoisePolicy, Profile
+from mars2_env.testing.mutation import FAMILIES
+
+TEMPLATES: Final = (
+    "banner",
+    "clamp-all",
+    "counting-out",
+    "letter-groups",
+    "merge-stock",
+    "pass-list",
+    "pick-word",
+    "running-totals",
+    "shared-ids",
+)
+"""Where at least half of the single slips leave a program that passes some scoring tests and not all, and where few
+different slips can be made, so that training meets the same programs again."""
+
+SLIPPERY: Final = ("arithmetic", "boundary", "comparison", "condition", "constant", "initial")
+BUDGET: Final = 8
+AGENTS: Final = ("first_0", "second_0")
+
+
+def _profile(skill: float) -> Profile:
+    return Profile(
+        {family: skill if family in SLIPPERY else 1.0 for family in FAMILIES}, repair=1.0, unaided=0.9, slip=0.4
+    )
+
+
+PROFILES: Final = {"first_0": _profile(0.2), "second_0": _profile(0.4)}
+"""Who is the better one is for the learner to find out."""
+
+Act = Callable[[Any], int]
+"""Chooses the next action of a `route` environment by looking at it."""
+
+
+def problems(split: str, variants: int) -> ProblemSet:
+    """Return the first variants of the chosen templates, with at most 2 public and 6 scoring tests each."""
+    found = [
+        replace(problem, public=problem.public[:2], scoring=problem.scoring[:6])
+        for problem in mars2_env.load_problems("starter", split=split)
+        if problem.id.split("/")[2] in TEMPLATES and int(problem.id.split("/")[3]) < variants
+    ]
+    return ProblemSet("starter", tuple(found), split, "training")
+
+
+def controller_task(game: str, split: str, sandbox: Sandbox, *, variants: int = 1, **options: Any) -> Task:
+    """Return the task: two simulated generators, 8 nodes, the share of passed tests as score, progress as reward."""
+    found = problems(split, variants)
+    return mars2_env.task(
+        found,
+        game=game,
+        agents=list(AGENTS),
+        generators={agent: NoisePolicy(found, profile) for agent, profile in PROFILES.items()},
+        budget=BUDGET,
+        score="fraction",
+        sandbox=sandbox,
+        **options,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """An open-loop schedule for `route`: (agent, parent) for each expansion, whatever comes out.
+
+    A parent that is not in the tree means its newest node.
+    """
+
+    steps: tuple[tuple[int, int], ...]
+
+    def __call__(self, env: Any) -> int:
+        """Return the action that is due."""
+        size = len(env.episode.nodes)
+        agent, parent = self.steps[size]
+        return agent * (BUDGET + 1) + min(parent, size)
+
+
+def schedules() -> list[Schedule]:
+    """Return open-loop schedules of every plain shape.
+
+    Some drafts, by either agent or both in turn; then refinements, by either or both in turn, of the newest node or of
+    the drafts one after the other.
+    """
+    turns = ((0,), (1,), (0, 1))
+    found = {}
+    for drafts in (1, 2, 3, BUDGET):
+        for writers in turns:
+            for menders in turns:
+                for places in ([BUDGET], list(range(1, drafts + 1))):
+                    steps = [(writers[t % len(writers)], 0) for t in range(drafts)]
+                    steps += [(menders[t % len(menders)], places[t % len(places)]) for t in range(BUDGET - drafts)]
+                    found[tuple(steps)] = Schedule(tuple(steps))
+    return list(found.values())
+
+
+def play(env: Any, act: Act, problem: str, seed: int) -> float:
+    """Return the best final score of one tree of a `route` environment, grown by `act`."""
+    env.reset(seed=seed, options={"problem": problem})
+    over = False
+    while not over:
+        _, _, terminated, truncated, _ = env.step(act(env))
+        over = terminated or truncated
+    return float(env.unwrapped.episode.best_score)
+
+
+def scores(env: Any, act: Act, seeds: Sequence[int]) -> NDArray[np.float64]:
+    """Return the best final scores, shape (problems, seeds)."""
+    env = env.unwrapped
+    return np.array([[play(env, act, problem.id, seed) for seed in seeds] for problem in env.task.problems])
+
+
+def best_schedule(env: Any, seeds: Sequence[int]) -> Schedule:
+    """Return the open-loop schedule that does best on an environment's problems, found by successive halving.
+
+    Each round plays the rest of the schedules on more seeds and keeps the better quarter.
+    """
+    field, count = schedules(), 1
+    while len(field) > 1:
+        means = [scores(env, schedule, seeds[:count]).mean() for schedule in field]
+        keep = np.argsort(means)[::-1][: max(1, len(field) // 4)]
+        field, count = [field[index] for index in keep], min(4 * count, len(seeds))
+    return field[0]
+
+
+def random_act(seed: int) -> Act:
+    """Return the controller that takes any action that is on offer, all equally likely."""
+    rng = np.random.default_rng(seed)
+    return lambda env: int(rng.choice(np.flatnonzero(env.action_masks())))
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One controller held against another on the same problems with the same luck."""
+
+    better: float
+    other: float
+    p: float
+
+    def __str__(self) -> str:
+        return f"{self.better:.3f} against {self.other:.3f} ({self.better - self.other:+.3f}, p = {self.p:.2g})"
+
+
+def compare(better: NDArray[np.float64], other: NDArray[np.float64], *, flips: int = 100_000) -> Comparison:
+    """Hold scores against others, both of shape (problems, seeds), paired.
+
+    `p` is that of a one-sided sign-flip permutation test on the problems' mean differences: the share of random sign
+    patterns under which the mean difference is at least as large as it is. Problems, not episodes, are the sample.
+    """
+    gaps = (better - other).mean(axis=1)
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(flips, len(gaps)))
+    as_large = int(((signs * gaps).mean(axis=1) >= gaps.mean() - 1e-12).sum())
+    return Comparison(float(better.mean()), float(other.mean()), (as_large + 1) / (flips + 1))
+
+
+class FewSeeds(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Begins each tree with one of a few seeds and any of the problems, so that training meets programs again."""
+
+    def __init__(self, env: Any, count: int, seed: int) -> None:
+        """Wrap a `route` environment; draws come from `seed`."""
+        super().__init__(env)
+        self._route: Any = env.unwrapped
+        self._count, self._rng = count, np.random.default_rng(seed)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        """Begin the next tree; a seed given is that of the draws."""
+        if seed is not None:
+            self._rng = np.random.default_rng(seed)
+        found = self._route.task.problems.problems
+        problem = found[int(self._rng.integers(len(found)))].id
+        return self.env.reset(seed=int(self._rng.integers(self._count)), options={"problem": problem})
+
+    def action_masks(self) -> NDArray[np.int8]:
+        """Return the masks of the environment."""
+        masks: NDArray[np.int8] = self._route.action_masks()
+        return masks
+
+
+def learner(name: str, env: Any, seed: int) -> Any:
+    """Return an untrained learner of Stable-Baselines3 or sb3-contrib on a (vector of) `route` environments."""
+    options: dict[str, Any] = {
+        "n_steps": 64,
+        "batch_size": 256,
+        "n_epochs": 8,
+        "gamma": 1.0,
+        "learning_rate": 1e-3,
+        "ent_coef": 0.01,
+        "policy_kwargs": {"net_arch": [128, 128]},
+        "seed": seed,
+    }
+    from sb3_contrib import MaskablePPO
+    from stable_baselines3 import PPO
+
+    kind: Any = {"maskable_ppo": MaskablePPO, "ppo": PPO}[name]
+    return kind("MultiInputPolicy", env, **options)
+
+
+def acting(model: Any, *, masked: bool) -> Act:
+    """Return the controller that takes a trained model's most likely action."""
+
+    def act(env: Any) -> int:
+        options = {"action_masks": env.action_masks()} if masked else {}
+        action, _ = model.predict(env.observation(), deterministic=True, **options)
+        return int(action)
+
+    return act
+
+
+def main() -> None:
+    """Train a controller, and hold it on unseen problems against the best open-loop schedule and against random."""
+    parser = ArgumentParser(description=main.__doc__, formatter_class=ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--learner", choices=["maskable_ppo", "ppo"], default="maskable_ppo", help="who learns")
+    parser.add_argument("--steps", type=int, default=60_000, help="expansions to train on")
+    parser.add_argument("--envs", type=int, default=16, help="environments side by side")
+    parser.add_argument("--seeds", type=int, default=16, help="trees for each problem in the comparison")
+    parser.add_argument("--variants", type=int, default=3, help="unseen problems for each template")
+    parser.add_argument(
+        "--schedule-seeds", type=int, default=16, help="trees for each problem in the choice of the schedule"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the learner")
+    parser.add_argument("--runs", default=None, help="a file that keeps the runs of programs for the next time")
+    parser.add_argument("--sandbox", default="auto", help="docker, bubblewrap or auto")
+    given = parser.parse_args()
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    with CachedSandbox(mars2_env.make_sandbox(given.sandbox), given.runs) as sandbox:
+        task = controller_task("route", "train", sandbox)
+        makers = [partial(FewSeeds, mars2_env.make(task), 8, given.seed + number) for number in range(given.envs)]
+        model = learner(given.learner, DummyVecEnv(makers), given.seed)
+        model.learn(given.steps, progress_bar=sys.stderr.isatty())
+        print(f"{given.learner}: trained on {given.steps} expansions; {sandbox.hits} runs known, {sandbox.misses} new")
+        schedule = best_schedule(mars2_env.make(task), range(given.schedule_seeds))
+        print(f"best of {len(schedules())} open-loop schedules on the training problems: {schedule.steps}")
+        held_out = mars2_env.make(controller_task("route", "test", sandbox, variants=given.variants))
+        seeds = range(1000, 1000 + given.seeds)
+        learned = scores(held_out, acting(model, masked=given.learner == "maskable_ppo"), seeds)
+        for name, other in (("the best schedule", schedule), ("random", random_act(given.seed))):
+            print(f"on {len(learned)} unseen problems x {given.seeds} seeds, against {name}: ", end="")
+            print(compare(learned, scores(held_out, other, seeds)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""The comparison of controllers: paired, on problems that training does not see, against open-loop schedules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from mars2_bench.controllers import (
+    BUDGET,
+    FewSeeds,
+    Schedule,
+    best_schedule,
+    compare,
+    controller_task,
+    play,
+    problems,
+    random_act,
+    schedules,
+    scores,
+)
+
+import mars2_env
+from mars2_env.testing import ScriptedSandbox
+
+
+@pytest.fixture
+def env() -> Any:
+    return mars2_env.make(controller_task("route", "train", ScriptedSandbox()))
+
+
+def test_training_and_evaluation_share_no_problem() -> None:
+    train, test = problems("train", 1), problems("test", 3)
+    assert (len(train), len(test)) == (9, 27)
+    assert not {problem.id for problem in train} & {problem.id for problem in test}
+    assert not {repr(p.scoring) for p in train} & {repr(p.scoring) for p in test}
+
+
+def test_schedules_name_an_agent_and_a_place_for_each_expansion_and_differ() -> None:
+    found = schedules()
+    assert len({schedule.steps for schedule in found}) == len(found) > 40
+    for schedule in found:
+        assert len(schedule.steps) == BUDGET
+        assert all(agent in (0, 1) and 0 <= parent <= BUDGET for agent, parent in schedule.steps)
+
+
+def test_a_schedule_takes_the_newest_node_where_its_parent_is_not_there_yet(env: Any) -> None:
+    play(env, Schedule(((1, 0), (0, BUDGET), (1, 1), *[(0, 0)] * 5)), env.task.problems.problems[0].id, 3)
+    assert [(node.agent, node.parent) for node in env.episode.nodes[:3]] == [
+        ("second_0", 0),
+        ("first_0", 1),
+        ("second_0", 1),
+    ]
+
+
+def test_the_same_schedule_meets_the_same_luck(env: Any) -> None:
+    schedule = schedules()[0]
+    first, again = scores(env, schedule, [5, 6]), scores(env, schedule, [5, 6])
+    assert first.shape == (9, 2)
+    assert (first == again).all()
+
+
+def test_the_schedule_that_uses_the_agent_that_is_right_is_found() -> None:
+    task = controller_task("route", "train", ScriptedSandbox(lambda program, given: given), reward="score")
+    right: dict[str, str] = {problem.id: problem.reference or "" for problem in task.problems}
+
+    class Fixed:
+        def __init__(self, knows: bool) -> None:
+            self.knows = knows
+
+        def act(self, turns: list[mars2_env.Turn]) -> list[mars2_env.Reply]:
+            return [mars2_env.Reply(right[turn.problem.id] if self.knows else "print()") for turn in turns]
+
+    def run(program: str, given: Any) -> mars2_env.Run:
+        for problem in task.problems:
+            if program.strip() == right[problem.id].strip():
+                for test in (*problem.public, *problem.scoring):
+                    if test.input == given:
+                        return mars2_env.Run("ok", output=test.output)
+        return mars2_env.Run("ok", output="nothing")
+
+    fixed = mars2_env.task(
+        task, generators={"first_0": Fixed(False), "second_0": Fixed(True)}, sandbox=ScriptedSandbox(run)
+    )
+    found = best_schedule(mars2_env.make(fixed), [0])
+    assert 1 in {agent for agent, _ in found.steps}
+
+
+def test_a_few_seeds_and_all_problems_are_drawn(env: Any) -> None:
+    few = FewSeeds(env, 2, seed=0)
+    drawn = set()
+    for _ in range(60):
+        few.reset()
+        drawn.add((env.match.header.seed, env.episode.problem.id))
+    assert {seed for seed, _ in drawn} == {0, 1}
+    assert len({problem for _, problem in drawn}) == 9
+    assert few.action_masks().shape == (2 * (BUDGET + 1),)
+
+
+def test_p_is_small_where_every_problem_is_better_and_one_where_none_differs() -> None:
+    better = np.full((12, 4), 0.6)
+    assert compare(better, better - 0.1).p == pytest.approx(2**-12, rel=0.5)
+    assert compare(better, better).p == 1.0
+    assert compare(better - 0.1, better).p == 1.0
+
+
+def test_p_counts_problems_and_not_their_episodes() -> None:
+    gaps = np.array([0.3, -0.1, 0.2, 0.1, -0.2, 0.25])[:, None]
+    few, many = (compare(np.repeat(gaps, count, axis=1), np.zeros((6, count))) for count in (1, 50))
+    assert few.p == many.p > 0.05
+
+
+def test_random_takes_only_what_is_on_offer(env: Any) -> None:
+    play(env, random_act(0), env.task.problems.problems[0].id, 0)
+    assert len(env.episode.nodes) == BUDGET
