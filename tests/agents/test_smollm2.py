@@ -13,9 +13,10 @@ from mars2_agents import smollm2
 from mars2_agents.smollm2 import DONE, NAME, cache_folder, checkpoint, is_done, offline
 from mars2_agents.transformers_policy import TransformersPolicy, from_spec
 
+from mars2_env.contexts import FreshContext
 from mars2_env.errors import PolicyError
 from mars2_env.programs import extract_program
-from mars2_env.prompt import fresh_messages
+from mars2_env.templates import ChatTemplates
 from mars2_env.types import Call, Problem, Turn
 
 
@@ -146,7 +147,7 @@ def test_smollm2_answers_with_programs() -> None:
     torch = pytest.importorskip("torch", reason="needs the extra transformers")
     starter = 'def add(x: int, y: int):\n    """Add two numbers x and y\n    >>> add(2, 3)\n    5\n    """\n'
     problem = Problem("add", starter, Call("add"), starter_code=starter).public_view()
-    turn = Turn(0, "coder_0", problem, 0, fresh_messages(problem), 0, (0,))
+    turn = Turn(0, "coder_0", problem, 0, ChatTemplates()(FreshContext(problem)), 0, (0,))
     policy = from_spec("smollm2", max_new_tokens="96", device="cpu")
     asked = [replace(turn, seed=seed) for seed in range(4)]
     replies = policy.act(asked)
