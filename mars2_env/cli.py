@@ -17,7 +17,8 @@ import mars2_env
 from mars2_env import problems_cli
 from mars2_env.errors import ConfigError, Mars2Error
 from mars2_env.parts import Parts
-from mars2_env.problems_cli import SandboxKind, SetOption, SetPath, Split, find_problem, parse_options
+from mars2_env.problems_cli import SandboxKind, SetOption, SetPath, Split, find_problem, parse_options, say
+from mars2_env.render import printable_line
 
 app = typer.Typer(
     name="mars2",
@@ -35,7 +36,7 @@ SetName = Annotated[str, typer.Argument(help="A problem set (mars2 problems list
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"mars2_env {mars2_env.__version__}")
+        say(f"mars2_env {mars2_env.__version__}")
         raise typer.Exit
 
 
@@ -202,7 +203,7 @@ def search(
         raise typer.Exit(130) from None
     Console().print(summary_table(bar.tally))
     if out is not None:
-        typer.echo(f"Logs are in {out}. Next: mars2 evaluate {out}")
+        say(f"Logs are in {out}. Next: mars2 evaluate {out}")
 
 
 @app.command()
@@ -237,7 +238,7 @@ def evaluate(
         for tree in results.trees:
             answer = "no answer" if tree.answer is None else f"answer #{tree.answer}"
             verdict = "passes" if tree.answer_passed else "fails"
-            typer.echo(f"{tree.problem}: {answer} {verdict}; {tree.nodes_passed} of {tree.nodes} nodes pass")
+            say(f"{printable_line(tree.problem)}: {answer} {verdict}; {tree.nodes_passed} of {tree.nodes} nodes pass")
     table = Table(title=f"Hidden tests, {len(results.trees)} trees")
     for column in ("", "share", "95 % interval"):
         table.add_column(column)
@@ -248,9 +249,9 @@ def evaluate(
     console.print(table)
     nodes = sum(tree.nodes for tree in results.trees)
     duplicates = sum(tree.duplicates for tree in results.trees)
-    typer.echo(f"{share_of(duplicates, nodes)} of {nodes} nodes repeat an earlier program of their tree.")
+    say(f"{share_of(duplicates, nodes)} of {nodes} nodes repeat an earlier program of their tree.")
     if results.unfinished:
-        typer.echo(f"{results.unfinished} trees are unfinished or ended by sandbox faults, and were left out.")
+        say(f"{results.unfinished} trees are unfinished or ended by sandbox faults, and were left out.")
 
 
 @app.command()
@@ -266,7 +267,6 @@ def judge(
 ) -> None:
     """Judge one program on one problem; exit status 0 if it passes, 1 if not, 2 if it could not be judged."""
     from mars2_env.prompt import feedback_text
-    from mars2_env.render import printable
 
     found = find_problem(problem, problem_set, path, split)
     text = sys.stdin.read() if str(program) == "-" else _read(program)
@@ -278,10 +278,10 @@ def judge(
             stop="never" if every else "first_failure",
         )
     for group, outcomes in verdict.groups.items():
-        typer.echo(f"{group}: {sum(o == 'passed' for o in outcomes)} of {len(outcomes)} passed: {' '.join(outcomes)}")
-    typer.echo(f"verdict: {verdict.outcome} ({verdict.cpu_seconds:.2f} s of CPU time)")
+        say(f"{group}: {sum(o == 'passed' for o in outcomes)} of {len(outcomes)} passed: {' '.join(outcomes)}")
+    say(f"verdict: {verdict.outcome} ({verdict.cpu_seconds:.2f} s of CPU time)")
     if verdict.feedback is not None:
-        typer.echo(printable(feedback_text(verdict.feedback)))
+        say(feedback_text(verdict.feedback))
     raise typer.Exit(0 if verdict.passed else 1)
 
 
@@ -314,25 +314,25 @@ def env(
     made.reset(seed=seed)
     if made.task.api == "gymnasium":
         made.action_space.seed(seed)
-        typer.echo(f"controller\n  observation: {made.observation_space}\n  action: {made.action_space}")
+        say(f"controller\n  observation: {made.observation_space}\n  action: {made.action_space}")
         total, over = 0.0, False
         while not over:
             _, reward, terminated, truncated, _ = made.step(made.action_space.sample(made.action_masks()))
             total, over = total + reward, terminated or truncated
-        typer.echo(f"controller: rewards sum to {total:g}, {'terminated' if terminated else 'truncated'}")
-        typer.echo(made.render())
+        say(f"controller: rewards sum to {total:g}, {'terminated' if terminated else 'truncated'}")
+        say(made.render())
         made.close()
         return
     for agent in made.possible_agents:
         made.action_space(agent).seed(seed)
-        typer.echo(f"{agent}\n  observation: {made.observation_space(agent)}\n  action: {made.action_space(agent)}")
+        say(f"{agent}\n  observation: {made.observation_space(agent)}\n  action: {made.action_space(agent)}")
     for agent in made.agent_iter():
         _, reward, terminated, truncated, info = made.last()
         over = terminated or truncated
         if over:
-            typer.echo(f"{agent}: reward {reward:g}, {'terminated' if terminated else 'truncated'}")
+            say(f"{agent}: reward {reward:g}, {'terminated' if terminated else 'truncated'}")
         made.step(None if over else made.action_space(agent).sample(info.get("action_mask")))
-    typer.echo(made.render())
+    say(made.render())
     made.close()
 
 
@@ -346,7 +346,7 @@ def build_sandbox(
     """Build the sandbox image from this machine's own Python; needs a Docker engine and no registry."""
     from mars2_env import sandbox
 
-    typer.echo(sandbox.dockerfile() if dockerfile else sandbox.build_image(numpy=numpy))
+    say(sandbox.dockerfile() if dockerfile else sandbox.build_image(numpy=numpy))
 
 
 @sandbox_app.command("check")
@@ -355,7 +355,7 @@ def check_sandbox(kind: Annotated[str, typer.Argument(help="docker, bubblewrap, 
     from mars2_env import sandbox
 
     report = sandbox.check(kind)
-    typer.echo(str(report))
+    say(str(report))
     raise typer.Exit(0 if report.ok else 1)
 
 
@@ -389,7 +389,7 @@ def _add_commands() -> None:
         try:
             command = COMMANDS.find(name)
         except Mars2Error as error:
-            typer.echo(f"mars2: left out: {error}", err=True)
+            say(f"mars2: left out: {error}", err=True)
             continue
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name)
@@ -403,12 +403,12 @@ def main() -> None:
     try:
         app()
     except Mars2Error as error:
-        typer.echo(f"mars2: {error}", err=True)
+        say(f"mars2: {error}", err=True)
         sys.exit(2)
     except OSError as error:
         if error.filename is None:
             raise
-        typer.echo(f"mars2: {error.filename}: {error.strerror}.", err=True)
+        say(f"mars2: {error.filename}: {error.strerror}.", err=True)
         sys.exit(2)
 
 

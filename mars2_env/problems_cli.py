@@ -13,6 +13,7 @@ import typer
 import mars2_env
 from mars2_env.errors import ConfigError
 from mars2_env.problems.catalogue import SETS, SetInfo
+from mars2_env.render import printable, printable_line
 
 app = typer.Typer(help="List, show and check problem sets.", no_args_is_help=True)
 
@@ -26,6 +27,11 @@ SetOption = Annotated[
     ),
 ]
 SHOWN_DUPLICATES = 10
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a text. Whatever of it a program, a problem or a file wrote can neither steer a terminal nor be markup."""
+    typer.echo(printable(text), err=err)
 
 
 def parse_options(texts: list[str] | None) -> dict[str, Any]:
@@ -86,15 +92,15 @@ def list_problems(
     if problem_set is None:
         for name in names():
             info = SETS.get(name)
-            typer.echo(f"{name:14} {_splits(info):30} {info.about}" if info else f"{name:14} registered by others")
-        typer.echo("\nmars2 problems show SET says where a set is and what is read of it.")
+            say(f"{name:14} {_splits(info):30} {info.about}" if info else f"{name:14} registered by others")
+        say("\nmars2 problems show SET says where a set is and what is read of it.")
         return
     found = load_set(problem_set, path, split, option)
     for problem in found:
         counts = "/".join(str(len(problem.tests(group))) for group in ("public", "scoring", "hidden"))
         kind = type(problem.interface).__name__.lower()
-        typer.echo(f"{problem.id}  {kind}  {counts} tests (public/scoring/hidden)")
-    typer.echo(_summary(found))
+        say(f"{printable_line(problem.id)}  {kind}  {counts} tests (public/scoring/hidden)")
+    say(_summary(found))
 
 
 def _splits(info: SetInfo) -> str:
@@ -102,7 +108,7 @@ def _splits(info: SetInfo) -> str:
 
 
 def _summary(found: mars2_env.ProblemSet) -> str:
-    left = "".join(f"; left out {count}: {reason}" for reason, count in found.left_out.items())
+    left = "".join(f"; left out {count}: {printable_line(reason)}" for reason, count in found.left_out.items())
     return f"{len(found)} problems, {found.use}, split {found.split}, hash {found.hash[:12]}{left}"
 
 
@@ -116,31 +122,30 @@ def show_problem(
 ) -> None:
     """Show what agents see of a problem, or what is known about a set."""
     from mars2_env.prompt import task_text
-    from mars2_env.render import printable
 
     if problem_set is None and problem in SETS:
         _show_set(SETS[problem])
         return
     found = find_problem(problem, problem_set, path, split, option)
-    typer.echo(printable(task_text(found.public_view())))
+    say(task_text(found.public_view()))
     if found.seed_program is not None:
-        typer.echo(printable(f"\nThe program to be repaired:\n\n{found.seed_program}"))
+        say(f"\nThe program to be repaired:\n\n{found.seed_program}")
     for test in found.public:
-        typer.echo(printable(f"public test: {test.input!r} -> {test.output!r}"))
+        say(f"public test: {test.input!r} -> {test.output!r}")
 
 
 def _show_set(info: SetInfo) -> None:
     from importlib import import_module
 
-    typer.echo(f"{info.name}: {info.about}\nhome: {info.home}\nlicence: {info.licence}")
+    say(f"{info.name}: {info.about}\nhome: {info.home}\nlicence: {info.licence}")
     for split, use in info.splits.items():
-        typer.echo(f"split {split}: {use}{' (the default)' if split == info.default else ''}")
+        say(f"split {split}: {use}{' (the default)' if split == info.default else ''}")
     if info.hub is not None:
-        typer.echo(f"hub: {info.hub.data_files or info.hub.repository}")
+        say(f"hub: {info.hub.data_files or info.hub.repository}")
     module, _, attribute = info.loader.partition(":")
-    typer.echo(f"\n{(import_module(module).__doc__ or '').strip()}")
+    say(f"\n{(import_module(module).__doc__ or '').strip()}")
     options = (getattr(import_module(module), attribute).__doc__ or "").partition("Args:")[2].partition("Raises:")[0]
-    typer.echo(f"\nOptions:\n{options.rstrip()}")
+    say(f"\nOptions:\n{options.rstrip()}")
 
 
 @app.command("check")
@@ -172,29 +177,29 @@ def check_problems(
     if limit is not None and limit < 1:
         raise ConfigError(f"--limit {limit}: must be a whole number of at least 1.")
     found = load_set(problem_set, path, split, option)
-    typer.echo(f"{found.name}: {_summary(found)}")
-    typer.echo(f"hash {found.hash}")
+    say(f"{found.name}: {_summary(found)}")
+    say(f"hash {found.hash}")
     if found.provenance.home:
-        typer.echo(f"home {found.provenance.home}\nlicence {found.provenance.licence}")
+        say(f"home {found.provenance.home}\nlicence {found.provenance.licence}")
     for file, digest in found.provenance.hashes().items():
-        typer.echo(f"file {file}\n  SHA-256 {digest}")
+        say(f"file {file}\n  SHA-256 {digest}")
     for other in against or ():
         _report_duplicates(found, other)
     if not references:
         return
     with_reference = [problem for problem in found if problem.reference is not None][:limit]
     if not with_reference:
-        typer.echo("no problem has a reference program")
+        say("no problem has a reference program")
         return
     failed = 0
     for line in _failures(with_reference, sandbox):
         failed += 1
-        typer.echo(line)
+        say(line)
     repairs = any(problem.seed_program is not None for problem in with_reference)
     if failed or not repairs:
-        typer.echo(f"{len(with_reference) - failed} of {len(with_reference)} references pass all tests")
+        say(f"{len(with_reference) - failed} of {len(with_reference)} references pass all tests")
     else:
-        typer.echo(f"{len(with_reference)} of {len(with_reference)} references pass all tests, their seeds do not")
+        say(f"{len(with_reference)} of {len(with_reference)} references pass all tests, their seeds do not")
     raise typer.Exit(1 if failed else 0)
 
 
@@ -205,11 +210,11 @@ def _report_duplicates(found: mars2_env.ProblemSet, other: str) -> None:
     name, _, split = (named, "", "") if named.endswith((".jsonl", ".jsonl.gz")) else named.partition(":")
     theirs = load_set(name, Path(path) if path else None, split or None)
     shared = duplicates(found, theirs)
-    typer.echo(f"{len(shared)} of {len(found)} problems are in {theirs.name}, split {theirs.split}, too")
+    say(f"{len(shared)} of {len(found)} problems are in {theirs.name}, split {theirs.split}, too")
     for pair in sorted(shared, key=lambda pair: -pair.resemblance)[:SHOWN_DUPLICATES]:
-        typer.echo(f"  {pair.ours} is like {pair.theirs} ({pair.resemblance:.0%})")
+        say(f"  {printable_line(pair.ours)} is like {printable_line(pair.theirs)} ({pair.resemblance:.0%})")
     if len(shared) > SHOWN_DUPLICATES:
-        typer.echo(f"  and {len(shared) - SHOWN_DUPLICATES} more")
+        say(f"  and {len(shared) - SHOWN_DUPLICATES} more")
 
 
 def _failures(problems: list[mars2_env.Problem], sandbox: str) -> Iterator[str]:
@@ -223,9 +228,9 @@ def _failures(problems: list[mars2_env.Problem], sandbox: str) -> Iterator[str]:
         def failure(problem: mars2_env.Problem) -> str | None:
             verdict = judge.grade(problem, problem.reference or "", tests="all")
             if not verdict.passed:
-                return f"{problem.id}: the reference fails: {verdict.outcome}"
+                return f"{printable_line(problem.id)}: the reference fails: {verdict.outcome}"
             if problem.seed_program is not None and judge.grade(problem, problem.seed_program, tests="hidden").passed:
-                return f"{problem.id}: the program to be repaired passes the hidden tests"
+                return f"{printable_line(problem.id)}: the program to be repaired passes the hidden tests"
             return None
 
         try:

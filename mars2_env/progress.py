@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mars2_env.events import Event, Told
 from mars2_env.log import Header, Trace, Tree
-from mars2_env.render import printable
+from mars2_env.render import printable_line
 from mars2_env.search.budget import MAX_NODES
 
 if TYPE_CHECKING:
@@ -142,8 +142,8 @@ class ProgressBar:
         if tree.ended == "faults":
             ending = "; ENDED BY SANDBOX FAULTS, to be left out of results; delete its log to play it again"
         elif tree.ended not in ("solved", None) and not tree.detail.startswith("nodes:"):
-            ending = f"; ended by {tree.ended.replace('_', ' ')} ({printable(tree.detail)})"
-        line = f"{printable(tree.problem)}: {len(tree.nodes)} nodes, {outcome} (public tests){ending}"
+            ending = f"; ended by {tree.ended.replace('_', ' ')} ({printable_line(tree.detail)})"
+        line = f"{printable_line(tree.problem)}: {len(tree.nodes)} nodes, {outcome} (public tests){ending}"
         self._progress.console.print(line, markup=False, highlight=False)
 
 
@@ -155,6 +155,7 @@ def share_of(part: int, whole: int) -> str:
 def summary_table(tally: Tally) -> Table:
     """Return the summary of a run as a table."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title="Search", show_header=False)
     table.add_column()
@@ -172,5 +173,5 @@ def summary_table(tally: Tally) -> Table:
         ("seconds in judge (summed over workers)", f"{tally.judge_seconds:.1f}"),
     ]
     for name, value in rows:
-        table.add_row(name, str(value))
+        table.add_row(Text(printable_line(name)), str(value))  # as `Text`, no name is read as markup
     return table

@@ -10,10 +10,23 @@ from mars2_env.types import Node
 
 
 def printable(text: str) -> str:
-    """Return text that is safe on a terminal: control, bidirectional and unassigned characters become U+FFFD."""
-    return "".join(
-        char if char in "\n\t" or not unicodedata.category(char).startswith("C") else "\ufffd" for char in text
-    )
+    """Return text that is safe on a terminal: what could steer it becomes U+FFFD, one for each character.
+
+    That is every character of the Unicode categories C (control, among them escape, carriage return and backspace;
+    format, among them the bidirectional ones; surrogate, private, unassigned), Zl and Zp, but for newline and tab.
+    Whatever prints a text that a program, a problem or a file may have a part in passes it through here.
+    """
+    return "".join(char if char in "\n\t" or not _steers(char) else "\ufffd" for char in text)
+
+
+def printable_line(text: str) -> str:
+    """Return `printable(text)` on one line, for names: newlines and tabs, too, become U+FFFD."""
+    return printable(text).replace("\n", "\ufffd").replace("\t", "\ufffd")
+
+
+def _steers(char: str) -> bool:
+    category = unicodedata.category(char)
+    return category[0] == "C" or category in ("Zl", "Zp")
 
 
 def tree_text(problem: str, nodes: Sequence[Node], *, spent: int, budget: int) -> str:
@@ -25,13 +38,14 @@ def tree_text(problem: str, nodes: Sequence[Node], *, spent: int, budget: int) -
     for node in nodes:
         children[node.parent].append(node)
     given = "".join(f"  #0 given {root.verdict.outcome} {root.score:.2f}" for root in children[-1])
-    lines = [f"{printable(problem)}  [{spent}/{budget}]{given}"]
+    lines = [f"{printable_line(problem)}  [{spent}/{budget}]{given}"]
     stack = [(node, "", last) for node, last in _with_last(children[0])]
     while stack:
         node, indent, last = stack.pop()
         repeat = f" = #{node.duplicate_of}" if node.duplicate_of is not None else ""
         lines.append(
-            f"{indent}{'`-' if last else '|-'} #{node.id} {node.agent} {node.verdict.outcome}{repeat} {node.score:.2f}"
+            f"{indent}{'`-' if last else '|-'} #{node.id} {printable_line(node.agent)} {node.verdict.outcome}{repeat} "
+            f"{node.score:.2f}"
         )
         deeper = indent + ("   " if last else "|  ")
         stack.extend((child, deeper, at_end) for child, at_end in _with_last(children[node.id]))
