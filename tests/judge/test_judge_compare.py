@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict, defaultdict
-from math import inf, nan
+from fractions import Fraction
+from math import inf, isfinite, isnan, nan
 from typing import Any
 
 import pytest
@@ -292,6 +294,135 @@ def test_replacing_an_item_by_one_that_differs_is_noticed(value: Any, other: Any
     if not equal(value, other):
         assert not equal([value], [other])
         assert not equal({"k": (1, value)}, {"k": (1, other)})
+
+
+# The documented rules once more, in exact arithmetic and by trying every pairing: slow, and too simple to be wrong.
+
+SLACK = Fraction(1, 10**9)  # how far from the border of a tolerance rounding may decide
+
+
+def near(actual: Fraction, expected: Fraction, relative: Fraction, absolute: Fraction) -> bool | None:
+    """Whether a number is within a tolerance; None too near to its border to say."""
+    off, allowed = abs(actual - expected), max(absolute, relative * abs(expected))
+    return None if abs(off - allowed) <= SLACK * max(allowed, abs(expected)) else off < allowed
+
+
+def all_of(answers: list[bool | None]) -> bool | None:
+    return False if False in answers else None if None in answers else True
+
+
+def same_token(actual: str, expected: str) -> bool | None:
+    if actual == expected:
+        return True
+    numeral = re.compile(r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?")
+    if not re.search("[.eE]", expected) or not numeral.fullmatch(actual) or not numeral.fullmatch(expected):
+        return False
+    if not isfinite(float(actual)) or not isfinite(float(expected)):
+        return False
+    millionth = Fraction(1, 10**6)
+    return near(Fraction(actual), Fraction(expected), millionth, millionth)
+
+
+numerals = st.from_regex(r"[+-]?[0-9]{0,3}[.]?[0-9]{0,8}([eE][+-]?[0-9]{1,3})?", fullmatch=True)
+tokens = st.one_of(
+    numerals,
+    st.floats(-100, 100).map(lambda x: f"{x:.6f}"),
+    st.sampled_from(["nan", "inf", "-inf", "1_0", "0x1", "1e999", "+7", "007", "7", "7.0", "-0", "0.0"]),
+    st.text("0123456789.eE+-_", max_size=6),
+).filter(bool)
+
+
+@st.composite
+def alike_texts(draw: st.DrawFn) -> tuple[list[str], list[str]]:
+    """Two lists of tokens, the second made from the first by small changes."""
+    one = draw(st.lists(tokens, max_size=4))
+    other = [draw(st.sampled_from([word, word + "0", "+" + word, word + "1", draw(tokens)])) for word in one]
+    return one, other[: draw(st.integers(0, len(other)))] if draw(st.integers(0, 9)) == 0 else other
+
+
+@given(alike_texts())
+def test_texts_compare_by_the_documented_rule_and_no_other(pair: tuple[list[str], list[str]]) -> None:
+    actual, expected = pair
+    right = len(actual) == len(expected) and all_of([same_token(a, e) for a, e in zip(actual, expected, strict=True)])
+    if right is not None:
+        assert same_output(" ".join(actual), "\n".join(expected)) == right
+
+
+def same_number(a: int | float, e: int | float, tolerant: bool) -> bool | None:
+    if not finite(a) or not finite(e):
+        return a == e or (isinstance(a, float) and isinstance(e, float) and isnan(a) and isnan(e))
+    if not tolerant or (isinstance(a, int) and isinstance(e, int)):
+        return Fraction(a) == Fraction(e)
+    return Fraction(a) == Fraction(e) or near(Fraction(a), Fraction(e), Fraction(1, 10**6), Fraction(1, 10**9))
+
+
+def finite(x: int | float) -> bool:
+    return isinstance(x, int) or isfinite(x)
+
+
+def same_value(a: Any, e: Any, tolerant: bool = True) -> bool | None:
+    """The documented rule for values."""
+    if isinstance(a, bool) or isinstance(e, bool):
+        return isinstance(a, bool) and isinstance(e, bool) and a is e
+    if isinstance(a, int | float) and isinstance(e, int | float):
+        return same_number(a, e, tolerant)
+    if isinstance(a, complex) and isinstance(e, complex):
+        return all_of([same_number(a.real, e.real, tolerant), same_number(a.imag, e.imag, tolerant)])
+    if isinstance(a, list | tuple) and isinstance(e, list | tuple):
+        return len(a) == len(e) and all_of([same_value(x, y, tolerant) for x, y in zip(a, e, strict=True)])
+    if isinstance(a, set | frozenset) and isinstance(e, set | frozenset):
+        return paired([(x, None) for x in a], [(y, None) for y in e], tolerant)
+    if isinstance(a, dict) and isinstance(e, dict):
+        return paired(list(a.items()), list(e.items()), tolerant)
+    return type(a) is type(e) and (e is None or isinstance(e, str | bytes)) and a == e
+
+
+def paired(ours: list[tuple[Any, Any]], wanted: list[tuple[Any, Any]], tolerant: bool) -> bool | None:
+    """Whether each key has one of its own on the other side, the same without tolerance, with the same value."""
+    answers: list[bool | None] = [len(ours) == len(wanted)]
+    for key, value in ours:
+        found = next((n for n, (other, _) in enumerate(wanted) if same_value(key, other, tolerant=False)), None)
+        if found is None:
+            return False
+        answers.append(same_value(value, wanted.pop(found)[1], tolerant))
+    return all_of(answers)
+
+
+def twisted(draw: st.DrawFn, value: Any) -> Any:
+    """Return a value that is like another, and mostly not the same."""
+    if isinstance(value, bool):
+        return draw(st.sampled_from([value, int(value), not value]))
+    if isinstance(value, int):
+        near_by = [value, value + 1, bool(value), str(value)]
+        return draw(st.sampled_from([*near_by, float(value)] if abs(value) < 2**1000 else near_by))
+    if isinstance(value, float):
+        return draw(st.sampled_from([value, -value, value * (1 + 1e-7), value * (1 + 1e-5), value + 1e-10, nan, inf]))
+    if isinstance(value, str):
+        return draw(st.sampled_from([value, value + " ", value.upper(), value.encode("utf-8", "replace"), [*value]]))
+    if isinstance(value, bytes):
+        return draw(st.sampled_from([value, value + b"0", value.decode("latin-1"), [*value]]))
+    if isinstance(value, list | tuple):
+        items = [twisted(draw, item) for item in value]
+        return draw(st.sampled_from([items, tuple(items), items[::-1], items[1:], [items]]))
+    if isinstance(value, set | frozenset):
+        return draw(st.sampled_from([value, frozenset(value), [*value], dict.fromkeys(value), {*list(value)[1:]}]))
+    if isinstance(value, dict):
+        items_ = [(key, twisted(draw, item)) for key, item in value.items()]
+        return draw(st.sampled_from([dict(items_), dict(items_[::-1]), dict(items_[1:]), items_]))
+    return draw(st.sampled_from([value, 0, False, None, "None"]))
+
+
+@st.composite
+def alike_values(draw: st.DrawFn) -> tuple[Any, Any]:
+    value = draw(plain)
+    return twisted(draw, value), value
+
+
+@given(alike_values() | st.tuples(plain, plain))
+def test_values_compare_by_the_documented_rule_and_no_other(pair: tuple[Any, Any]) -> None:
+    right = same_value(*pair)
+    if right is not None:
+        assert equal(*pair) == right
 
 
 def test_deep_nesting_needs_no_deep_stack() -> None:

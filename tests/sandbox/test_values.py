@@ -89,6 +89,29 @@ def test_a_damaged_encoding_decodes_or_raises_values_error(value: Any, position:
         decode(bytes(data))
 
 
+@given(values, values, st.data())
+def test_a_spliced_encoding_decodes_or_raises_values_error(value: Any, other: Any, draw: st.DataObject) -> None:
+    ours, theirs = encode(value), encode(other)
+    start, end = sorted(draw.draw(st.tuples(*[st.integers(0, len(ours))] * 2), label="what is cut out"))
+    low, high = sorted(draw.draw(st.tuples(*[st.integers(0, len(theirs))] * 2), label="what takes its place"))
+    data = ours[:start] + theirs[low:high] + ours[end:]
+    with contextlib.suppress(ValuesError):
+        got = decode(data)
+        assert form(decode(encode(got))) == form(got), "what was decoded is a value like any other"
+
+
+@given(values, values)
+def test_values_that_differ_in_any_way_have_different_encodings(one: Any, other: Any) -> None:
+    if form(one) != form(other):
+        assert encode(one) != encode(other)
+
+
+@given(st.lists(st.sampled_from([*'[]{}:,"\\tsfdincbuo-0e.', '{"', '":', "nan", "null", "true", "\\u"])).map("".join))
+def test_any_text_of_the_formats_own_pieces_decodes_or_raises_values_error(text: str) -> None:
+    with contextlib.suppress(ValuesError):
+        decode(text.encode())
+
+
 @pytest.mark.parametrize(
     "data",
     [
