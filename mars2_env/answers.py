@@ -49,6 +49,8 @@ def answer(
     """
     if how not in get_args(AnswerRule):
         raise ConfigError(unknown_name("way to answer", how, get_args(AnswerRule)))
+    if not isinstance(tree, Tree):
+        raise ConfigError(f"answer() takes a tree, as `rollout` or `read_log` gives it, not {tree!r:.200}.")
     rules = Rules(**tree.header.task["rules"])
     if how != "agreement":
         if how == "reward" and tree.nodes and "reward_model" not in tree.header.task:

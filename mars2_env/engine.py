@@ -169,6 +169,8 @@ def rollout(
             raise ConfigError(f"rollout({name}={value!r}): must be a whole number of at least 1.")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ConfigError(f"rollout(seed={seed!r}): must be a whole number of at least 0.")
+    if out is not None and not isinstance(out, str | os.PathLike):
+        raise ConfigError(f"rollout(out={out!r:.200}) is not a folder.")
     if GAMES[task.rules.game].generators:
         raise ConfigError(
             f"rollout(game={task.rules.game!r}): policies write programs in 'write' and 'play'; a game with generators "

@@ -622,7 +622,13 @@ class Episode:
         rng = keys.generator("select", self.seed, self.problem.id, self._draws)
         allowed = np.fromiter(map(self.may_ask, self.agents), bool, len(self.agents))
         self.tree.allowed = None if allowed.all() else allowed
+        size = len(self.tree)
         choice = self.selector.select(self.tree, rng, pending)
+        if len(self.tree) != size:
+            raise ConfigError(
+                f"selector {self.selector!r} added {len(self.tree) - size} nodes to the tree; "
+                "select() leaves it as it is."
+            )
         try:
             parent, agent = map(whole_number, choice)
         except (TypeError, ValueError):

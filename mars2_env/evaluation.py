@@ -156,7 +156,11 @@ def evaluate(
                 raise ConfigError(f"{folder} does not say how its problems were loaded; call evaluate(..., problems=).")
             problems = load_from(source)
     else:
-        trees = list(log_or_trees)
+        trees = list(log_or_trees) if isinstance(log_or_trees, Iterable) else [log_or_trees]
+        if wrong := [one for one in trees if not isinstance(one, Tree)]:
+            raise ConfigError(
+                f"evaluate() takes a run folder, or trees as `rollout` gives them, not {wrong[0]!r:.200}."
+            )
     if problems is None:
         raise ConfigError("evaluate(trees) needs problems=, the problem set that was played.")
     finished = [tree for tree in trees if tree.ended not in (None, "faults")]

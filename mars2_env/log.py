@@ -336,6 +336,8 @@ def read_log(path: str | Path) -> list[Tree]:
     Raises:
         LogError: there is no log there, or one is damaged; the message names file and line.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise LogError(f"a log is named by its file or folder, not by {path!r:.200}.")
     place = Path(path)
     if place.is_dir():
         files = sorted((place / "trees").glob("*.jsonl"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -206,7 +207,13 @@ def _build(options: dict[str, Any], id: str | None) -> Task:
             raise ConfigError(f"{sorted(loading)}: these load a set by name, and problems={problems.name!r} is loaded.")
     else:
         source = {"problems": str(problems), **loading}
+        if not isinstance(source.get("problem_options", {}), Mapping):
+            raise ConfigError(
+                f"problem_options={source['problem_options']!r:.200} is not a mapping from name to value."
+            )
         if "path" in source:
+            if not isinstance(source["path"], str | os.PathLike):
+                raise ConfigError(f"path={source['path']!r:.200} is not a file or folder.")
             source["path"] = str(Path(source["path"]).absolute())
         problems = load_from(source)
     rules = {name: options.pop(name) for name in list(options) if name in _RULES}

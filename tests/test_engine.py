@@ -194,6 +194,7 @@ def test_an_observer_sees_every_event_those_of_earlier_runs_included(tmp_path: P
         ({"problems": ["toy/99"]}, ConfigError, "toy/99"),
         ({"trees": 0}, ConfigError, "trees=0"),
         ({"seed": -1}, ConfigError, "seed=-1"),
+        ({"out": 5}, ConfigError, "out=5"),
     ],
 )
 def test_arguments_are_checked_before_anything_runs(
@@ -201,6 +202,12 @@ def test_arguments_are_checked_before_anything_runs(
 ) -> None:
     with pytest.raises(error, match=message):
         mars2_env.rollout(task(), **{"team": Guesser(), **arguments})
+
+
+@pytest.mark.parametrize("loading", [{"problem_options": 5}, {"path": 5}])
+def test_what_a_set_is_loaded_with_is_checked(loading: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(loading))):
+        mars2_env.task("starter", **loading)
 
 
 @pytest.mark.parametrize("replies", [[], [Reply("x")] * 9, "text", [None] * 4])
@@ -294,6 +301,15 @@ def test_a_selector_that_chooses_nothing_sensible_is_named(choice: Any) -> None:
 
     with pytest.raises(ConfigError, match="Odd"):
         list(mars2_env.rollout(task(selector=Odd()), Guesser()))
+
+
+def test_a_selector_that_adds_nodes_of_its_own_is_named() -> None:
+    class Gardener:
+        def select(self, tree: Any, rng: Any, pending: Any = ()) -> Any:
+            return tree.add(0, 0, 0.5), 0
+
+    with pytest.raises(ConfigError, match=r"Gardener.*added 1 nodes"):
+        list(mars2_env.rollout(task(selector=Gardener()), Guesser()))
 
 
 def test_problems_with_long_names_are_logged(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from toys import FaultySandbox, Guesser, problem_set, sandbox
 
 import mars2_env
-from mars2_env import Feedback, LogError, Task, Tree, Usage, Verdict
+from mars2_env import ConfigError, Feedback, LogError, Task, Tree, Usage, Verdict
 from mars2_env.events import Asked, Cancelled, Ended, Event, Failed, Joined, Left, Seeded, Told
 from mars2_env.log import LogWriter, decode_event, encode_event, log_path
 
@@ -224,3 +224,17 @@ def test_a_log_that_makes_no_tree_is_an_error_that_names_the_file(tmp_path: Path
     path.write_bytes(data.replace(old, new, 1))
     with pytest.raises(LogError, match=r"seed0\.jsonl"):
         mars2_env.read_log(tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [5, None])
+def test_what_is_no_log_and_no_tree_is_an_error_of_ours(wrong: Any) -> None:
+    with pytest.raises(LogError, match="file or folder"):
+        mars2_env.read_log(wrong)
+    with pytest.raises(LogError, match="file or folder"):
+        mars2_env.replay(wrong)
+    with pytest.raises(ConfigError, match="takes a run folder"):
+        mars2_env.evaluate(wrong)
+    with pytest.raises(ConfigError, match="takes a run folder"):
+        mars2_env.evaluate([wrong])
+    with pytest.raises(ConfigError, match="takes a tree"):
+        mars2_env.answer(wrong)
