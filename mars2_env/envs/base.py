@@ -20,6 +20,17 @@ from mars2_env.search.budget import MAX_NODES
 from mars2_env.types import Node
 
 
+def checked_seed(seed: Any) -> int:
+    """Return the seed of a `reset` as an int.
+
+    Raises:
+        ConfigError: it is not a whole number of at least 0.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ConfigError(f"reset(seed={seed!r:.200}): the seed must be a whole number of at least 0.")
+    return int(seed)
+
+
 class Matches:
     """The sequence of matches that an environment plays: which problem and seed come next, and how one is begun.
 
@@ -83,9 +94,7 @@ class Matches:
         left to wrappers.
         """
         if seed is not None:
-            if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-                raise ConfigError(f"reset(seed={seed!r}): the seed must be a whole number of at least 0.")
-            self._base, self._episodes = int(seed), 0
+            self._base, self._episodes = checked_seed(seed), 0
         if self._base is None:
             self._base = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
         base = self._base

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mars2_env.envs import spaces
-from mars2_env.envs.base import Matches, node_info
+from mars2_env.envs.base import Matches, checked_seed, node_info
 from mars2_env.envs.judging import grade
 from mars2_env.envs.views import written
 from mars2_env.errors import ConfigError, EpisodeError, SandboxError
@@ -81,7 +81,7 @@ class TreeSearchRoute(Matches, gymnasium.Env[dict[str, Any], Any]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Begin the next tree; `options={"problem": id}` chooses the problem."""
-        super().reset(seed=seed)
+        super().reset(seed=None if seed is None else checked_seed(seed))
         self._begin(seed, options)
         return self.observation(), {"action_mask": self.action_masks()}
 

@@ -18,6 +18,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
 from numpy.typing import NDArray
 
+from mars2_env.envs.base import checked_seed
 from mars2_env.envs.judging import grade_side_by_side, side_by_side
 from mars2_env.envs.parallel import Round, TreeSearchParallel, judge_rounds
 from mars2_env.envs.single import TreeSearchRoute
@@ -93,7 +94,7 @@ class RouteVector(VectorEnv[Any, Any, Any]):
 
     def step(self, actions: Any) -> tuple[dict[str, Any], Floats, Bools, Bools, dict[str, Any]]:
         """Step every environment; programs are written in one call a policy and judged side by side."""
-        chosen = list(iterate(self.action_space, actions))
+        chosen = _each(self.action_space, actions, "step()")
         if len(chosen) != self.num_envs:
             raise ConfigError(f"step() takes {self.num_envs} actions, not {len(chosen)}.")
         if self.autoreset_mode == AutoresetMode.DISABLED and self._over.any():
@@ -232,7 +233,7 @@ class RoundsVector:
         """Play one round in every environment; programs are written in one call a policy and judged side by side."""
         if not isinstance(actions, Mapping) or set(actions) != set(self.agents):
             raise ConfigError(f"step() takes a batch of actions for each of {self.agents}, not {actions!r:.200}.")
-        batches = {agent: list(iterate(self.action_spaces[agent], actions[agent])) for agent in self.agents}
+        batches = {agent: _each(self.action_spaces[agent], actions[agent], agent) for agent in self.agents}
         for agent, batch in batches.items():
             if len(batch) != self.num_envs:
                 raise ConfigError(f"{agent}: step() takes {self.num_envs} actions, not {len(batch)}.")
@@ -333,10 +334,22 @@ def _seeds(seed: int | Sequence[int | None] | None, count: int) -> list[int | No
     if seed is None:
         return [None] * count
     if isinstance(seed, int | np.integer):
-        return [int(seed) + number for number in range(count)]
+        return [checked_seed(seed) + number for number in range(count)]
+    if isinstance(seed, str) or not isinstance(seed, Sequence | np.ndarray):
+        raise ConfigError(f"reset(seed={seed!r:.200}): give a whole number of at least 0, or one for each environment.")
     if len(seed) != count:
         raise ConfigError(f"reset(seed=...): {len(seed)} seeds for {count} environments.")
-    return list(seed)
+    return [None if one is None else checked_seed(one) for one in seed]
+
+
+def _each(space: gymnasium.Space[Any], actions: Any, where: str) -> list[Any]:
+    """Return the actions of a batch one by one."""
+    try:
+        return list(iterate(space, actions))
+    except TypeError:
+        raise ConfigError(
+            f"{where}: a batch of actions, one for each environment, is needed, not {actions!r:.200}."
+        ) from None
 
 
 def _reset_mask(options: dict[str, Any] | None, count: int) -> tuple[Bools, dict[str, Any] | None]:

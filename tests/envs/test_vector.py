@@ -282,3 +282,30 @@ def test_a_forked_process_judges_on_threads_of_its_own() -> None:
         [sys.executable, "-W", "ignore", "-c", _FORK], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.stdout == "4 4\n4 4\n", done.stderr
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "ab", [1], [1, -2], [1, "b"]])
+@pytest.mark.parametrize("make", [route, rounds])
+def test_a_seed_that_is_none_is_an_error_of_ours(make: Any, seed: Any) -> None:
+    with pytest.raises(ConfigError, match="seed"):
+        make(2).reset(seed=seed)
+
+
+@pytest.mark.parametrize("actions", [None, 5])
+def test_actions_that_are_no_batch_are_an_error_of_ours(actions: Any) -> None:
+    one, several = route(2), rounds(2)
+    one.reset(seed=0)
+    several.reset(seed=0)
+    with pytest.raises(ConfigError, match="a batch of actions"):
+        one.step(actions)
+    with pytest.raises(ConfigError, match="a batch of actions"):
+        several.step(dict.fromkeys(several.agents, actions))
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "x"])
+def test_a_controller_refuses_a_bad_seed_and_takes_one_of_numpy(seed: Any) -> None:
+    env: Any = mars2_env.make(task("route"))
+    with pytest.raises(ConfigError, match="seed="):
+        env.reset(seed=seed)
+    first, _ = env.reset(seed=np.int64(3))
+    assert np.array_equal(first["observation"], env.reset(seed=3)[0]["observation"])
