@@ -326,11 +326,13 @@ def env(
     for agent in made.possible_agents:
         made.action_space(agent).seed(seed)
         say(f"{agent}\n  observation: {made.observation_space(agent)}\n  action: {made.action_space(agent)}")
+    totals = dict.fromkeys(made.possible_agents, 0.0)
     for agent in made.agent_iter():
         _, reward, terminated, truncated, info = made.last()
+        totals[agent] += reward
         over = terminated or truncated
         if over:
-            say(f"{agent}: reward {reward:g}, {'terminated' if terminated else 'truncated'}")
+            say(f"{agent}: rewards sum to {totals[agent]:g}, {'terminated' if terminated else 'truncated'}")
         made.step(None if over else made.action_space(agent).sample(info.get("action_mask")))
     say(made.render())
     made.close()

@@ -73,7 +73,10 @@ def find_problem(
 
     name = problem_set or id.partition("/")[0].lower()
     if problem_set is None and name not in names():
-        raise ConfigError(f"which set is {id!r} of? Say --set NAME; the sets are {', '.join(names())}.")
+        raise ConfigError(
+            f"which set is {id!r} of? Say --set NAME, or --set FILE for a .jsonl file; "
+            f"the sets are {', '.join(names())}."
+        )
     if split is None and name in ("starter", "apps", "taco") and id.count("/") > 1:
         split = id.split("/")[1]
     return load_set(name, path, split, options)[id]

@@ -202,6 +202,8 @@ def test_env_plays_the_numeric_games(game: str) -> None:
     assert done.returncode == 0, done.stderr
     assert "action_mask" in done.stdout
     assert "passed 1.00" in done.stdout
+    sums = [float(line.split("sum to ")[1].split(",")[0]) for line in done.stdout.splitlines() if "sum to" in line]
+    assert sum(sums) == 1.0  # progress: the best score of the tree, shared out among those who raised it
     assert "[8/8]" in done.stdout
 
 
@@ -236,6 +238,7 @@ def test_sandbox_check_says_which_isolation_is_in_force() -> None:
         (("judge", "nothing/0", "missing.py"), "--set"),
         (("judge", "starter/train/badge/0", "empty.jsonl", "--tests", "secret"), "secret"),
         (("env", "mars2/Nothing-v0"), "mars2/Starter-v0"),
+        (("problems", "show", "mine.jsonl"), "--set FILE"),
     ],
     ids=str,
 )
