@@ -225,6 +225,8 @@ class Episode:
         Raises:
             ConfigError: the arguments do not make a game.
         """
+        if not isinstance(problem, PublicView):  # a Problem would do, and hand hidden tests to every policy
+            raise ConfigError(f"an episode is about Problem.public_view(), not a {type(problem).__name__}.")
         self.problem = problem
         self.roles: dict[str, str] = dict(agents) if isinstance(agents, Mapping) else dict.fromkeys(agents, "")
         self.agents = tuple(self.roles)

@@ -358,3 +358,9 @@ def test_expansions_in_flight_are_not_counted_where_the_selector_says_none() -> 
     grown.ask()
     grown.ask()
     assert grown.tree.stats[0].sum() == 0
+
+
+def test_an_episode_takes_no_problem_with_its_hidden_tests() -> None:
+    whole: Any = problem(1)
+    with pytest.raises(ConfigError, match="public_view"):
+        Episode(whole, ["coder_0"], "ab_mcts_a", 4, seed=0)
