@@ -429,6 +429,38 @@ def host_overhead_milliseconds(jobs: int) -> list[float]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Milliseconds of one stdin test with one worker: from end to end, and of CPU time here and in the container."""
+
+    wall: float
+    host: float
+    container: float
+
+    def __str__(self) -> str:
+        return (
+            f"One stdin test, one worker: {self.wall:.2f} ms, of CPU time {self.container:.2f} ms in the container and "
+            f"{self.host:.2f} ms on the host: {(self.host + self.container) / self.wall:.2f} cores."
+        )
+
+
+def profile(tests: int) -> Profile:
+    """Return where the time of a stdin test goes; the engine accounts for the container's CPU time."""
+    with make_sandbox("docker", workers=1) as sandbox, contextlib.closing(connect()) as client:
+        assert isinstance(sandbox, DockerSandbox)
+        sandbox.run(ADD, ["20 22\n"] * 20)
+        container = client.containers.get(sandbox.containers[0])
+
+        def container_seconds() -> float:
+            used: int = container.stats(stream=False, one_shot=True)["cpu_stats"]["cpu_usage"]["total_usage"]
+            return used / 1e9
+
+        inside, here, start = container_seconds(), time.process_time(), time.perf_counter()
+        check({run.output for run in sandbox.run(ADD, ["20 22\n"] * tests)}, {"42\n"})
+        wall, host = time.perf_counter() - start, time.process_time() - here
+        return Profile(*(part / tests * 1e3 for part in (wall, host, container_seconds() - inside)))
+
+
 # What is printed
 
 
@@ -553,7 +585,7 @@ def _run(options: argparse.Namespace) -> int:
                 checkers.append(peer_checker(name, options.path))
     stdin, calls = stdin_contenders(kinds, scale), call_contenders(kinds, scale)
     short = max(1, rounds // 2)
-    steps = len(levels) * (rounds * (len(stdin) + len(calls)) + short * len(checkers)) + 2 * rounds + 1
+    steps = len(levels) * (rounds * (len(stdin) + len(calls)) + short * len(checkers)) + 2 * rounds + 2
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("starting", total=steps)
@@ -572,6 +604,8 @@ def _run(options: argparse.Namespace) -> int:
             replacements.append(replacement_seconds())
         tick("the host's part of a job")
         overhead = host_overhead_milliseconds(round(500 * scale))
+        tick("where the time goes")
+        where = profile(round(500 * scale))
 
     print(
         f"{cores} cores, Python {sys.version.split()[0]}, {rounds} rounds, load {os.getloadavg()[0]:.1f} at the end\n"
@@ -579,6 +613,7 @@ def _run(options: argparse.Namespace) -> int:
     print(table("stdin", stdin_found), table("call", call_found), sep="\n\n", end="\n\n")
     if programs_found:
         print(programs_table(programs_found), end="\n\n")
+    print(where, end="\n\n")
     bars = promises(stdin_found, programs_found, starts, replacements, overhead)
     print("| promise (Docker back end) | measured | bar | |", "|---|---:|---:|---|", *map(str, bars), sep="\n")
     if options.json:

@@ -263,10 +263,14 @@ def test_an_interrupt_while_waiting_for_a_worker_loses_none(sandbox: DockerSandb
     holder = sandbox.stream(ADD, ["1 2", "3 4"])
     next(holder)
     interrupt = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
-    interrupt.start()
-    with pytest.raises(KeyboardInterrupt):
-        sandbox.run(ADD, ["1 2"])
-    interrupt.join()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        interrupt.start()
+        with pytest.raises(KeyboardInterrupt):
+            sandbox.run(ADD, ["1 2"])
+        interrupt.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
     holder.close()
     assert sandbox.run(ADD, ["1 2"])[0].output == "3\n"
 
