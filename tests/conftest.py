@@ -8,8 +8,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from mars2_env.sandbox.base import Sandbox
+
+# How long an example takes is the machine's business.
+settings.register_profile("mars2", deadline=None)
+settings.load_profile("mars2")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

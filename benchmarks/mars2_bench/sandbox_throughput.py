@@ -196,7 +196,8 @@ def docker_exec(threads: int) -> Iterator[Once]:
     """Open `docker exec` into a warm container of our image, for each test."""
     with contextlib.closing(connect()) as client:
         image = build_image(client).name
-        warm = client.containers.run(image, [PYTHON, "-c", "import time; time.sleep(86400)"], detach=True)
+        sleeper = [PYTHON, "-c", "import time; time.sleep(86400)"]
+        warm = client.containers.run(image, sleeper, detach=True, network_mode="none")
         try:
             yield lambda: command(["docker", "exec", "-i", warm.id, PYTHON, "-I", "-S", "-c", ADD])
         finally:
