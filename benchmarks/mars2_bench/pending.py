@@ -29,7 +29,7 @@ import math
 import sys
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any, Final, Protocol
@@ -45,11 +45,13 @@ from mars2_env.search import ROOT, AbMctsA, AbMctsM, Choice, Mars2, PendingScore
 from mars2_env.search.ab_mcts import PendingMode
 from mars2_env.testing.mutation import Reference
 from mars2_env.testing.noise import PROFILES, Profile, fresh_slips, refined_slips
-from mars2_env.types import Problem, TestGroup
+from mars2_env.types import Limits, Problem
 
 WIDTHS: Final = (1, 4, 8, 16, 32)
 MODES: Final[tuple[PendingMode, ...]] = ("none", "mean", "loss")
 LUCK: Final = 16
+LIMITS: Final = Limits(cpu_seconds=0.5, wall_seconds=3)
+"""The references need far less, and many slips make a loop without end."""
 AUTHORS: Final = ("weak", "default")
 
 State = Any
@@ -78,15 +80,13 @@ class Table:
                 self.known[key] = (fraction, quoted)
 
     def verdict(self, problem: Problem, slips: dict[int, int], program: Reference) -> tuple[float, bool]:
-        """Return the share of scored tests that pass, and whether feedback quotes a test."""
+        """Return the share of public tests that pass, and whether feedback quotes one."""
         key = json.dumps([problem.id, sorted(slips.items())])
         if key not in self.known:
             if self._judge is None:
                 self._judge = Judge(make_sandbox("auto"))
-            group: TestGroup = "scoring" if problem.scoring else "public"
-            verdict = self._judge.grade(problem, program.write(slips), {"public", group}, "never")  # type: ignore[arg-type]
-            fraction = verdict.group(group).fraction or 0.0
-            quoted = verdict.feedback is not None and not verdict.feedback.unshown
+            verdict = self._judge.grade(problem, program.write(slips), "public", "never")
+            fraction, quoted = verdict.fraction or 0.0, verdict.feedback is not None
             self.known[key] = (fraction, quoted)
             if self.path is not None:
                 with self.path.open("a") as file:
@@ -99,7 +99,7 @@ class NoiseWorld:
 
     def __init__(self, problem: Problem, profiles: Sequence[Profile], table: Table, graded: bool) -> None:
         """Read the reference program."""
-        self.problem = problem
+        self.problem = replace(problem, limits=LIMITS)
         self.profiles = profiles
         self.table = table
         self.graded = graded
@@ -196,7 +196,7 @@ def noise(name: str, count: int, table: Table, graded: bool, seeds: int) -> Sour
     for problem in load_problems(name):
         if len(worlds) == count:
             break
-        if problem.reference is None or not (problem.scoring or problem.public):
+        if problem.reference is None or not problem.public:
             continue
         try:
             world = NoiseWorld(problem, [PROFILES[author] for author in AUTHORS], table, graded)

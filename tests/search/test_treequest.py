@@ -56,21 +56,22 @@ def surprise(ours: Counter[tuple[int, int]], theirs: Counter[tuple[int, int]]) -
     return float(((chi_square / freedom) ** (1 / 3) - (1 - 2 / (9 * freedom))) / math.sqrt(2 / (9 * freedom)))
 
 
-def drawn(selector: Selector, tree: SearchTree, seed: int) -> Counter[tuple[int, int]]:
+def drawn(selector: Selector, tree: SearchTree, seed: int, draws: int = DRAWS) -> Counter[tuple[int, int]]:
     rng = np.random.default_rng(seed)
-    return Counter((parent, agent) for parent, agent in (selector.select(tree, rng) for _ in range(DRAWS)))
+    return Counter((parent, agent) for parent, agent in (selector.select(tree, rng) for _ in range(draws)))
 
 
 def name_of(case: dict[str, Any]) -> str:
     return "-".join([case["name"], case["posterior"], case["choice"], *(["priors"] if case["priors"] else [])])
 
 
+@pytest.mark.parametrize("draws", [DRAWS, pytest.param(20_000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("number", range(len(RECORD["cases"])), ids=lambda number: name_of(RECORD["cases"][number]))
-def test_ab_mcts_a_chooses_as_treequest_does(number: int) -> None:
+def test_ab_mcts_a_chooses_as_treequest_does(number: int, draws: int) -> None:
     case = RECORD["cases"][number]
     selector = AbMctsA(case["posterior"], agents=case["choice"], priors=tuple(case["priors"]))
     theirs = Counter({(node, agent): count for node, agent, count in case["counts"]})
-    assert surprise(drawn(selector, tree_of(case), number), theirs) < LIMIT
+    assert surprise(drawn(selector, tree_of(case), number, draws), theirs) < LIMIT
 
 
 def asked(case: dict[str, Any], selector: Selector, seed: int) -> Counter[tuple[int, int]]:
