@@ -7,7 +7,8 @@
 Both search the same tree: one that our selector grew, with the scores of a coin that is better for later agents. In
 TreeQuest that tree is made by adding nodes directly, and only steps at N nodes are timed: its default `step`, which
 copies the tree, and `step(inplace=True)`. Ours is timed as an episode uses it, a keyed generator for each ask included.
-Times are medians of the repeats, taken in turn. Memory is what the tree takes by `tracemalloc`, without any program.
+What a step costs depends on the way down, so times are means, over repeats taken in turn. Memory is what the tree takes
+by `tracemalloc`, without any program.
 
 TreeQuest is needed for this alone, so it stays out of the project's own packages:
 
@@ -28,7 +29,7 @@ import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from statistics import median
+from statistics import mean, median
 from typing import Any, Final
 
 from rich.console import Console
@@ -40,7 +41,7 @@ from mars2_env.types import Verdict
 
 SIZES: Final = (16, 64, 256, 1024, 4096, 16384)
 FEW_ABOVE: Final = 4096
-STEPS: Final = 200
+STEPS: Final = 400
 """Steps of ours that are timed at each size."""
 BARS: Final = {
     ("beta", "default"): 300,
@@ -171,7 +172,7 @@ def measure(posterior: str, agents: int, size: int, tree: SearchTree, with_treeq
         else:
             algorithm, state, names = treequest_state(tree, posterior)
         generate = {name: (lambda parent: ("state", 0.0)) for name in names}
-    repeats = (9 if size <= BAR_SIZE else 5) if size <= FEW_ABOVE else 2
+    repeats, copies = (25, 7) if size <= BAR_SIZE else (8, 3) if size <= FEW_ABOVE else (3, 1)
     ours: list[float] = []
     visited: list[int] = []
     for repeat in range(repeats):
@@ -183,7 +184,7 @@ def measure(posterior: str, agents: int, size: int, tree: SearchTree, with_treeq
             ours[-1] += milliseconds(lambda: twin.triple(0, 0))  # noqa: B023 (the told score enters the sums)
         if with_treequest:
             for kind, in_place in (("in place", True), ("default", False)):
-                if kind == "default" and repeat >= 3:
+                if kind == "default" and repeat >= copies:
                     continue
                 with contextlib.suppress(RecursionError):  # its copy is recursive in the depth of the tree
                     theirs[kind].append(milliseconds(lambda: algorithm.step(state, generate, inplace=in_place)))  # noqa: B023
@@ -191,11 +192,11 @@ def measure(posterior: str, agents: int, size: int, tree: SearchTree, with_treeq
         posterior,
         agents,
         size,
-        median(ours),
+        mean(ours),
         held / size,
-        sum(visited) / len(visited),
-        median(theirs["in place"]) if theirs["in place"] else None,
-        median(theirs["default"]) if theirs["default"] else None,
+        mean(visited),
+        mean(theirs["in place"]) if theirs["in place"] else None,
+        mean(theirs["default"]) if theirs["default"] else None,
         their_bytes,
     )
 
@@ -223,7 +224,7 @@ def episode_step(size: int, agents: int) -> float:
     problem = Problem("speed/0", "Return a number.", Call("f"), public=(TestCase([], 0),))
     episode = Episode(problem.public_view(), [f"agent_{n}" for n in range(agents)], "ab_mcts_a", 10**6, 0)
     times: list[float] = []
-    while len(episode.nodes) < size + STEPS:
+    while len(episode.nodes) < size + 200:
         start = time.perf_counter()
         turn = episode.ask()
         between = time.perf_counter()

@@ -134,7 +134,7 @@ def _longer(array: NDArray[Number], capacity: int, fill: int) -> NDArray[Number]
 class SearchTree:
     """The shape of a tree, who wrote each node, its score, and the statistics that selectors read."""
 
-    def __init__(self, n_agents: int, *, capacity: int = 64) -> None:
+    def __init__(self, n_agents: int, *, capacity: int = 16) -> None:
         """Start with the root alone.
 
         Args:
