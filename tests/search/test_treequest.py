@@ -1,6 +1,7 @@
 """Our selectors choose as TreeQuest 0.3.3 does: by the same frequencies, and step by step where no dice fall.
 
-What TreeQuest chose is recorded in `treequest.json`, made by `python -m mars2_bench.treequest_record`.
+What TreeQuest chose is recorded in `treequest.json` and, by NUTS, in `treequest_m.json`; the benchmarks
+`mars2_bench.treequest_record` and `treequest_record_m` made them.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from toys import problem
 
 from mars2_env import Episode, Rules, Verdict
 from mars2_env.events import Asked, Told
-from mars2_env.search import AbMctsA, Mars2, SearchTree, Selector, make_selector
+from mars2_env.search import AbMctsA, AbMctsM, Mars2, SearchTree, Selector, make_selector
 
 RECORD = json.loads(Path(__file__).with_name("treequest.json").read_text())
+MIXED = json.loads(Path(__file__).with_name("treequest_m.json").read_text())
 DRAWS = 4000
 ASKS = 2000
 LIMIT = 4.2
@@ -111,6 +113,18 @@ def test_mars2_chooses_by_the_law_of_ab_mcts_a_with_thompson(posterior: str) -> 
     )
     theirs = Counter({(node, agent): count for node, agent, count in case["counts"]})
     assert surprise(drawn(Mars2(posterior), tree_of(case), 1), theirs) < LIMIT
+
+
+@pytest.mark.parametrize("draws", [2000, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("case", MIXED["cases"], ids=lambda case: case["name"])
+def test_ab_mcts_m_on_a_grid_chooses_as_treequest_does_by_nuts(case: dict[str, Any], draws: int) -> None:
+    found = drawn(AbMctsM(), tree_of(case), 0, draws)
+    assert set(found) <= {(node, agent) for node, agent, _, _ in case["choices"]}
+    # Each probability of theirs has a standard error from a few repeats; pooled over a case it is a fair one.
+    theirs = math.sqrt(sum(error**2 for *_, error in case["choices"]) / len(case["choices"]))
+    for node, agent, p, _ in case["choices"]:
+        deviation = math.sqrt(p * (1 - p) / draws + theirs**2)
+        assert abs(found[node, agent] / draws - p) < LIMIT * deviation
 
 
 def test_the_comparison_tells_two_laws_apart() -> None:
