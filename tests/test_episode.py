@@ -334,7 +334,7 @@ def test_asked_and_failed_events_say_what_was_asked() -> None:
     grown = Episode(problem(1).public_view(), ["a_0"], AbMctsA(), 3, 0, on_event=events.append)
     turn = grown.ask()
     grown.fail(turn, "why")
-    assert events == [Asked(0, "a_0", 0, turn.seed, pending=0.5), Failed(0, "why")]  # GEN's mean without data
+    assert events == [Asked(0, "a_0", 0, turn.seed, pending=0.0), Failed(0, "why")]  # a virtual loss
 
 
 @pytest.mark.parametrize("mode", ["mean", "loss"])

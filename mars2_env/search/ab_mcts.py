@@ -143,7 +143,7 @@ class AbMctsA:
         agents: how the agent is chosen: `thompson` (by all scores of the nodes it wrote), `ucb`, or `stack` (by node).
         priors: a prior mean score for each agent, or none; agents that join later have the published prior.
         guidance: depth guidance (T+), or none.
-        pending: what an expansion in flight counts as: `mean`, `loss` or `none` (`pending_score`). Where one expansion
+        pending: what an expansion in flight counts as: `loss`, `mean` or `none` (`pending_score`). Where one expansion
             is in flight at a time nothing is pending when a choice is made, and all three are the exact law.
     """
 
@@ -152,7 +152,7 @@ class AbMctsA:
     agents: AgentChoice = "thompson"
     priors: tuple[float, ...] = ()
     guidance: Guidance | None = None
-    pending: PendingMode = "mean"
+    pending: PendingMode = "loss"
 
     def __post_init__(self) -> None:
         posterior(self.posterior)
@@ -202,7 +202,7 @@ class Mars2:
     name: ClassVar[str] = "mars2"
     posterior: str = "beta"
     guidance: Guidance | None = None
-    pending: PendingMode = "mean"
+    pending: PendingMode = "loss"
     per_agent: bool = False
 
     def __post_init__(self) -> None:
