@@ -6,7 +6,7 @@ but the errors, so that a policy, a selector or a sandbox can be written against
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from keyword import iskeyword
 from operator import index as whole_number
@@ -157,7 +157,10 @@ class Problem:
         if not isinstance(self.interface, Stdin | Call):
             raise ProblemError(f"Problem {self.id!r}: interface must be Stdin() or Call(name), not {self.interface!r}.")
         for group in GROUPS:
-            tests = tuple(getattr(self, group))
+            given = getattr(self, group)
+            if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+                raise ProblemError(f"Problem {self.id!r}: {group}={given!r:.100} is not a sequence of TestCases.")
+            tests = tuple(given)
             object.__setattr__(self, group, tests)
             for index, test in enumerate(tests):
                 self._check_test(group, index, test)

@@ -179,7 +179,7 @@ class WarmSandbox(ABC, Generic[L]):
 
         Between two results the iterator holds a worker: finish it or close it.
         """
-        self._check(limits)
+        self._check(program, inputs, limits)
         return jobs.stream(self._opened().pool, program, inputs, interface, limits, self._isolation)
 
     async def arun(
@@ -192,11 +192,15 @@ class WarmSandbox(ABC, Generic[L]):
         self, program: str, inputs: Sequence[Any], *, interface: Interface = STDIN, limits: Limits = LIMITS
     ) -> AsyncIterator[Run]:
         """Async twin of `stream`."""
-        self._check(limits)
+        self._check(program, inputs, limits)
         here = self._opened()
         return jobs.astream(here.pool, here.executor, program, inputs, interface, limits, self._isolation)
 
-    def _check(self, limits: Limits) -> None:
+    def _check(self, program: str, inputs: Sequence[Any], limits: Limits) -> None:
+        if not isinstance(program, str):
+            raise ConfigError(f"program={program!r:.100}: a program is a text, not {type(program).__name__}.")
+        if isinstance(inputs, str | bytes) or not isinstance(inputs, Sequence):
+            raise ConfigError(f"inputs={inputs!r:.100}: give a list of inputs, one for each run.")
         room = self._memory_bytes - self.memory_reserved
         if limits.memory_bytes > room:
             raise ConfigError(

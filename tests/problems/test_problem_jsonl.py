@@ -287,3 +287,9 @@ def test_an_installed_package_offers_sets_by_entry_point(tmp_path: Path, monkeyp
     monkeypatch.syspath_prepend(tmp_path)
     assert "offered" in names()
     assert load_problems("offered").name == "offered"
+
+
+@pytest.mark.parametrize("given", [5, "ab", {"a": 1}, None])
+def test_tests_that_are_no_sequence_are_refused_by_name(given: Any) -> None:
+    with pytest.raises(ProblemError, match="public"):
+        Problem("p", "", public=given)

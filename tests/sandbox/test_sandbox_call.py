@@ -183,6 +183,12 @@ def test_inputs_that_are_not_plain_data_are_refused(docker_sandbox: Sandbox) -> 
     assert call(docker_sandbox, "def f(x): return x", [1])[0].output == 1
 
 
+@pytest.mark.parametrize(("program", "inputs"), [(5, [""]), ("x", 5), ("print(1)", "ab"), ("x", None)])
+def test_what_is_no_program_or_no_list_of_inputs_is_refused(docker_sandbox: Sandbox, program: Any, inputs: Any) -> None:
+    with pytest.raises(ConfigError, match=r"program=|inputs="):
+        docker_sandbox.run(program, inputs)
+
+
 class Asked(list[Any]):
     """Inputs that note which of them are taken."""
 
