@@ -4,11 +4,11 @@
     python -m mars2_bench.search_speed --sizes 64,1024         # the rows that matter, in about a minute
     python -m mars2_bench.search_speed --treequest FOLDER      # where TreeQuest is: see below
 
-Both search the same tree: one that our selector grew, with the scores of a coin that is better for later agents. In
-TreeQuest that tree is made by adding nodes directly, and only steps at N nodes are timed: its default `step`, which
-copies the tree, and `step(inplace=True)`. Ours is timed as an episode uses it, a keyed generator for each ask included.
-What a step costs depends on the way down, so times are means, over repeats taken in turn; they
-are processor time, in which a busy machine matters less. Memory is what the tree takes by `tracemalloc`, without any
+Both search the same tree: one that our selector grew, with the scores of a coin that later agents and refinements
+better. In TreeQuest that tree is made by adding nodes directly, and only steps at N nodes are timed: its default
+`step`, which copies the tree, and `step(inplace=True)`. Ours is timed as an episode uses it, a keyed generator for each
+ask included. What a step costs depends on the way down, so times are means, over repeats taken in turn; they are
+processor time, in which a busy machine matters less. Memory is what the tree takes by `tracemalloc`, without any
 program.
 
 TreeQuest is needed for this alone, so it stays out of the project's own packages:
@@ -55,9 +55,9 @@ BAR_AGENTS: Final = 4
 BYTES: Final = 200
 
 
-def score_of(number: int, agent: int) -> float:
-    """Return the score of a node by a coin that depends on its number alone: 0 or 1, better for later agents."""
-    return float(keys.generator("coin", number).random() < 0.2 + 0.1 * agent)
+def score_of(number: int, agent: int, depth: int) -> float:
+    """Return the score of a node, 0 or 1: a coin by its number that later agents and refinements better."""
+    return float(keys.generator("coin", number).random() < 0.1 + 0.05 * agent + 0.05 * min(depth, 8))
 
 
 def ask_and_tell(tree: SearchTree, selector: AbMctsA) -> None:
@@ -72,7 +72,7 @@ def grown(size: int, agents: int, posterior: str) -> SearchTree:
     tree, selector = SearchTree(agents), AbMctsA(posterior)
     while len(tree) <= size:
         parent, agent = selector.select(tree, keys.generator("grow", len(tree)))
-        tree.add(parent, agent, score_of(len(tree), agent))
+        tree.add(parent, agent, score_of(len(tree), agent, int(tree.depth[parent])))
     return tree
 
 
@@ -177,9 +177,10 @@ def measure(posterior: str, agents: int, size: int, tree: SearchTree, with_treeq
     ours: list[float] = []
     visited: list[int] = []
     for repeat in range(repeats):
-        for _ in range(STEPS // repeats):
-            twin = tree.copy()
-            twin.triple(0, 0)
+        for step in range(STEPS // repeats):
+            if step % max(1, size // 64) == 0:  # so that the tree hardly grows meanwhile
+                twin = tree.copy()
+                twin.triple(0, 0)
             ours.append(milliseconds(lambda: ask_and_tell(tree=twin, selector=selector)))  # noqa: B023
             visited.append(children_visited(twin))
             ours[-1] += milliseconds(lambda: twin.triple(0, 0))  # noqa: B023 (the told score enters the sums)
@@ -231,7 +232,7 @@ def episode_step(size: int, agents: int) -> float:
         between = time.thread_time()
         number = len(episode.nodes)
         reply = Reply(f"```python\ndef f():\n    return {number}\n```")
-        passed = score_of(number, int(turn.agent.rpartition("_")[2])) == 1.0
+        passed = score_of(number, int(turn.agent.rpartition("_")[2]), 0) == 1.0
         verdict = Verdict({"public": ("passed" if passed else "wrong_answer",)})
         again = time.thread_time()
         episode.tell(turn, reply, verdict)
