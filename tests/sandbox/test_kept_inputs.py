@@ -34,11 +34,15 @@ class Peer:
         while True:
             try:
                 kind, blobs = reader.read()
-            except EOFError:
-                return
-            self.seen.append((kind, sum(map(len, blobs))))
-            if kind == INPUT:
-                self._socket.sendall(pack(DONE, account, b"", b"", b""))
+                self.seen.append((kind, sum(map(len, blobs))))
+                if kind == INPUT:
+                    self._socket.sendall(pack(DONE, account, b"", b"", b""))
+            except (EOFError, OSError):
+                return  # the test is over
+
+    def join(self) -> None:
+        """Wait until the other end has been closed."""
+        self._thread.join()
 
     def kinds(self) -> list[bytes]:
         return [kind for kind, _ in self.seen]
@@ -48,8 +52,10 @@ class Peer:
 def connected() -> Iterator[tuple[Worker, Peer]]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        yield Worker("test", ours, lambda: None), Peer(theirs)
+        peer = Peer(theirs)
+        yield Worker("test", ours, lambda: None), peer
         ours.shutdown(socket.SHUT_RDWR)
+        peer.join()
 
 
 def test_a_large_input_is_sent_once_whatever_program_reads_it(connected: tuple[Worker, Peer]) -> None:
