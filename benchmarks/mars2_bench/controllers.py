@@ -1,10 +1,11 @@
 """A cheap task on which a controller of the game `route` or `place` must learn, and what it is held against.
 
-Two SIMULATED generators of unequal skill, unknown to the learner, write programs with slips; a sandbox judges them,
-each program once (`CachedSandbox`). The problems are those of the starter set whose broken programs most often pass
-some of the tests, so that a tree's scores say where to go on; training uses their first variants of the train split,
-evaluation variants of the test split, which no training sees. Runs are paired: the same problem and episode seed is the
-same luck, whoever controls.
+Three SIMULATED generators write programs; a sandbox judges them, each program once (`CachedSandbox`). Each generator is
+able on a third of the templates and hopeless on the others, and nothing that a controller sees says which: it must find
+out within the tree, from scores, to whom the rest of the budget should go. An open-loop schedule cannot. The problems
+are those of the starter set whose broken programs most often pass some of the tests, so that scores say where to go on.
+Training uses variants of the train split, evaluation variants of the test split, which no training sees. Runs are
+paired: the same problem and episode seed is the same luck, whoever controls.
 """
 
 from __future__ import annotations
@@ -21,41 +22,73 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mars2_env
-from mars2_env import ProblemSet, Sandbox, Task
+from mars2_bench.trials import KnownReferences
+from mars2_env import Policy, ProblemSet, Reply, Sandbox, Task, Turn
 from mars2_env.sandbox import CachedSandbox
-from mars2_env.testing import NoisePolicy, Profile
+from mars2_env.testing import Profile
 from mars2_env.testing.mutation import FAMILIES
 
 TEMPLATES: Final = (
     "banner",
-    "clamp-all",
     "counting-out",
+    "join-shifts",
     "letter-groups",
     "merge-stock",
-    "pass-list",
+    "order-total",
     "pick-word",
     "running-totals",
     "shared-ids",
+    "toll-route",
+    "weather-report",
+    "window-rank",
 )
-"""Where at least half of the single slips leave a program that passes some scoring tests and not all, and where few
-different slips can be made, so that training meets the same programs again."""
+"""Where slips most often leave a program that passes some scoring tests and not all, and none that runs for ever."""
 
 SLIPPERY: Final = ("arithmetic", "boundary", "comparison", "condition", "constant", "initial")
-BUDGET: Final = 8
-AGENTS: Final = ("first_0", "second_0")
+BUDGET: Final = 6
+AGENTS: Final = ("first_0", "second_0", "third_0")
 
-
-def _profile(skill: float) -> Profile:
-    return Profile(
-        {family: skill if family in SLIPPERY else 1.0 for family in FAMILIES}, repair=1.0, unaided=0.9, slip=0.4
-    )
-
-
-PROFILES: Final = {"first_0": _profile(0.2), "second_0": _profile(0.4)}
-"""Who is the better one is for the learner to find out."""
+ABLE: Final = Profile(
+    {family: 0.5 if family in SLIPPERY else 1.0 for family in FAMILIES}, repair=1.0, unaided=0.9, slip=0.4
+)
+HOPELESS: Final = Profile({family: 0.0 for family in FAMILIES}, repair=1.0, unaided=0.9, slip=1.0)
 
 Act = Callable[[Any], int]
 """Chooses the next action of a `route` environment by looking at it."""
+
+
+def template(problem: str) -> str:
+    """Return the template that a problem of the starter set is a variant of: the third part of its id."""
+    return problem.split("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Specialist:
+    """SIMULATED: one policy on the problems of some templates, another one on all others.
+
+    Attributes:
+        able: who writes on the templates in `subjects`.
+        other: who writes elsewhere.
+        subjects: names of templates.
+    """
+
+    able: Policy
+    other: Policy
+    subjects: frozenset[str]
+
+    def act(self, turns: list[Turn]) -> list[Reply]:
+        """Return one reply for each turn, in order."""
+        writers = (self.able if template(turn.problem.id) in self.subjects else self.other for turn in turns)
+        return [writer.act([turn])[0] for writer, turn in zip(writers, turns, strict=True)]
+
+
+def specialists(found: ProblemSet) -> dict[str, Policy]:
+    """Return the generators, by agent: the templates are dealt to them in turn."""
+    able, hopeless = KnownReferences(found, ABLE, name="able"), KnownReferences(found, HOPELESS, name="hopeless")
+    return {
+        agent: Specialist(able, hopeless, frozenset(TEMPLATES[number :: len(AGENTS)]))
+        for number, agent in enumerate(AGENTS)
+    }
 
 
 def problems(split: str, variants: int) -> ProblemSet:
@@ -63,23 +96,20 @@ def problems(split: str, variants: int) -> ProblemSet:
     found = [
         replace(problem, public=problem.public[:2], scoring=problem.scoring[:6])
         for problem in mars2_env.load_problems("starter", split=split)
-        if problem.id.split("/")[2] in TEMPLATES and int(problem.id.split("/")[3]) < variants
+        if template(problem.id) in TEMPLATES and int(problem.id.split("/")[3]) < variants
     ]
     return ProblemSet("starter", tuple(found), split, "training")
 
 
-def controller_task(game: str, split: str, sandbox: Sandbox, *, variants: int = 1, **options: Any) -> Task:
-    """Return the task: two simulated generators, 8 nodes, the share of passed tests as score, progress as reward."""
+def controller_task(
+    game: str, split: str, sandbox: Sandbox, *, variants: int = 2, budget: int = BUDGET, **options: Any
+) -> Task:
+    """Return the task: three simulated specialists, the share of passed tests as score, progress as reward."""
     found = problems(split, variants)
+    if game != "write":
+        options["generators"] = specialists(found)
     return mars2_env.task(
-        found,
-        game=game,
-        agents=list(AGENTS),
-        generators={agent: NoisePolicy(found, profile) for agent, profile in PROFILES.items()},
-        budget=BUDGET,
-        score="fraction",
-        sandbox=sandbox,
-        **options,
+        found, game=game, agents=list(AGENTS), budget=budget, score="fraction", sandbox=sandbox, **options
     )
 
 
@@ -96,24 +126,31 @@ class Schedule:
         """Return the action that is due."""
         size = len(env.episode.nodes)
         agent, parent = self.steps[size]
-        return agent * (BUDGET + 1) + min(parent, size)
+        return agent * (len(self.steps) + 1) + min(parent, size)
 
 
-def schedules() -> list[Schedule]:
+def schedules(agents: int = len(AGENTS), budget: int = BUDGET) -> list[Schedule]:
     """Return open-loop schedules of every plain shape.
 
-    Some drafts, by either agent or both in turn; then refinements, by either or both in turn, of the newest node or of
-    the drafts one after the other.
+    Some drafts, by one agent or all in turn; then refinements, by one or all in turn, of the newest node, of the drafts
+    one after the other, or of each agent's own newest node; and every agent's turns in one piece, a chain each.
     """
-    turns = ((0,), (1,), (0, 1))
-    found = {}
-    for drafts in (1, 2, 3, BUDGET):
+    turns = [*((agent,) for agent in range(agents)), tuple(range(agents))]
+    found: dict[tuple[tuple[int, int], ...], Schedule] = {}
+
+    def keep(steps: Sequence[tuple[int, int]]) -> None:
+        found[tuple(steps)] = Schedule(tuple(steps))
+
+    for drafts in sorted({1, 2, 3, agents, 2 * agents, budget} & set(range(1, budget + 1))):
         for writers in turns:
             for menders in turns:
-                for places in ([BUDGET], list(range(1, drafts + 1))):
-                    steps = [(writers[t % len(writers)], 0) for t in range(drafts)]
-                    steps += [(menders[t % len(menders)], places[t % len(places)]) for t in range(BUDGET - drafts)]
-                    found[tuple(steps)] = Schedule(tuple(steps))
+                first = [(writers[t % len(writers)], 0) for t in range(drafts)]
+                late = [(t, menders[t % len(menders)]) for t in range(drafts, budget)]
+                keep(first + [(agent, budget) for _, agent in late])
+                keep(first + [(agent, 1 + (t - drafts) % drafts) for t, agent in late])
+                keep(first + [(agent, t - drafts + 1) for t, agent in late])
+    piece = -(-budget // agents)
+    keep([(t // piece, budget if t % piece else 0) for t in range(budget)])
     return list(found.values())
 
 
@@ -144,6 +181,17 @@ def best_schedule(env: Any, seeds: Sequence[int]) -> Schedule:
         keep = np.argsort(means)[::-1][: max(1, len(field) // 4)]
         field, count = [field[index] for index in keep], min(4 * count, len(seeds))
     return field[0]
+
+
+def thompson(task: Task, seeds: Sequence[int]) -> NDArray[np.float64]:
+    """Return the best final scores of a `write` task's selector over the same agents, shape (problems, seeds)."""
+    grown = [list(mars2_env.rollout(task, specialists(task.problems), seed=seed)) for seed in seeds]
+    place = {problem.id: number for number, problem in enumerate(task.problems)}
+    found = np.zeros((len(place), len(seeds)))
+    for column, trees in enumerate(grown):
+        for tree in trees:
+            found[place[tree.problem], column] = tree.best_score
+    return found
 
 
 def random_act(seed: int) -> Act:
@@ -202,13 +250,13 @@ class FewSeeds(gymnasium.Wrapper[Any, Any, Any, Any]):
 def learner(name: str, env: Any, seed: int) -> Any:
     """Return an untrained learner of Stable-Baselines3 or sb3-contrib on a (vector of) `route` environments."""
     options: dict[str, Any] = {
-        "n_steps": 64,
+        "n_steps": 8 * BUDGET,
         "batch_size": 256,
         "n_epochs": 8,
         "gamma": 1.0,
         "learning_rate": 1e-3,
         "ent_coef": 0.01,
-        "policy_kwargs": {"net_arch": [128, 128]},
+        "policy_kwargs": {"net_arch": {"pi": [64, 64], "vf": [128, 128]}},
         "seed": seed,
     }
     from sb3_contrib import MaskablePPO
@@ -230,12 +278,12 @@ def acting(model: Any, *, masked: bool) -> Act:
 
 
 def main() -> None:
-    """Train a controller, and hold it on unseen problems against the best open-loop schedule and against random."""
+    """Train a controller, and hold it on unseen problems against open-loop, random and Thompson sampling."""
     parser = ArgumentParser(description=main.__doc__, formatter_class=ArgumentDefaultsHelpFormatter)
     parser.add_argument("--learner", choices=["maskable_ppo", "ppo"], default="maskable_ppo", help="who learns")
-    parser.add_argument("--steps", type=int, default=60_000, help="expansions to train on")
+    parser.add_argument("--steps", type=int, default=160_000, help="expansions to train on")
     parser.add_argument("--envs", type=int, default=16, help="environments side by side")
-    parser.add_argument("--seeds", type=int, default=16, help="trees for each problem in the comparison")
+    parser.add_argument("--seeds", type=int, default=8, help="trees for each problem in the comparison")
     parser.add_argument("--variants", type=int, default=3, help="unseen problems for each template")
     parser.add_argument(
         "--schedule-seeds", type=int, default=16, help="trees for each problem in the choice of the schedule"
@@ -257,9 +305,13 @@ def main() -> None:
         held_out = mars2_env.make(controller_task("route", "test", sandbox, variants=given.variants))
         seeds = range(1000, 1000 + given.seeds)
         learned = scores(held_out, acting(model, masked=given.learner == "maskable_ppo"), seeds)
-        for name, other in (("the best schedule", schedule), ("random", random_act(given.seed))):
-            print(f"on {len(learned)} unseen problems x {given.seeds} seeds, against {name}: ", end="")
-            print(compare(learned, scores(held_out, other, seeds)))
+        others = {
+            "the best schedule": scores(held_out, schedule, seeds),
+            "Thompson sampling": thompson(controller_task("write", "test", sandbox, variants=given.variants), seeds),
+            "random": scores(held_out, random_act(given.seed), seeds),
+        }
+        for name, other in others.items():
+            print(f"on {len(learned)} unseen problems x {given.seeds} seeds, against {name}: {compare(learned, other)}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from mars2_bench.controllers import (
+    AGENTS,
     BUDGET,
+    TEMPLATES,
     FewSeeds,
     Schedule,
     best_schedule,
@@ -18,7 +20,10 @@ from mars2_bench.controllers import (
     random_act,
     schedules,
     scores,
+    specialists,
+    thompson,
 )
+from mars2_bench.trials import KnownReferences
 
 import mars2_env
 from mars2_env.testing import ScriptedSandbox
@@ -31,7 +36,7 @@ def env() -> Any:
 
 def test_training_and_evaluation_share_no_problem() -> None:
     train, test = problems("train", 1), problems("test", 3)
-    assert (len(train), len(test)) == (9, 27)
+    assert (len(train), len(test)) == (len(TEMPLATES), 3 * len(TEMPLATES))
     assert not {problem.id for problem in train} & {problem.id for problem in test}
     assert not {repr(p.scoring) for p in train} & {repr(p.scoring) for p in test}
 
@@ -41,11 +46,14 @@ def test_schedules_name_an_agent_and_a_place_for_each_expansion_and_differ() -> 
     assert len({schedule.steps for schedule in found}) == len(found) > 40
     for schedule in found:
         assert len(schedule.steps) == BUDGET
-        assert all(agent in (0, 1) and 0 <= parent <= BUDGET for agent, parent in schedule.steps)
+        assert all(agent in (0, 1, 2) and 0 <= parent <= BUDGET for agent, parent in schedule.steps)
+    each_its_own = tuple((turn % 3, max(0, turn - 2)) for turn in range(BUDGET))
+    in_one_piece = ((0, 0), (0, 6), (1, 0), (1, 6), (2, 0), (2, 6))
+    assert {each_its_own, in_one_piece} <= {schedule.steps for schedule in found}
 
 
 def test_a_schedule_takes_the_newest_node_where_its_parent_is_not_there_yet(env: Any) -> None:
-    play(env, Schedule(((1, 0), (0, BUDGET), (1, 1), *[(0, 0)] * 5)), env.task.problems.problems[0].id, 3)
+    play(env, Schedule(((1, 0), (0, BUDGET), (1, 1), *[(0, 0)] * 3)), env.task.problems.problems[0].id, 3)
     assert [(node.agent, node.parent) for node in env.episode.nodes[:3]] == [
         ("second_0", 0),
         ("first_0", 1),
@@ -56,7 +64,7 @@ def test_a_schedule_takes_the_newest_node_where_its_parent_is_not_there_yet(env:
 def test_the_same_schedule_meets_the_same_luck(env: Any) -> None:
     schedule = schedules()[0]
     first, again = scores(env, schedule, [5, 6]), scores(env, schedule, [5, 6])
-    assert first.shape == (9, 2)
+    assert first.shape == (2 * len(TEMPLATES), 2)
     assert (first == again).all()
 
 
@@ -79,9 +87,8 @@ def test_the_schedule_that_uses_the_agent_that_is_right_is_found() -> None:
                         return mars2_env.Run("ok", output=test.output)
         return mars2_env.Run("ok", output="nothing")
 
-    fixed = mars2_env.task(
-        task, generators={"first_0": Fixed(False), "second_0": Fixed(True)}, sandbox=ScriptedSandbox(run)
-    )
+    team = {"first_0": Fixed(False), "second_0": Fixed(True), "third_0": Fixed(False)}
+    fixed = mars2_env.task(task, generators=team, sandbox=ScriptedSandbox(run))
     found = best_schedule(mars2_env.make(fixed), [0])
     assert 1 in {agent for agent, _ in found.steps}
 
@@ -89,12 +96,12 @@ def test_the_schedule_that_uses_the_agent_that_is_right_is_found() -> None:
 def test_a_few_seeds_and_all_problems_are_drawn(env: Any) -> None:
     few = FewSeeds(env, 2, seed=0)
     drawn = set()
-    for _ in range(60):
+    for _ in range(200):
         few.reset()
         drawn.add((env.match.header.seed, env.episode.problem.id))
     assert {seed for seed, _ in drawn} == {0, 1}
-    assert len({problem for _, problem in drawn}) == 9
-    assert few.action_masks().shape == (2 * (BUDGET + 1),)
+    assert len({problem for _, problem in drawn}) == 2 * len(TEMPLATES)
+    assert few.action_masks().shape == (3 * (BUDGET + 1),)
 
 
 def test_p_is_small_where_every_problem_is_better_and_one_where_none_differs() -> None:
@@ -113,3 +120,31 @@ def test_p_counts_problems_and_not_their_episodes() -> None:
 def test_random_takes_only_what_is_on_offer(env: Any) -> None:
     play(env, random_act(0), env.task.problems.problems[0].id, 0)
     assert len(env.episode.nodes) == BUDGET
+
+
+def fresh(problem: mars2_env.Problem, seed: int) -> mars2_env.Turn:
+    return mars2_env.Turn(
+        id=0, agent="first_0", problem=problem.public_view(), seed=seed, messages=(), parent=0, parents=(0,)
+    )
+
+
+def test_each_problem_has_one_generator_that_is_able_and_two_that_are_hopeless() -> None:
+    found = problems("train", 1)
+    able: dict[str, int] = dict.fromkeys(AGENTS, 0)
+    for problem in found:
+        right = KnownReferences(found, "perfect").act([fresh(problem, 0)])[0].text
+        solves = [
+            agent
+            for agent, policy in specialists(found).items()
+            if right in [policy.act([fresh(problem, seed)])[0].text for seed in range(200)]
+        ]
+        assert len(solves) == 1, problem.id
+        able[solves[0]] += 1
+    assert set(able.values()) == {len(TEMPLATES) // 3}
+
+
+def test_thompson_sampling_plays_the_same_problems_with_the_same_generators() -> None:
+    task = controller_task("write", "test", ScriptedSandbox(), variants=1)
+    found = thompson(task, [5, 6])
+    assert found.shape == (len(TEMPLATES), 2)
+    assert (found == thompson(task, [5, 6])).all()
