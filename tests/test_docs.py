@@ -7,6 +7,8 @@ before a block says what is special about it, in one or more words:
     <!-- test: model -->    needs a language model    <!-- test: slow -->    takes minutes (both: `make test-all`)
     <!-- test: exact -->    the lines of output shown must come out, in order; `...` stands for any others
     <!-- test: no -->       is not run: a listing of output, or the commands that make what the tests run in
+    <!-- test: consumer --> needs another library: run in that one's own environment by a test in tests/consumers, which
+                            calls `pages.docs_program` with the heading that the block stands under
 """
 
 from __future__ import annotations
@@ -16,58 +18,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pages import PAGES, REPOSITORY, Snippet, snippets
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-PAGES = [page for page in (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))) if page.is_file()]
-BLOCK = re.compile(
-    r"(?:^<!-- test: (?P<words>[a-z ]+?) -->\n)?"
-    r"^(?P<fence>`{3,})(?P<language>python|console|bash)\n(?P<body>.*?)^(?P=fence)$",
-    re.MULTILINE | re.DOTALL,
-)
 NEEDS = {"model", "slow"}
 SET_UP = re.compile(r"make|git clone|cd|pip install|python3? -m venv|source|sudo|export")
-
-
-@dataclass(frozen=True)
-class Snippet:
-    page: Path
-    line: int
-    language: str
-    words: frozenset[str]
-    body: str
-
-    def __str__(self) -> str:
-        return f"{self.page.relative_to(REPOSITORY)}:{self.line}"
-
-    def commands(self) -> list[tuple[str, list[str]]]:
-        """Return each command with the lines of output shown for it."""
-        if self.language == "bash":
-            return [(self.body, [])]
-        found: list[tuple[str, list[str]]] = []
-        for line in self.body.replace("\\\n", " ").splitlines():
-            if line.startswith("$ "):
-                found.append((line.removeprefix("$ "), []))
-            elif found:
-                found[-1][1].append(line)
-        return found
-
-
-def snippets(page: Path) -> list[Snippet]:
-    text = page.read_text(encoding="utf-8")
-    return [
-        Snippet(
-            page,
-            text.count("\n", 0, found.start("body")),
-            found["language"],
-            frozenset((found["words"] or "").split()),
-            found["body"],
-        )
-        for found in BLOCK.finditer(text)
-    ]
 
 
 def cases() -> Iterator[object]:
@@ -104,7 +61,7 @@ def test_snippets_run(page: Path, needs: frozenset[str], tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {"__name__": "__main__"}
     for snippet in snippets(page):
-        if "no" in snippet.words or not snippet.words & NEEDS <= needs:
+        if snippet.words & {"no", "consumer"} or not snippet.words & NEEDS <= needs:
             continue
         if snippet.language == "python":
             # Padded, so that a traceback names the line of the page.
@@ -117,8 +74,17 @@ def test_snippets_run(page: Path, needs: frozenset[str], tmp_path: Path, monkeyp
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_only_set_up_and_listings_go_untested(page: Path) -> None:
     for snippet in snippets(page):
-        assert snippet.words <= {"model", "slow", "exact", "no"}, f"{snippet}: an unknown word among {snippet.words}"
+        assert snippet.words <= NEEDS | {"exact", "no", "consumer"}, f"{snippet}: an unknown word in {snippet.words}"
         if "no" in snippet.words:
             assert snippet.language != "python", f"{snippet}: Python is always run"
             for command, _ in snippet.commands():
                 assert SET_UP.match(command), f"{snippet}: only set-up commands may go untested, not `{command}`"
+
+
+def test_each_program_for_a_consumer_is_run_by_the_test_of_that_consumer() -> None:
+    tests = "".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "tests" / "consumers").glob("test_*.py"))
+    run = re.findall(r"docs_program\(\s*\"([^\"]+)\"", tests)
+    for page in PAGES:
+        for snippet in snippets(page):
+            if "consumer" in snippet.words:
+                assert snippet.heading in run, f"{snippet}: no docs_program({snippet.heading!r}) in tests/consumers"
