@@ -102,7 +102,7 @@ def problems(split: str, variants: int) -> ProblemSet:
 
 
 def controller_task(
-    game: str, split: str, sandbox: Sandbox, *, variants: int = 2, budget: int = BUDGET, **options: Any
+    game: str, split: str, sandbox: Sandbox, *, variants: int = 5, budget: int = BUDGET, **options: Any
 ) -> Task:
     """Return the task: three simulated specialists, the share of passed tests as score, progress as reward."""
     found = problems(split, variants)
@@ -251,9 +251,10 @@ def learner(name: str, env: Any, seed: int) -> Any:
     """Return an untrained learner of Stable-Baselines3 or sb3-contrib on a (vector of) `route` environments."""
     options: dict[str, Any] = {
         "n_steps": 8 * BUDGET,
-        "batch_size": 256,
+        "batch_size": 512,
         "n_epochs": 8,
         "gamma": 1.0,
+        "gae_lambda": 1.0,
         "learning_rate": 1e-3,
         "ent_coef": 0.01,
         "policy_kwargs": {"net_arch": {"pi": [64, 64], "vf": [128, 128]}},
@@ -266,8 +267,15 @@ def learner(name: str, env: Any, seed: int) -> Any:
     return kind("MultiInputPolicy", env, **options)
 
 
-def acting(model: Any, *, masked: bool) -> Act:
-    """Return the controller that takes a trained model's most likely action."""
+def train(name: str, sandbox: Sandbox, steps: int, *, envs: int = 32, seed: int = 0, progress: bool = False) -> Act:
+    """Return what a learner learned of the training problems in so many expansions: it takes the most likely action."""
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    task = controller_task("route", "train", sandbox)
+    makers = [partial(FewSeeds, mars2_env.make(task), 16, seed + number) for number in range(envs)]
+    model = learner(name, DummyVecEnv(makers), seed)
+    model.learn(steps, progress_bar=progress)
+    masked = name == "maskable_ppo"
 
     def act(env: Any) -> int:
         options = {"action_masks": env.action_masks()} if masked else {}
@@ -277,14 +285,36 @@ def acting(model: Any, *, masked: bool) -> Act:
     return act
 
 
+def hold(
+    act: Act, schedule: Schedule, sandbox: Sandbox, *, variants: int = 5, seeds: Sequence[int] = range(1000, 1008)
+) -> dict[str, Comparison]:
+    """Hold a controller on unseen problems against what it must beat, paired.
+
+    Args:
+        act: the controller.
+        schedule: the best open-loop schedule, chosen on training problems.
+        sandbox: where programs run.
+        variants: unseen problems for each template.
+        seeds: trees for each problem; none that training met.
+    """
+    env = mars2_env.make(controller_task("route", "test", sandbox, variants=variants))
+    learned = scores(env, act, seeds)
+    others = {
+        "the best schedule": scores(env, schedule, seeds),
+        "Thompson sampling": thompson(controller_task("write", "test", sandbox, variants=variants), seeds),
+        "random": scores(env, random_act(0), seeds),
+    }
+    return {name: compare(learned, other) for name, other in others.items()}
+
+
 def main() -> None:
     """Train a controller, and hold it on unseen problems against open-loop, random and Thompson sampling."""
     parser = ArgumentParser(description=main.__doc__, formatter_class=ArgumentDefaultsHelpFormatter)
     parser.add_argument("--learner", choices=["maskable_ppo", "ppo"], default="maskable_ppo", help="who learns")
-    parser.add_argument("--steps", type=int, default=160_000, help="expansions to train on")
-    parser.add_argument("--envs", type=int, default=16, help="environments side by side")
+    parser.add_argument("--steps", type=int, default=90_000, help="expansions to train on")
+    parser.add_argument("--envs", type=int, default=32, help="environments side by side")
     parser.add_argument("--seeds", type=int, default=8, help="trees for each problem in the comparison")
-    parser.add_argument("--variants", type=int, default=3, help="unseen problems for each template")
+    parser.add_argument("--variants", type=int, default=5, help="unseen problems for each template")
     parser.add_argument(
         "--schedule-seeds", type=int, default=16, help="trees for each problem in the choice of the schedule"
     )
@@ -292,26 +322,17 @@ def main() -> None:
     parser.add_argument("--runs", default=None, help="a file that keeps the runs of programs for the next time")
     parser.add_argument("--sandbox", default="auto", help="docker, bubblewrap or auto")
     given = parser.parse_args()
-    from stable_baselines3.common.vec_env import DummyVecEnv
 
     with CachedSandbox(mars2_env.make_sandbox(given.sandbox), given.runs) as sandbox:
-        task = controller_task("route", "train", sandbox)
-        makers = [partial(FewSeeds, mars2_env.make(task), 8, given.seed + number) for number in range(given.envs)]
-        model = learner(given.learner, DummyVecEnv(makers), given.seed)
-        model.learn(given.steps, progress_bar=sys.stderr.isatty())
+        progress = sys.stderr.isatty()
+        act = train(given.learner, sandbox, given.steps, envs=given.envs, seed=given.seed, progress=progress)
         print(f"{given.learner}: trained on {given.steps} expansions; {sandbox.hits} runs known, {sandbox.misses} new")
-        schedule = best_schedule(mars2_env.make(task), range(given.schedule_seeds))
+        training = mars2_env.make(controller_task("route", "train", sandbox))
+        schedule = best_schedule(training, range(given.schedule_seeds))
         print(f"best of {len(schedules())} open-loop schedules on the training problems: {schedule.steps}")
-        held_out = mars2_env.make(controller_task("route", "test", sandbox, variants=given.variants))
         seeds = range(1000, 1000 + given.seeds)
-        learned = scores(held_out, acting(model, masked=given.learner == "maskable_ppo"), seeds)
-        others = {
-            "the best schedule": scores(held_out, schedule, seeds),
-            "Thompson sampling": thompson(controller_task("write", "test", sandbox, variants=given.variants), seeds),
-            "random": scores(held_out, random_act(given.seed), seeds),
-        }
-        for name, other in others.items():
-            print(f"on {len(learned)} unseen problems x {given.seeds} seeds, against {name}: {compare(learned, other)}")
+        for name, held in hold(act, schedule, sandbox, variants=given.variants, seeds=seeds).items():
+            print(f"on {len(TEMPLATES) * given.variants} unseen problems x {given.seeds} seeds, against {name}: {held}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from mars2_bench.controllers import (
     best_schedule,
     compare,
     controller_task,
+    hold,
     play,
     problems,
     random_act,
@@ -22,16 +23,18 @@ from mars2_bench.controllers import (
     scores,
     specialists,
     thompson,
+    train,
 )
 from mars2_bench.trials import KnownReferences
 
 import mars2_env
+from mars2_env.sandbox import CachedSandbox, Sandbox
 from mars2_env.testing import ScriptedSandbox
 
 
 @pytest.fixture
 def env() -> Any:
-    return mars2_env.make(controller_task("route", "train", ScriptedSandbox()))
+    return mars2_env.make(controller_task("route", "train", ScriptedSandbox(), variants=2))
 
 
 def test_training_and_evaluation_share_no_problem() -> None:
@@ -69,7 +72,7 @@ def test_the_same_schedule_meets_the_same_luck(env: Any) -> None:
 
 
 def test_the_schedule_that_uses_the_agent_that_is_right_is_found() -> None:
-    task = controller_task("route", "train", ScriptedSandbox(lambda program, given: given), reward="score")
+    task = controller_task("route", "train", ScriptedSandbox(lambda program, given: given), variants=2, reward="score")
     right: dict[str, str] = {problem.id: problem.reference or "" for problem in task.problems}
 
     class Fixed:
@@ -148,3 +151,18 @@ def test_thompson_sampling_plays_the_same_problems_with_the_same_generators() ->
     found = thompson(task, [5, 6])
     assert found.shape == (len(TEMPLATES), 2)
     assert (found == thompson(task, [5, 6])).all()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("name", "steps"), [("maskable_ppo", 90_000), ("ppo", 150_000)])
+def test_a_learner_does_better_on_unseen_problems_than_the_best_open_loop_schedule(
+    docker_sandbox: Sandbox, name: str, steps: int
+) -> None:
+    sandbox = CachedSandbox(docker_sandbox)
+    act = train(name, sandbox, steps)
+    schedule = best_schedule(mars2_env.make(controller_task("route", "train", sandbox, variants=2)), range(8))
+    held = hold(act, schedule, sandbox, variants=5, seeds=range(1000, 1004))
+    print(name, *(f"against {other}: {found}" for other, found in held.items()), sep="\n")
+    for other, found in held.items():
+        assert found.better > found.other and found.p < 0.01, (other, found)
