@@ -6,11 +6,13 @@ Replies are hostile: they are parsed, never executed, and a text that Python's p
 from __future__ import annotations
 
 import ast
+import os
 import re
 import warnings
 from collections.abc import Callable, Iterable
 from functools import lru_cache, update_wrapper
 from hashlib import blake2b
+from threading import Lock
 from typing import Any, Final, TypeVar
 
 MAX_PARSED = 100_000
@@ -180,14 +182,38 @@ def _does_something(statement: ast.stmt) -> bool:
             return True
 
 
+_parsing = Lock()
+
+
+def _new_lock() -> None:
+    global _parsing
+    _parsing = Lock()
+
+
+os.register_at_fork(after_in_child=_new_lock)  # a thread that held it at the fork is not there to let go of it
+
+
+def syntax_tree(source: str, mode: str = "exec") -> Any:
+    """Return `ast.parse(source, mode=mode)` without the warnings that it gives of the source.
+
+    One thread at a time: Python 3.11 counts the depth of all threads' trees together, so that a thread that is stopped
+    inside `ast.parse` while another one is in there ends in a SystemError (CPython's issue 106905).
+
+    Raises:
+        SyntaxError, ValueError, MemoryError, RecursionError: as of `ast.parse`.
+    """
+    with _parsing, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such as for "\\d" in other people's docstrings
+        return ast.parse(source, mode=mode)
+
+
 def parse(program: str) -> ast.Module | None:
     """Return the syntax tree of a program, or None if Python cannot parse it or it is longer than `MAX_PARSED`."""
     if len(program) > MAX_PARSED:
         return None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(program)
+        tree: ast.Module = syntax_tree(program)
+        return tree
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return None
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, BrokenBarrierError
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mars2_env.programs import extract_program, fenced, fenced_blocks, normal_form
+from mars2_env.programs import extract_program, fenced, fenced_blocks, normal_form, parse
 
 
 @pytest.mark.parametrize(
@@ -122,3 +125,22 @@ def test_equal_trees_and_no_others_have_equal_normal_forms() -> None:
         for other in programs:
             same = ast.dump(ast.parse(one)) == ast.dump(ast.parse(other))
             assert (forms[one] == forms[other]) == same, (one, other)
+
+
+def test_threads_that_judge_side_by_side_never_parse_at_once() -> None:
+    """Python 3.11 raises a SystemError where they do, at times (CPython's issue 106905)."""
+    both, met, real = Barrier(2), [], ast.parse
+
+    def slow(*given: Any, **options: Any) -> Any:
+        try:
+            both.wait(0.05)
+            met.append(given)
+        except BrokenBarrierError:
+            both.reset()
+        return real(*given, **options)
+
+    with pytest.MonkeyPatch.context() as patched, ThreadPoolExecutor(3) as threads:
+        patched.setattr(ast, "parse", slow)
+        trees = list(threads.map(parse, [f"x = {number}" for number in range(3)]))
+    assert all(tree is not None for tree in trees)
+    assert met == []

@@ -10,10 +10,11 @@ from __future__ import annotations
 import ast
 import operator
 import re
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
+
+from mars2_env.programs import syntax_tree
 
 _MAX_BITS: Final = 10_000
 _MAX_LENGTH: Final = 100_000
@@ -67,9 +68,7 @@ def parsed(source: str, mode: str = "exec", most: int = _MAX_SOURCE) -> Any:
     if len(source) > most:
         raise NotReadableError(f"{len(source)} characters of source; at most {most} are read.")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # such as for "\d" in other people's docstrings
-            return ast.parse(source, mode=mode)
+        return syntax_tree(source, mode)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise NotReadableError(f"not Python: {error}") from None
 
