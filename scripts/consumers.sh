@@ -32,7 +32,7 @@ for name in "$@"; do
         echo "consumers: installing $name into $venv"
         "$python" -m venv --clear "$venv"
         if ! "$venv/bin/python" -m pip install -qq --disable-pip-version-check -r "$requirements" \
-            "pytest>=8.3" "pytest-timeout>=2.3" --editable .; then
+            "hypothesis>=6.100" "pytest>=8.3" "pytest-timeout>=2.3" --editable .; then
             echo "consumers: $name does not install; the lines above say why." >&2
             failed+=("$name")
             continue

@@ -1,0 +1,40 @@
+"""MAPPO of BenchMARL on `place` in rounds (scripts/consumers.sh benchmarl)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from learning import assert_learned
+from pages import docs_program
+
+from mars2_env.sandbox import Sandbox
+
+pytestmark = [
+    pytest.mark.consumer,
+    pytest.mark.timeout(3600),
+    pytest.mark.filterwarnings("ignore"),  # those of the libraries, which others answer for
+]
+
+
+def test_the_documented_program_learns(
+    docker_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from tensordict import TensorDict
+
+    monkeypatch.chdir(tmp_path)  # an experiment makes a folder of its own
+    program: Any = docs_program("BenchMARL", tmp_path)
+    policy, team = program["experiment"].policy, list(program["task"].agents)
+
+    @torch.no_grad()
+    def act(observation: Any, mask: Any, agent: str) -> int:
+        seen = TensorDict(
+            {"observation": {"observation": torch.as_tensor(observation)}, "action_mask": torch.as_tensor(mask == 1)}
+        )
+        batch = TensorDict({"agents": seen.expand(1, len(team))}, [1])
+        logits = policy(batch)["agents", "logits"][0, team.index(agent)]
+        return int(logits.masked_fill(torch.as_tensor(mask) == 0, -torch.inf).argmax())
+
+    assert_learned(act, "parallel", docker_sandbox)
