@@ -43,7 +43,12 @@ def installed(wheel: Path, repository: Path, tmp_path_factory: pytest.TempPathFa
 def test_the_wheel_holds_the_three_packages_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"mars2_env", "mars2_agents", "mars2_bench"}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {
+        "mars2_env",
+        "mars2_agents",
+        "mars2_bench",
+        "mars2_tree",
+    }
     assert "mars2_env/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
