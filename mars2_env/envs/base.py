@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any, ClassVar
 
 import gymnasium
@@ -91,7 +92,7 @@ class Matches:
 
         The first match after `reset(seed=s)` has the episode seed s, the following ones have seeds keyed by s and their
         number; the problem is drawn by the episode seed unless `options={"problem": id}` names it. Other options are
-        left to wrappers.
+        left to wrappers, but for those that look like a slip of the pen.
         """
         if seed is not None:
             self._base, self._episodes = checked_seed(seed), 0
@@ -102,6 +103,9 @@ class Matches:
         self._episodes += 1
         if options is not None and not isinstance(options, dict):
             raise ConfigError(f"reset(options={options!r:.200}): options is a dict, such as {{'problem': id}}.")
+        for name in options or ():
+            if name != "problem" and get_close_matches(str(name), ["problem"], cutoff=0.75):
+                raise ConfigError(f"reset(options={options!r:.200}): no option {name!r}; did you mean 'problem'?")
         problem = (options or {}).get("problem")
         if problem is not None and not isinstance(problem, str):
             raise ConfigError(f"reset(options={options!r:.200}): 'problem' is the id of a problem, a text.")

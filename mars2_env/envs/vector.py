@@ -94,6 +94,8 @@ class RouteVector(VectorEnv[Any, Any, Any]):
 
     def step(self, actions: Any) -> tuple[dict[str, Any], Floats, Bools, Bools, dict[str, Any]]:
         """Step every environment; programs are written in one call a policy and judged side by side."""
+        if self.closed:
+            raise EpisodeError("step() after close(): this vector is closed; make another.")
         chosen = _each(self.action_space, actions, "step()")
         if len(chosen) != self.num_envs:
             raise ConfigError(f"step() takes {self.num_envs} actions, not {len(chosen)}.")
@@ -189,6 +191,7 @@ class RoundsVector:
         self.num_agents = len(self.agents)
         self.observation_spaces = {a: batch_space(first.observation_space(a), num_envs) for a in self.agents}
         self.action_spaces = {a: batch_space(first.action_space(a), num_envs) for a in self.agents}
+        self.closed = False
         self._over = np.zeros(num_envs, np.bool_)
         self._grouping: VectorEnv[Any, Any, Any] = VectorEnv()  # it knows how infos are put together
         self._grouping.num_envs = num_envs
@@ -231,6 +234,8 @@ class RoundsVector:
         self, actions: Mapping[str, Any]
     ) -> tuple[dict[str, Any], dict[str, Floats], dict[str, Bools], dict[str, Bools], dict[str, dict[str, Any]]]:
         """Play one round in every environment; programs are written in one call a policy and judged side by side."""
+        if self.closed:
+            raise EpisodeError("step() after close(): this vector is closed; make another.")
         if not isinstance(actions, Mapping) or set(actions) != set(self.agents):
             raise ConfigError(f"step() takes a batch of actions for each of {self.agents}, not {actions!r:.200}.")
         batches = {agent: _each(self.action_spaces[agent], actions[agent], agent) for agent in self.agents}
@@ -289,6 +294,7 @@ class RoundsVector:
 
     def close(self) -> None:
         """Close the logs; the sandbox is shared and closes with the process, or is the caller's own."""
+        self.closed = True
         for env in self.envs:
             env.close()
 

@@ -37,4 +37,4 @@ def test_the_documented_program_learns(
         logits = policy(batch)["agents", "logits"][0, team.index(agent)]
         return int(logits.masked_fill(torch.as_tensor(mask) == 0, -torch.inf).argmax())
 
-    assert_learned(act, "parallel", docker_sandbox)
+    assert_learned(act, "parallel", program["task"].sandbox)

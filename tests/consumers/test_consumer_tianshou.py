@@ -28,4 +28,4 @@ def test_the_documented_program_learns(docker_sandbox: Sandbox, tmp_path: Path) 
         seen = Batch(obs=Batch(obs=observation[None], mask=mask[None] == 1), info=Batch())
         return int(team.get_algorithm(agent).policy(seen).act[0])
 
-    assert_learned(act, "aec", docker_sandbox)
+    assert_learned(act, "aec", program["task"].sandbox)

@@ -29,4 +29,4 @@ def test_the_documented_program_learns(docker_sandbox: Sandbox, tmp_path: Path) 
         logits = net(torch.as_tensor(observation).expand(len(team), -1))[team.index(agent)]
         return int(logits.masked_fill(torch.as_tensor(mask) == 0, -torch.inf).argmax())
 
-    assert_learned(act, "parallel", docker_sandbox)
+    assert_learned(act, "parallel", program["game"].unwrapped.task.sandbox)

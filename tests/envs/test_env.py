@@ -438,10 +438,18 @@ def test_the_problems_of_a_registered_task_can_be_replaced() -> None:
     assert mars2_env.task(problems=problem_set()).problems.name == "toy"
 
 
-@pytest.mark.parametrize("options", [5, {"problem": 5}, {"problem": "toy/99"}])
+@pytest.mark.parametrize(
+    "options", [5, {"problem": 5}, {"problem": "toy/99"}, {"problems": "toy/2"}, {"Problem": "toy/2"}]
+)
 def test_reset_refuses_options_that_make_no_sense(options: Any) -> None:
     with pytest.raises(ConfigError):
         aec().reset(options=options)
+
+
+def test_options_of_wrappers_are_left_alone() -> None:
+    env = aec()
+    env.reset(seed=0, options={"problem": "toy/2", "max_steps": 5})
+    assert env.episode.problem.id == "toy/2"
 
 
 def test_the_reference_gives_the_lengths_that_the_spaces_have() -> None:

@@ -309,3 +309,14 @@ def test_a_controller_refuses_a_bad_seed_and_takes_one_of_numpy(seed: Any) -> No
         env.reset(seed=seed)
     first, _ = env.reset(seed=np.int64(3))
     assert np.array_equal(first["observation"], env.reset(seed=3)[0]["observation"])
+
+
+@pytest.mark.parametrize("make", [route, rounds])
+def test_a_closed_vector_is_not_stepped(make: Any) -> None:
+    many = make(2)
+    many.reset(seed=0)
+    actions = np.zeros(2, np.int64) if make is route else {agent: np.zeros(2, np.int64) for agent in many.agents}
+    many.step(actions)
+    many.close()
+    with pytest.raises(EpisodeError, match="after close"):
+        many.step(actions)
