@@ -15,7 +15,7 @@ from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import gymnasium
 import numpy as np
@@ -55,6 +55,8 @@ HOPELESS: Final = Profile({family: 0.0 for family in FAMILIES}, repair=1.0, unai
 
 Act = Callable[[Any], int]
 """Chooses the next action of a `route` environment by looking at it."""
+
+Shape = TypeVar("Shape")
 
 
 def template(problem: str) -> str:
@@ -170,17 +172,21 @@ def scores(env: Any, act: Act, seeds: Sequence[int]) -> NDArray[np.float64]:
     return np.array([[play(env, act, problem.id, seed) for seed in seeds] for problem in env.task.problems])
 
 
-def best_schedule(env: Any, seeds: Sequence[int]) -> Schedule:
-    """Return the open-loop schedule that does best on an environment's problems, found by successive halving.
+def best_of(field: Sequence[Shape], mean: Callable[[Shape, Sequence[int]], float], seeds: Sequence[int]) -> Shape:
+    """Return the candidate with the highest mean, found by successive halving.
 
-    Each round plays the rest of the schedules on more seeds and keeps the better quarter.
+    Each round plays those that are left on more seeds and keeps the better quarter.
     """
-    field, count = schedules(), 1
+    count = 1
     while len(field) > 1:
-        means = [scores(env, schedule, seeds[:count]).mean() for schedule in field]
-        keep = np.argsort(means)[::-1][: max(1, len(field) // 4)]
+        keep = np.argsort([mean(candidate, seeds[:count]) for candidate in field])[::-1][: max(1, len(field) // 4)]
         field, count = [field[index] for index in keep], min(4 * count, len(seeds))
     return field[0]
+
+
+def best_schedule(env: Any, seeds: Sequence[int]) -> Schedule:
+    """Return the open-loop schedule that does best on an environment's problems."""
+    return best_of(schedules(), lambda schedule, few: float(scores(env, schedule, few).mean()), seeds)
 
 
 def thompson(task: Task, seeds: Sequence[int]) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from pettingzoo import ParallelEnv
 from pettingzoo.utils.wrappers import BaseParallelWrapper, BaseWrapper
 
 import mars2_env
-from mars2_bench.controllers import Comparison, compare, controller_task
+from mars2_bench.controllers import Comparison, best_of, compare, controller_task
 from mars2_env import ProblemSet, Sandbox, Task
 from mars2_env.features import SLOT_COLUMNS, Layout
 
@@ -123,16 +123,9 @@ def scores(env: Any, act: Act, seeds: Sequence[int]) -> NDArray[np.float64]:
 
 
 def best_schedule(env: Any, seeds: Sequence[int]) -> Schedule:
-    """Return the open-loop schedule that does best on an environment's problems, found by successive halving.
-
-    Each round plays the rest of the schedules on more seeds and keeps the better quarter.
-    """
-    field, count = schedules(env.unwrapped.task), 1
-    while len(field) > 1:
-        means = [scores(env, schedule, seeds[:count]).mean() for schedule in field]
-        keep = np.argsort(means)[::-1][: max(1, len(field) // 4)]
-        field, count = [field[index] for index in keep], min(4 * count, len(seeds))
-    return field[0]
+    """Return the open-loop schedule that does best on an environment's problems."""
+    field = schedules(env.unwrapped.task)
+    return best_of(field, lambda schedule, few: float(scores(env, schedule, few).mean()), seeds)
 
 
 @dataclass(frozen=True, slots=True)
