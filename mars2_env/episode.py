@@ -411,6 +411,8 @@ class Episode:
         with their verdict; everything else is to be graded.
         """
         self._check_pending(turn)
+        if not isinstance(reply, Reply):
+            raise EpisodeError(f"turn {turn.id}: {reply!r:.200} is no reply; give Reply(text).")
         if self._parent_of(turn, reply) is None:
             return Submission(None, ILLEGAL)
         interface = self.problem.interface
@@ -452,6 +454,8 @@ class Episode:
         """
         submission = self.submit(turn, reply)
         verdict = submission.verdict or verdict
+        if not isinstance(verdict, Verdict):
+            raise EpisodeError(f"turn {turn.id}: {verdict!r:.200} is no verdict; give what the judge found.")
         self._check_graded(f"turn {turn.id}", verdict)
         metered = self.metered
         if metered and usage is None:
@@ -559,6 +563,8 @@ class Episode:
         The same replies and verdicts bring it to the same end, draw by draw. Its turns in flight are those of the
         snapshot, and equal to them.
         """
+        if not isinstance(snapshot, Snapshot):
+            raise EpisodeError(f"{snapshot!r:.200} is no snapshot; give one that snapshot() returned.")
         episode = snapshot._episode._copy()
         episode._on_event = on_event
         return episode
@@ -838,6 +844,8 @@ class Episode:
             )
 
     def _check_pending(self, turn: Turn) -> None:
+        if not isinstance(turn, Turn):
+            raise EpisodeError(f"{turn!r:.200} is no turn; give one that ask() returned.")
         if self.pending.get(turn.id) != turn:
             raise EpisodeError(
                 f"turn {turn.id} of {turn.agent} is not pending; it was told, failed or cancelled before."

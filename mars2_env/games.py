@@ -82,6 +82,8 @@ def agent_names(agents: int | Mapping[str, str] | list[str] | tuple[str, ...]) -
         ConfigError: there is no agent, or a name is of another form.
     """
     if isinstance(agents, int) and not isinstance(agents, bool):
+        if agents < 1:
+            raise ConfigError(f"agents={agents!r}: at least one agent is needed.")
         agents = ["agent"] * agents
     named_well = isinstance(agents, Mapping | list | tuple) and all(isinstance(name, str) for name in agents)
     if not named_well or (isinstance(agents, Mapping) and not all(isinstance(r, str) for r in agents.values())):

@@ -252,6 +252,8 @@ def _how_many(generators: Any) -> int | list[str]:
     """Return the agents where nothing is said of them but, perhaps, which generators there are."""
     if isinstance(generators, Mapping):
         return list(generators)
+    if isinstance(generators, list | tuple) and not generators:
+        raise ConfigError(f"generators={generators!r}: give one for each agent, or one policy for all.")
     return len(generators) if isinstance(generators, list | tuple) else 2
 
 

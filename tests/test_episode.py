@@ -364,3 +364,19 @@ def test_an_episode_takes_no_problem_with_its_hidden_tests() -> None:
     whole: Any = problem(1)
     with pytest.raises(ConfigError, match="public_view"):
         Episode(whole, ["coder_0"], "ab_mcts_a", 4, seed=0)
+
+
+def test_what_is_no_turn_reply_verdict_or_snapshot_is_refused_and_changes_nothing() -> None:
+    grown = episode(4)
+    turn = grown.ask()
+    wrong: list[Any] = [5, None, "print(1)"]
+    for value in wrong:
+        with pytest.raises(EpisodeError, match="is no turn"):
+            grown.submit(value, reply(1))
+        with pytest.raises(EpisodeError, match="is no reply"):
+            grown.tell(turn, value, FAILED)
+        with pytest.raises(EpisodeError, match="is no verdict"):
+            grown.tell(turn, reply(1), value)
+        with pytest.raises(EpisodeError, match="is no snapshot"):
+            Episode.restore(value)
+    assert grown.tell(turn, reply(1), FAILED) is not None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final, Literal, TypeAlias
 
-from mars2_env.errors import JudgeError, SandboxError, unknown_name
+from mars2_env.errors import ConfigError, JudgeError, SandboxError, unknown_name
 from mars2_env.judge.checkers import checker, checks
 from mars2_env.judge.compare import equal, same_output
 from mars2_env.judge.facts import failing_test
@@ -32,6 +32,8 @@ class Judge:
     """
 
     def __init__(self, sandbox: Sandbox, *, strict_types: bool = False) -> None:
+        if not callable(getattr(sandbox, "run", None)):
+            raise ConfigError(f"Judge({sandbox!r:.200}): a sandbox is needed, such as mars2_env.make_sandbox().")
         self.sandbox = sandbox
         self.strict_types = strict_types
 
@@ -112,6 +114,10 @@ class _Grading:
     """One grading in progress: which tests are still needed, and what became of the others."""
 
     def __init__(self, problem: Problem, program: str, tests: Tests, stop: Stop, strict: bool) -> None:
+        if not isinstance(problem, Problem):
+            raise JudgeError(f"grade(problem={problem!r:.200}): a Problem is needed, with its tests.")
+        if not isinstance(program, str):
+            raise JudgeError(f"grade(program={program!r:.200}): a program is a text.")
         if stop not in _STOPS:
             raise JudgeError(unknown_name("stop rule", str(stop), _STOPS))
         self.problem = problem

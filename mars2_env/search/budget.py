@@ -172,10 +172,11 @@ def _from_text(text: str) -> Budget:
         place = agents.setdefault(agent, {}) if dot else limits
         if resource in place:
             raise ConfigError(f"budget {text!r:.200} limits {name} twice.")
+        kind = "whole number" if resource in ("nodes", "tokens") else "number"
         try:
-            place[resource] = int(number) if resource in ("nodes", "tokens") else float(number)
+            place[resource] = int(number) if kind == "whole number" else float(number)
         except ValueError:
             raise ConfigError(
-                f"budget {text!r:.200}: {part.strip()!r} has no number; write nodes=60,tokens=20000 or the like."
+                f"budget {text!r:.200}: {number!r} is not a {kind}; write nodes=60,tokens=20000 or the like."
             ) from None
     return Budget(**limits, agents=agents)

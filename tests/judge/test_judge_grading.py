@@ -18,8 +18,10 @@ import pytest
 
 from mars2_env.errors import ConfigError, JudgeError, SandboxError
 from mars2_env.judge import Judge, register_checker
+from mars2_env.problems import load_problems
 from mars2_env.sandbox.base import LIMITS, STDIN, Sandbox
 from mars2_env.sandbox.worker.values import Opaque
+from mars2_env.testing import ScriptedSandbox
 from mars2_env.types import Call, Feedback, Interface, Limits, Problem, Run, TestCase
 
 Behaviour = Callable[[Any], Run]
@@ -371,3 +373,14 @@ def test_a_checker_name_is_taken_once() -> None:
 def test_a_root_of_the_polynomial_is_any_number_at_which_it_vanishes(output: Any, right: bool) -> None:
     problem = Problem("p", "s", Call("f"), public=[TestCase([[1, 2]], -0.5)], checker="polynomial_root")
     assert Judge(RecordingSandbox(lambda text: Run("ok", output=output))).grade(problem, "x").passed is right
+
+
+def test_what_is_no_sandbox_problem_or_program_is_refused_by_name() -> None:
+    wrong: Any = 5
+    with pytest.raises(ConfigError, match=r"Judge\(5\): a sandbox is needed"):
+        Judge(wrong)
+    judge = Judge(ScriptedSandbox())
+    with pytest.raises(JudgeError, match="a program is a text"):
+        judge.grade(load_problems("starter", limit=1).problems[0], wrong)
+    with pytest.raises(JudgeError, match="a Problem is needed"):
+        judge.grade(wrong, "print(1)")
