@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from learning import assert_learned
-from pages import docs_program
+from learning import assert_learned, trained
 
 from mars2_env.sandbox import Sandbox
 
@@ -24,8 +23,7 @@ def test_the_documented_program_learns(
     import torch
     from tensordict import TensorDict
 
-    monkeypatch.chdir(tmp_path)  # an experiment makes a folder of its own
-    program: Any = docs_program("BenchMARL", tmp_path)
+    program: Any = trained("BenchMARL", tmp_path, monkeypatch)
     policy, team = program["experiment"].policy, list(program["task"].agents)
 
     @torch.no_grad()
@@ -37,4 +35,4 @@ def test_the_documented_program_learns(
         logits = policy(batch)["agents", "logits"][0, team.index(agent)]
         return int(logits.masked_fill(torch.as_tensor(mask) == 0, -torch.inf).argmax())
 
-    assert_learned(act, "parallel", program["task"].sandbox)
+    assert_learned(act, "parallel", docker_sandbox, tmp_path)

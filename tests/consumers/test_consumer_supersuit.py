@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from learning import assert_learned
-from pages import docs_program
+from learning import assert_learned, trained
 
 from mars2_env.sandbox import Sandbox
 
@@ -17,6 +16,8 @@ pytestmark = [
 ]
 
 
-def test_the_documented_program_learns(docker_sandbox: Sandbox, tmp_path: Path) -> None:
-    program = docs_program("SuperSuit and Stable-Baselines3: one policy for all agents", tmp_path)
-    assert_learned(program["act"], "parallel", docker_sandbox)
+def test_the_documented_program_learns(
+    docker_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = trained("SuperSuit and Stable-Baselines3: one policy for all agents", tmp_path, monkeypatch)
+    assert_learned(program["act"], "parallel", docker_sandbox, tmp_path)

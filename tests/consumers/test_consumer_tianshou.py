@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from learning import assert_learned
-from pages import docs_program
+from learning import assert_learned, trained
 
 from mars2_env.sandbox import Sandbox
 
@@ -18,14 +17,16 @@ pytestmark = [
 ]
 
 
-def test_the_documented_program_learns(docker_sandbox: Sandbox, tmp_path: Path) -> None:
+def test_the_documented_program_learns(
+    docker_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tianshou.data import Batch
 
-    program: Any = docs_program("Tianshou", tmp_path)
+    program: Any = trained("Tianshou", tmp_path, monkeypatch)
     team = program["team"]
 
     def act(observation: Any, mask: Any, agent: str) -> int:
         seen = Batch(obs=Batch(obs=observation[None], mask=mask[None] == 1), info=Batch())
         return int(team.get_algorithm(agent).policy(seen).act[0])
 
-    assert_learned(act, "aec", program["task"].sandbox)
+    assert_learned(act, "aec", docker_sandbox, tmp_path)

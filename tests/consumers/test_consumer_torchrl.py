@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from learning import assert_learned
-from pages import docs_program
+from learning import assert_learned, trained
 
 from mars2_env.sandbox import Sandbox
 
@@ -18,10 +17,12 @@ pytestmark = [
 ]
 
 
-def test_the_documented_program_learns(docker_sandbox: Sandbox, tmp_path: Path) -> None:
+def test_the_documented_program_learns(
+    docker_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import torch
 
-    program: Any = docs_program("TorchRL", tmp_path)
+    program: Any = trained("TorchRL", tmp_path, monkeypatch)
     net, team = program["net"], list(program["game"].possible_agents)
 
     @torch.no_grad()
@@ -29,4 +30,4 @@ def test_the_documented_program_learns(docker_sandbox: Sandbox, tmp_path: Path) 
         logits = net(torch.as_tensor(observation).expand(len(team), -1))[team.index(agent)]
         return int(logits.masked_fill(torch.as_tensor(mask) == 0, -torch.inf).argmax())
 
-    assert_learned(act, "parallel", program["game"].unwrapped.task.sandbox)
+    assert_learned(act, "parallel", docker_sandbox, tmp_path)
