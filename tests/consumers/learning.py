@@ -17,6 +17,9 @@ RUNS = "runs.sqlite"
 
 def trained(heading: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Run the program under a heading in `folder`; return its names. All trainings keep runs in one file."""
+    import torch
+
+    torch.set_num_threads(1)  # of networks as small as these, threads only wait for each other
     kept = REPOSITORY / ".consumers" / RUNS
     kept.parent.mkdir(exist_ok=True)
     (folder / RUNS).symlink_to(kept)
