@@ -173,10 +173,11 @@ if pid == 0:
     assert theirs and not set(theirs) & set(mine), (mine, theirs)
     sys.exit(7)
 assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
-assert games._shared["docker"].containers == mine
+assert set(mine) <= set(games._shared["docker"].containers)  # more of its workers may have come up since
 env.task.sandbox  # the parent's shared sandbox is asked directly: its lock is held for good
 runs = games._shared["docker"].run("print(input())", ["a", "b"])
-assert [run.output for run in runs] == ["a\\n", "b\\n"] and games._shared["docker"].containers == mine
+assert [run.output for run in runs] == ["a\\n", "b\\n"]
+assert set(mine) <= set(games._shared["docker"].containers)
 print("both")
 """
 
