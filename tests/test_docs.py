@@ -83,8 +83,8 @@ def test_only_set_up_and_listings_go_untested(page: Path) -> None:
 
 def test_each_program_for_a_consumer_is_run_by_the_test_of_that_consumer() -> None:
     tests = "".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "tests" / "consumers").glob("test_*.py"))
-    run = re.findall(r"docs_program\(\s*\"([^\"]+)\"", tests)
+    run = re.findall(r"(?:docs_program|trained)\(\s*\"([^\"]+)\"", tests)
     for page in PAGES:
         for snippet in snippets(page):
             if "consumer" in snippet.words:
-                assert snippet.heading in run, f"{snippet}: no docs_program({snippet.heading!r}) in tests/consumers"
+                assert snippet.heading in run, f"{snippet}: no test in tests/consumers runs {snippet.heading!r}"

@@ -32,7 +32,7 @@ class Judge:
     """
 
     def __init__(self, sandbox: Sandbox, *, strict_types: bool = False) -> None:
-        if not callable(getattr(sandbox, "run", None)):
+        if not any(callable(getattr(sandbox, method, None)) for method in ("run", "stream", "astream")):
             raise ConfigError(f"Judge({sandbox!r:.200}): a sandbox is needed, such as mars2_env.make_sandbox().")
         self.sandbox = sandbox
         self.strict_types = strict_types
