@@ -4,7 +4,7 @@ The agents here are simulated (`noise:...`): they write the problems' reference 
 """
 
 import mars2_env
-from mars2_env.specs import make_policy
+from mars2_env.tasks.policies import make_policy
 
 
 def main() -> None:

@@ -9,10 +9,8 @@ for tree in mars2_env.rollout(task, "noise:default", out="runs/x"):
 print(mars2_env.evaluate("runs/x").pass_at_1_mcts)
 """
 
-__version__ = "0.1.0"
-
-from mars2_env.answers import answer
 from mars2_env.engine import rollout
+from mars2_env.envs import make, make_vec, register_task
 from mars2_env.episode import Episode, Rules
 from mars2_env.errors import (
     ConfigError,
@@ -20,22 +18,22 @@ from mars2_env.errors import (
     JudgeError,
     LogError,
     Mars2Error,
+    PartError,
     PolicyError,
     ProblemError,
     SandboxError,
     SandboxUnavailableError,
 )
-from mars2_env.evaluation import Results, evaluate
-from mars2_env.games import Task
 from mars2_env.judge import Judge
 from mars2_env.log import Tree, read_log, replay
 from mars2_env.problems import ProblemSet, load_problems, register_problems
+from mars2_env.results import Results, answer, evaluate
 from mars2_env.rewards import register_reward
 from mars2_env.sandbox import Sandbox, make_sandbox
 from mars2_env.search.budget import Budget, Usage
 from mars2_env.search.selectors import register_selector
-from mars2_env.specs import register_policy, register_reward_model
-from mars2_env.tasks import make, make_vec, register_task, task
+from mars2_env.tasks import Task, task
+from mars2_env.tasks.policies import register_policy, register_reward_model
 from mars2_env.types import (
     Call,
     Feedback,
@@ -53,6 +51,7 @@ from mars2_env.types import (
     Turn,
     Verdict,
 )
+from mars2_env.version import __version__
 
 __all__ = [
     "Budget",
@@ -68,6 +67,7 @@ __all__ = [
     "LogError",
     "Mars2Error",
     "Node",
+    "PartError",
     "Policy",
     "PolicyError",
     "Problem",
@@ -89,6 +89,7 @@ __all__ = [
     "Turn",
     "Usage",
     "Verdict",
+    "__version__",
     "answer",
     "evaluate",
     "load_problems",

@@ -22,6 +22,10 @@ class ConfigError(Mars2Error, ValueError):
     """An argument, option or combination of them makes no sense."""
 
 
+class PartError(ConfigError):
+    """A part (a policy, a selector, a sandbox, ...) is unknown, offered twice, or cannot be loaded."""
+
+
 class ProblemError(Mars2Error, ValueError):
     """A problem or problem file is malformed; names the file, line and field where there are any."""
 

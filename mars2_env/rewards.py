@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from typing import Final, TypeAlias, TypeVar
 
+from mars2_env.base.parts import Parts
 from mars2_env.episode import Episode
 from mars2_env.errors import ConfigError
-from mars2_env.parts import Parts
 from mars2_env.search.tree import SearchTree
 from mars2_env.types import Node
 

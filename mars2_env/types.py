@@ -1,19 +1,22 @@
 """The words of the library as types: problems, runs, verdicts, turns, replies, policies.
 
 Everything here is a frozen value or a protocol. Nothing here does I/O and nothing imports from the rest of the package
-but the errors, so that a policy, a selector or a sandbox can be written against this one file.
+but errors and checks, so that a policy, a selector or a sandbox can be written against this one file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import json
+import zlib
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from keyword import iskeyword
-from operator import index as whole_number
+from operator import index
 from typing import Any, Final, Literal, Protocol, TypeAlias, TypedDict, runtime_checkable
 
+from mars2_env.base.checks import is_whole, real_number, said
+from mars2_env.base.texts import well_formed
 from mars2_env.errors import PolicyError, ProblemError
-from mars2_env.texts import well_formed
 
 Outcome: TypeAlias = Literal[
     "passed",
@@ -78,9 +81,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name in ("cpu_seconds", "wall_seconds", "memory_bytes", "output_bytes", "processes"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-                raise ProblemError(f"Limits({name}={value!r}): must be a finite number above 0.")
+            real_number(name, getattr(self, name), above=0, where="Limits", error=ProblemError)
         if self.wall_seconds > MAX_SECONDS:
             raise ProblemError(f"Limits(wall_seconds={self.wall_seconds}): at most a day ({MAX_SECONDS} s).")
         if self.wall_seconds < self.cpu_seconds:
@@ -162,11 +163,11 @@ class Problem:
                 raise ProblemError(f"Problem {self.id!r}: {group}={given!r:.100} is not a sequence of TestCases.")
             tests = tuple(given)
             object.__setattr__(self, group, tests)
-            for index, test in enumerate(tests):
-                self._check_test(group, index, test)
+            for place, test in enumerate(tests):
+                self._check_test(group, place, test)
 
-    def _check_test(self, group: str, index: int, test: TestCase) -> None:
-        where = f"Problem {self.id!r}: {group}[{index}]"
+    def _check_test(self, group: str, place: int, test: TestCase) -> None:
+        where = f"Problem {self.id!r}: {group}[{place}]"
         if not isinstance(test, TestCase):
             raise ProblemError(f"{where} is {type(test).__name__}, not a TestCase(input, output).")
         if isinstance(self.interface, Stdin):
@@ -298,7 +299,7 @@ class Message(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One request to one agent to expand the tree by one node.
+    """One request to one agent to expand the tree by one node; plain data that can be pickled and sent.
 
     `id` is the ask number within the episode (from 0). Where a selector picked the place, `parent` is the node to
     expand (0 = the root: write afresh) and `messages` the prompt for it. Where the agent picks (`parent` is None), the
@@ -325,6 +326,17 @@ class Turn:
                 raise ValueError(f"turn {self.id} expands node {self.parent}; node {parent} is not on offer.")
             return self
         return self.places(self, parent)
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        """Pack the prompt: it quotes much that is alike, and a turn may go to a server or another machine."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return tuple((values | {"messages": zlib.compress(json.dumps(self.messages).encode())}).values())
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        """Unpack the prompt."""
+        for one, value in zip(fields(self), state, strict=True):
+            kept = tuple(json.loads(zlib.decompress(value))) if one.name == "messages" else value
+            object.__setattr__(self, one.name, kept)
 
 
 class Places(Protocol):
@@ -366,12 +378,11 @@ class Reply:
         if not isinstance(self.text, str):
             raise PolicyError(f"Reply(text=...): the text is {type(self.text).__name__}, not a str.")
         if self.parent is not None:
-            if isinstance(self.parent, bool) or not hasattr(self.parent, "__index__"):
-                raise PolicyError(f"Reply(parent={self.parent!r:.100}): the parent is a node number or None.")
-            object.__setattr__(self, "parent", whole_number(self.parent))
-        cost = 0 if self.cost is None else self.cost
-        if isinstance(cost, bool) or not isinstance(cost, int | float) or not 0 <= cost < float("inf"):
-            raise PolicyError(f"Reply(cost={self.cost!r:.100}): the cost is a finite number of at least 0.")
+            if not is_whole(self.parent):
+                raise PolicyError(f"{said('parent', self.parent, 'Reply')}: the parent is a node number or None.")
+            object.__setattr__(self, "parent", index(self.parent))
+        if self.cost is not None:
+            real_number("cost", self.cost, least=0, where="Reply", error=PolicyError)
         if self.generation is not None and not isinstance(self.generation, Generation):
             raise PolicyError(f"Reply(generation=...): {type(self.generation).__name__} is not a Generation.")
 
@@ -382,6 +393,30 @@ class Policy(Protocol):
 
     def act(self, turns: list[Turn]) -> list[Reply]:
         """Return one reply for each turn, in order."""
+        ...
+
+
+@runtime_checkable
+class ActsTogether(Protocol):
+    """An optional ability of policies: those with an equal `batch_key` (one model, say) answer in one call."""
+
+    @property
+    def batch_key(self) -> Hashable:
+        """What policies that answer together have in common."""
+        ...
+
+    def act_together(self, turns: Sequence[tuple[Policy, Turn]]) -> list[Reply]:
+        """Return one reply for each turn, in order; each comes with the policy that it is for."""
+        ...
+
+
+@runtime_checkable
+class Simulated(Protocol):
+    """An optional mark of policies behind which no model stands: what they solve says nothing about any."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether it is one."""
         ...
 
 

@@ -14,7 +14,7 @@ import pytest
 
 import mars2_env
 from mars2_env.log import log_path
-from mars2_env.specs import make_policy
+from mars2_env.tasks.policies import make_policy
 
 TEAM = ("--agent", "coder=noise:default", "--agent", "fixer=noise:weak")
 PROBLEMS = ("starter", "--limit", "3", "--budget", "6")

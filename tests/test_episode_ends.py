@@ -10,7 +10,7 @@ from toys import Guesser, problem, problem_set, sandbox
 
 import mars2_env
 from mars2_env import Budget, ConfigError, Episode, EpisodeError, Generation, Reply, Rules, Turn, Usage, Verdict
-from mars2_env.events import Cancelled, Ended, Event, Joined, Left, Told
+from mars2_env.episode.events import Cancelled, Ended, Event, Joined, Left, Told
 from mars2_env.log import log_path
 from mars2_env.search import SELECTORS, AbMctsA
 

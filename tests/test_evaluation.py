@@ -9,7 +9,7 @@ from toys import FaultySandbox, Guesser, problem_set, sandbox
 
 import mars2_env
 from mars2_env import ConfigError, ProblemSet, Run
-from mars2_env.evaluation import HIDDEN_FILE, wilson_interval
+from mars2_env.results.evaluation import HIDDEN_FILE, wilson_interval
 from mars2_env.testing import ScriptedSandbox
 
 

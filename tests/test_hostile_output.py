@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mars2_env.progress import Tally, summary_table
 from mars2_env.render import printable, printable_line, tree_text
+from mars2_env.render.progress import Tally, summary_table
 from mars2_env.types import Node, Verdict
 
 BIDIRECTIONAL = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mars2_env import keys
+from mars2_env.base import keys
 
 parts = st.lists(st.one_of(st.integers(-5, 500), st.text(max_size=4)), max_size=4)
 

@@ -11,7 +11,7 @@ from toys import FaultySandbox, Guesser, problem_set, sandbox
 
 import mars2_env
 from mars2_env import ConfigError, Feedback, LogError, Task, Tree, Usage, Verdict
-from mars2_env.events import Asked, Cancelled, Ended, Event, Failed, Joined, Left, Seeded, Told
+from mars2_env.episode.events import Asked, Cancelled, Ended, Event, Failed, Joined, Left, Seeded, Told
 from mars2_env.log import LogWriter, decode_event, encode_event, log_path
 
 EVENTS: list[Event] = [

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 from dataclasses import replace
 
-from mars2_env import outline as module
-from mars2_env.outline import outline
+from mars2_env.prompt import outline as module
+from mars2_env.prompt.outline import outline
 from mars2_env.types import Node, Verdict
 
 NODE = Node(1, 0, 1, "a_0", "reply", "x = 1", Verdict(groups={"public": ("passed",)}), 1.0)

@@ -16,9 +16,9 @@ from toys import problem_set, sandbox
 
 import mars2_env
 from mars2_env import ConfigError, Episode, Node, PolicyError, Reply, Turn
-from mars2_env.parts import Parts
+from mars2_env.base.parts import Parts
 from mars2_env.search import Choice, SearchTree, make_selector
-from mars2_env.specs import make_policy
+from mars2_env.tasks.policies import make_policy
 from mars2_env.testing import ScriptedPolicy
 
 PYPROJECT = """
@@ -105,7 +105,7 @@ except mars2_env.ConfigError as error:
     print(error)
 try:
     mars2_env.rollout(task, "absent").__next__()
-except mars2_env.PolicyError as error:
+except mars2_env.PartError as error:
     print(error)
 """
 

@@ -8,9 +8,9 @@ import pytest
 
 import mars2_env
 from mars2_env.errors import ConfigError
-from mars2_env.games import Task
 from mars2_env.prompt import BaseTemplates, Prompts
 from mars2_env.search import Guidance, Mars2, Uct
+from mars2_env.tasks import Task
 from tests import toys
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mars2_env.programs import extract_program, fenced, fenced_blocks, normal_form, parse
+from mars2_env.prompt.programs import extract_program, fenced, fenced_blocks, normal_form, parse
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,6 @@ import mars2_env
 from mars2_env import Call, Feedback, Judge, Problem, Reply, Run, TestCase
 from mars2_env.episode import Episode, Rules
 from mars2_env.errors import ConfigError
-from mars2_env.games import Task
-from mars2_env.programs import extract_program, fenced_blocks
 from mars2_env.prompt import (
     ORDER,
     TEMPLATES,
@@ -39,6 +37,8 @@ from mars2_env.prompt import (
     register_templates,
     tokens_of,
 )
+from mars2_env.prompt.programs import extract_program, fenced_blocks
+from mars2_env.tasks import Task
 from mars2_env.testing import ScriptedSandbox
 from mars2_env.types import Message
 from tests import toys

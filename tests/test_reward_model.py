@@ -11,7 +11,7 @@ from toys import Guesser, problem, problem_set, sandbox
 
 import mars2_env
 from mars2_env import ConfigError, Episode, PolicyError, PublicView, Reply, Rules, Verdict, specs
-from mars2_env.events import Told
+from mars2_env.episode.events import Told
 from mars2_env.log import log_path
 from mars2_env.search import AbMctsA
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 import mars2_env
 from mars2_env import Call, Problem, TestCase
 from mars2_env.problems.plain import from_json, to_json
+from mars2_env.results.variations import varied_inputs
 from mars2_env.types import PublicView
-from mars2_env.variations import varied_inputs
 
 
 def calls(*inputs: list[Any]) -> PublicView:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mars2_env import Problem, ProblemSet, Reply, Run, SandboxError, TestCase, Turn
-from mars2_env.keys import seed
+from mars2_env.base.keys import seed
 from mars2_env.testing import ScriptedSandbox
 
 

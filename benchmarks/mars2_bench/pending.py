@@ -39,7 +39,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from mars2_env import Judge, keys, load_problems, make_sandbox, read_log
+from mars2_env import Judge, load_problems, make_sandbox, read_log
+from mars2_env.base import keys
 from mars2_env.errors import Mars2Error
 from mars2_env.search import ROOT, AbMctsA, AbMctsM, Choice, Mars2, PendingScore, SearchTree, make_selector
 from mars2_env.search.ab_mcts import PendingMode

@@ -36,7 +36,8 @@ from typing import Any, Final
 from rich.console import Console
 from rich.progress import Progress
 
-from mars2_env import Call, Episode, Problem, Reply, TestCase, keys
+from mars2_env import Call, Episode, Problem, Reply, TestCase
+from mars2_env.base import keys
 from mars2_env.search import AbMctsA, SearchTree
 from mars2_env.types import Verdict
 

@@ -10,7 +10,6 @@ the judge would have said of the public tests by themselves.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -22,14 +21,15 @@ from typing import Any, TypeAlias
 import msgspec
 
 import mars2_env
+from mars2_env.base.journal import Journal, claim, read_journal
+from mars2_env.base.spec import parse_spec
 from mars2_env.episode import Episode
-from mars2_env.errors import ConfigError, LogError
-from mars2_env.games import Task
+from mars2_env.errors import ConfigError
 from mars2_env.judge import Judge
-from mars2_env.log import check_same
 from mars2_env.problems import ProblemSet
 from mars2_env.sandbox import Sandbox
-from mars2_env.specs import make_policy, parse_spec
+from mars2_env.tasks import Task
+from mars2_env.tasks.policies import make_policy
 from mars2_env.testing import NoisePolicy
 from mars2_env.testing.mutation import Reference
 from mars2_env.types import Policy, Problem, Verdict
@@ -148,10 +148,10 @@ class Verdicts:
         self.judged = 0
         self._lock = Lock()
         self._known: dict[str, Future[Verdict]] = {}
-        for key, verdict in _read_lines(path, tuple[str, Verdict]):
+        for key, verdict in read_journal(path, tuple[str, Verdict]):
             self._known[key] = Future()
             self._known[key].set_result(verdict)
-        self._file = _appended(path)
+        self._journal = Journal(path)
 
     def __call__(self, problem: Problem, program: str) -> Verdict:
         """Return the verdict on public and hidden tests; safe to call from several threads.
@@ -175,13 +175,13 @@ class Verdicts:
             raise
         with self._lock:
             self.judged += 1
-            _append(self._file, (key, verdict))
+            self._journal.append(msgspec.json.encode((key, verdict)))
         mine.set_result(verdict)
         return verdict
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._file)
+        self._journal.close()
 
 
 def play(
@@ -210,7 +210,7 @@ def play(
             verdict = graded(submission.program or "", node)
         else:
             passes[node] = submission.duplicate_of is not None and passes[submission.duplicate_of]
-        episode.tell(turn, reply, verdict)
+        episode.tell(turn, reply, verdict, submission=submission)
     index = {agent: number for number, agent in enumerate(task.agents)}
     return Trial(
         search=search,
@@ -293,11 +293,10 @@ class Trials:
         """
         self.plan = plan
         self.tasks = plan.tasks()
-        out.mkdir(parents=True, exist_ok=True)
         _claim(out / "config.json", plan.config(sandbox))
         self._path = out / "trials.jsonl"
         self.teams = {name: " ".join(specs) for name, specs in plan.teams.items()}
-        self.done: dict[Key, Trial] = {trial.key: trial for trial in _read_lines(self._path, Trial)}
+        self.done: dict[Key, Trial] = {trial.key: trial for trial in read_journal(self._path, Trial)}
         self.verdicts = Verdicts(out / "verdicts.jsonl", sandbox)
 
     def missing(self) -> list[tuple[ProblemSet, Problem, Key]]:
@@ -329,7 +328,7 @@ class Trials:
 
         waiting = iter(self.missing())
         running: set[Future[Trial]] = set()
-        file = _appended(self._path)
+        journal = Journal(self._path)
         pool = ThreadPoolExecutor(threads)
         try:
             while True:
@@ -340,12 +339,12 @@ class Trials:
                 finished, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
                     trial = future.result()
-                    _append(file, trial)
+                    journal.append(msgspec.json.encode(trial))
                     self.done[trial.key] = trial
                     yield trial
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-            os.close(file)
+            journal.close()
 
     def of(self, search: str, team: str) -> list[Trial]:
         """Return the trials of a search with a team, in the order of the plan.
@@ -358,35 +357,12 @@ class Trials:
 
 def _claim(path: Path, config: dict[str, Any]) -> None:
     """Write down what a folder's trials have in common, or check that it is the same; problem sets may be added."""
-    if path.exists():
-        try:
-            found = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-        except msgspec.MsgspecError as error:
-            raise LogError(f"{path}: {error}") from None
+
+    def of_the_same_sets(found: dict[str, Any]) -> dict[str, Any]:
         sets: dict[str, str] = found.get("sets", {})
-        check_same(path, found, {**config, "sets": {name: config["sets"].get(name, sets[name]) for name in sets}})
-        config = {**config, "sets": {**sets, **config["sets"]}}
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n")
+        return {**config, "sets": {name: config["sets"].get(name, digest) for name, digest in sets.items()}}
 
+    def of_all_sets(found: dict[str, Any]) -> dict[str, Any]:
+        return {**config, "sets": {**found.get("sets", {}), **config["sets"]}}
 
-def _read_lines(path: Path, kind: Any) -> Iterator[Any]:
-    """Yield the values of a file of JSON lines; a last line that was cut off is dropped from the file."""
-    if not path.exists():
-        return
-    data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    if whole < len(data):
-        os.truncate(path, whole)
-    for number, line in enumerate(data[:whole].splitlines(), start=1):
-        try:
-            yield msgspec.json.decode(line, type=kind)
-        except msgspec.MsgspecError as error:
-            raise LogError(f"{path}: line {number}: {error}") from None
-
-
-def _appended(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-
-
-def _append(file: int, value: Any) -> None:
-    os.write(file, msgspec.json.encode(value) + b"\n")
+    claim(path, config, wanted=of_the_same_sets, joined=of_all_sets)

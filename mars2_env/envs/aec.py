@@ -7,9 +7,8 @@ from typing import Any, ClassVar
 from pettingzoo import AECEnv
 
 from mars2_env.envs.base import AgentGame, node_info
-from mars2_env.envs.judging import grade
 from mars2_env.errors import EpisodeError, SandboxError
-from mars2_env.games import Task
+from mars2_env.tasks import Task
 from mars2_env.types import Turn
 
 
@@ -43,7 +42,8 @@ class TreeSearchAEC(AgentGame, AECEnv[str, Any, Any]):
 
     **End.** Terminated for all agents together when the budget is spent or, with `stop_on_solved`, the problem solved.
     Truncated only after `max_faults` sandbox faults in a row; a fault is a void turn: no node, no budget, reward 0,
-    `info["fault"]`, and the same agent is asked again.
+    `info["fault"]`, and the same agent is asked again. Where faults keep the program to be repaired from being judged,
+    `reset` truncates.
 
     **Infos.** `play`, `place`: `action_mask`, which slots exist (in `play` `{"parent": mask, "program": None}`, as
     `sample` takes it). Of the last actor: `outcome`, `node`, `score`, and `duplicate_of` for a copy. Of the
@@ -76,9 +76,10 @@ class TreeSearchAEC(AgentGame, AECEnv[str, Any, Any]):
         self.agents = list(self.possible_agents)
         self.rewards = dict.fromkeys(self.agents, 0.0)
         self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
-        self.terminations = dict.fromkeys(self.agents, episode.done)
-        self.truncations = dict.fromkeys(self.agents, False)
-        self.infos: dict[str, dict[str, Any]] = {agent: {} for agent in self.agents}
+        # done before it began: faults kept the program to be repaired from being judged
+        self.terminations = dict.fromkeys(self.agents, False)
+        self.truncations = dict.fromkeys(self.agents, episode.done)
+        self.infos: dict[str, dict[str, Any]] = {agent: self.fault_info() for agent in self.agents}
         self._skip_agent_selection = None
         self._next_turn()
 
@@ -107,13 +108,14 @@ class TreeSearchAEC(AgentGame, AECEnv[str, Any, Any]):
         assert turn is not None
         (reply,) = self.view.replies([turn], [action])
         self._cumulative_rewards[agent] = 0.0
-        verdict = grade(match, turn, reply)
+        submission = episode.submit(turn, reply)
+        verdict = match.grade(submission)
         if isinstance(verdict, SandboxError):
             match.fault(turn, verdict)
             info: dict[str, Any] = {"fault": str(verdict)}
             self.rewards = dict.fromkeys(self.agents, 0.0)
         else:
-            node = match.tell(turn, reply, verdict)
+            node = match.tell(turn, reply, submission, verdict)
             info = node_info(node)
             self.rewards = self._ledger.expanded(agent, node)
         self.terminations = dict.fromkeys(self.agents, episode.done and episode.ended != "faults")

@@ -9,15 +9,16 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from mars2_env import keys
+from mars2_env.base import keys
+from mars2_env.base.checks import whole_number
 from mars2_env.envs.views import NumericView, TextView, View
 from mars2_env.episode import Episode
 from mars2_env.errors import ConfigError, EpisodeError, unknown_name
 from mars2_env.features import Layout, TreeFeatures
-from mars2_env.games import GAMES, Match, Task, sandbox_of
 from mars2_env.render import tree_text
 from mars2_env.rewards import Ledger
 from mars2_env.search.budget import MAX_NODES
+from mars2_env.tasks import GAMES, Match, Task, sandbox_of
 from mars2_env.types import Node
 
 
@@ -27,9 +28,7 @@ def checked_seed(seed: Any) -> int:
     Raises:
         ConfigError: it is not a whole number of at least 0.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ConfigError(f"reset(seed={seed!r:.200}): the seed must be a whole number of at least 0.")
-    return int(seed)
+    return whole_number("seed", seed, least=0, where="reset")
 
 
 class Matches:
@@ -116,11 +115,15 @@ class Matches:
         match = Match(self.task, problem, episode_seed, out=self.task.out)
         self._playing = match
         match.episode.fixed_agents = True
-        if match.episode.awaits_seed:
-            match.episode.plant(match.judge_seed())
+        match.begin()
         self._features = TreeFeatures(match.episode)
         self._ledger = Ledger(self.task.reward, self.task.share, match.episode)
         return match
+
+    def fault_info(self) -> dict[str, Any]:
+        """Return the part of an info that says that a fault ended the episode before it began; empty elsewhere."""
+        unbegun = self.episode.ended == "faults" and not self.episode.asked
+        return {"fault": self.episode.end_detail} if unbegun else {}
 
     def state(self) -> NDArray[np.float32]:
         """Return the features of the tree, float32 in [0, 1], laid out by `features.Layout(..., observer=False)`."""

@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from typing import Final, TypeVar
 
+from mars2_env.episode import Submission
 from mars2_env.errors import SandboxError
-from mars2_env.games import Match
-from mars2_env.types import Reply, Turn, Verdict
+from mars2_env.tasks import Match
+from mars2_env.types import Verdict
 
 THREADS: Final = 64
 """They mostly wait: how many programs run at a time is the sandbox's affair."""
@@ -28,14 +29,6 @@ def _forget_threads() -> None:
 os.register_at_fork(after_in_child=_forget_threads)  # the parent's threads are not there to take work
 
 
-def grade(match: Match, turn: Turn, reply: Reply) -> Verdict | SandboxError:
-    """Return the verdict on a reply, or why the sandbox could not decide."""
-    try:
-        return match.grade(turn, reply)
-    except SandboxError as error:
-        return error
-
-
 def side_by_side(calls: Sequence[Callable[[], Made]]) -> list[Made]:
     """Return what each call returns, in order; they go on at once. None of them may use this function itself."""
     global _threads
@@ -48,6 +41,6 @@ def side_by_side(calls: Sequence[Callable[[], Made]]) -> list[Made]:
     return [future.result() for future in futures]
 
 
-def grade_side_by_side(jobs: Sequence[tuple[Match, Turn, Reply]]) -> list[Verdict | SandboxError]:
+def grade_side_by_side(jobs: Sequence[tuple[Match, Submission]]) -> list[Verdict | SandboxError]:
     """Return what became of each job, in order; all are judged at once, and no tree changes meanwhile."""
-    return side_by_side([partial(grade, *job) for job in jobs])
+    return side_by_side([partial(match.grade, submission) for match, submission in jobs])

@@ -9,8 +9,9 @@ from pettingzoo import ParallelEnv
 
 from mars2_env.envs.base import AgentGame, node_info
 from mars2_env.envs.judging import grade_side_by_side
+from mars2_env.episode import Submission
 from mars2_env.errors import ConfigError, EpisodeError, SandboxError
-from mars2_env.games import Match, Task
+from mars2_env.tasks import Match, Task
 from mars2_env.types import Reply, Turn, Verdict
 
 Step: TypeAlias = tuple[dict[str, Any], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]
@@ -26,7 +27,8 @@ class TreeSearchParallel(AgentGame, ParallelEnv[str, Any, Any]):
 
     **End.** All agents together: terminated when the budget (rounds x agents) is spent or, with `stop_on_solved`, the
     problem solved; what else the round held is then left out. A sandbox fault is retried inside the step with the same
-    program and noted in `info["fault"]`; after `max_faults` in a row all agents are truncated.
+    program and noted in `info["fault"]`; after `max_faults` in a row all agents are truncated, in the first step where
+    the program to be repaired could not be judged.
 
     **Version history.** v0: first version.
     """
@@ -49,19 +51,20 @@ class TreeSearchParallel(AgentGame, ParallelEnv[str, Any, Any]):
         self._begin(seed, options)
         self.agents = list(self.possible_agents)
         self._next_round()
-        return self._observations(), {agent: self.view.asked(self.turns.get(agent)) for agent in self.agents}
+        infos = {agent: {**self.view.asked(self.turns.get(agent)), **self.fault_info()} for agent in self.agents}
+        return self._observations(), infos
 
     def step(self, actions: dict[str, Any]) -> Step:
         """Play one round; `actions` has one action for every agent."""
         turns = self.open_turns()
         if not isinstance(actions, dict) or set(actions) != set(self.agents):
             raise ConfigError(f"step() takes one action for each of {self.agents}, not {actions!r:.200}.")
-        played = Round(self, self.view.replies(turns, [actions[agent] for agent in self.agents]))
+        played = Round(self, self.view.replies(turns, [actions[agent] for agent in self.turns]))
         judge_rounds([played])
         return self.finish(played)
 
     def open_turns(self) -> list[Turn]:
-        """Return the turns of the round that is open, in agent order.
+        """Return the turns of the round that is open, in agent order; none where a fault ended what had not begun.
 
         Raises:
             EpisodeError: the episode is over, or was never begun.
@@ -69,7 +72,7 @@ class TreeSearchParallel(AgentGame, ParallelEnv[str, Any, Any]):
         if not self.agents:
             self.match  # noqa: B018
             raise EpisodeError("the episode is over; call reset() before step().")
-        return [self.turns[agent] for agent in self.agents]
+        return list(self.turns.values())
 
     def finish(self, played: Round) -> Step:
         """Apply a round that was judged, in agent order."""
@@ -78,7 +81,8 @@ class TreeSearchParallel(AgentGame, ParallelEnv[str, Any, Any]):
         for agent in self.agents:
             if episode.done or agent not in played.verdicts:
                 continue
-            node = self.match.tell(self.turns[agent], played.replies[agent], played.verdicts[agent])
+            reply, submission = played.replies[agent], played.submissions[agent]
+            node = self.match.tell(self.turns[agent], reply, submission, played.verdicts[agent])
             for receiver, part in self._ledger.expanded(agent, node).items():
                 paid[receiver] += part
             played.infos[agent].update(node_info(node))
@@ -113,16 +117,17 @@ class Round:
     """One round of one environment while it is judged: replies, verdicts so far, and who is still to be judged."""
 
     def __init__(self, env: TreeSearchParallel, replies: Sequence[Reply]) -> None:
-        """Begin with one reply for each agent, in agent order."""
+        """Begin with one reply for each turn of the round, in agent order."""
         self.env = env
-        self.replies = dict(zip(env.agents, replies, strict=True))
+        self.replies = dict(zip(env.turns, replies, strict=True))
+        self.submissions = {agent: env.episode.submit(turn, self.replies[agent]) for agent, turn in env.turns.items()}
         self.verdicts: dict[str, Verdict] = {}
-        self.infos: dict[str, dict[str, Any]] = {agent: {} for agent in env.agents}
-        self.open = list(env.agents)
+        self.infos: dict[str, dict[str, Any]] = {agent: env.fault_info() for agent in env.agents}
+        self.open = list(env.turns)
 
-    def jobs(self) -> list[tuple[Match, Turn, Reply]]:
+    def jobs(self) -> list[tuple[Match, Submission]]:
         """Return what is to be judged now."""
-        return [(self.env.match, self.env.turns[agent], self.replies[agent]) for agent in self.open]
+        return [(self.env.match, self.submissions[agent]) for agent in self.open]
 
     def take(self, results: Sequence[Verdict | SandboxError]) -> None:
         """Take what became of the jobs; those that met a fault are asked again, unless the episode ended by it."""

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mars2_env.games import Task
+from mars2_env.tasks import Task, task
 
 
 def task_in_rounds(id: str, api: str, max_cycles: int | None, overrides: Mapping[str, Any]) -> Task:
     """Return a task whose budget is `max_cycles` rounds of its agents; its own budget where that is None."""
-    from mars2_env import tasks  # tasks are made of environments
-
     if max_cycles is None:
-        return tasks.task(id, api=api, **overrides)
-    agents = len(tasks.task(id, api=api, **overrides).agents)
-    return tasks.task(id, api=api, **{**overrides, "budget": max_cycles * agents})
+        return task(id, api=api, **overrides)
+    agents = len(task(id, api=api, **overrides).agents)
+    return task(id, api=api, **{**overrides, "budget": max_cycles * agents})

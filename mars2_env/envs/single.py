@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from mars2_env.envs import spaces
 from mars2_env.envs.base import Matches, checked_seed, node_info
-from mars2_env.envs.judging import grade
 from mars2_env.envs.views import written
+from mars2_env.episode import Submission
 from mars2_env.errors import ConfigError, EpisodeError, SandboxError
 from mars2_env.features import Layout
-from mars2_env.games import Task, seat
+from mars2_env.tasks import Task, seat
+from mars2_env.tasks import task as _task  # an environment has an argument of that name
 from mars2_env.types import Reply, Turn, Verdict
 
 Step = tuple[dict[str, Any], float, bool, bool, dict[str, Any]]
@@ -44,7 +45,8 @@ class TreeSearchRoute(Matches, gymnasium.Env[dict[str, Any], Any]):
     the seed, or named by `options={"problem": id}`.
 
     **End.** Terminated when the budget is spent or, with `stop_on_solved`, the problem solved. Truncated only after
-    `max_faults` sandbox faults in a row; a fault is a void step: no node, no budget, reward 0, `info["fault"]`.
+    `max_faults` sandbox faults in a row; a fault is a void step: no node, no budget, reward 0, `info["fault"]`. Where
+    they keep the program to be repaired from being judged, the first step is truncated.
 
     **Info.** `action_mask`; after a step `agent`, `outcome`, `node`, `score`, and `duplicate_of` for a copy.
 
@@ -64,13 +66,12 @@ class TreeSearchRoute(Matches, gymnasium.Env[dict[str, Any], Any]):
             SandboxUnavailableError: the task's sandbox cannot be had on this machine.
         """
         if overrides or not isinstance(task, Task):
-            from mars2_env import tasks  # tasks are made of environments
-
-            task = tasks.task(task, **overrides)
+            task = _task(task, **overrides)
         super().__init__(task)
         self.spec = gymnasium.registry.get(task.id) if task.id is not None else None
-        self.generators = seat(task, task.generators or {})
+        self.generators = seat(task.agents, task.generators or {}, problems=task.problems)
         self.possible_agents = list(task.agents)
+        self._cut_off = False
         self._slots = task.budget.nodes + 1
         actions = len(task.agents) * self._slots
         layout = Layout(task.budget.nodes, tuple(task.agents), observer=False)
@@ -83,17 +84,27 @@ class TreeSearchRoute(Matches, gymnasium.Env[dict[str, Any], Any]):
         """Begin the next tree; `options={"problem": id}` chooses the problem."""
         super().reset(seed=None if seed is None else checked_seed(seed))
         self._begin(seed, options)
-        return self.observation(), {"action_mask": self.action_masks()}
+        self._cut_off = self.episode.done
+        return self.observation(), {"action_mask": self.action_masks(), **self.fault_info()}
 
     def step(self, action: Any) -> Step:
         """Have an agent expand a node; see the class for what an action names."""
+        if (last := self.cut_off()) is not None:
+            return last
         turn, slot = self.ask(action)
         try:
             (reply,) = written(self.generators, [(turn, slot)])
-            verdict = grade(self.match, turn, reply)
-            return self.tell(turn, reply, verdict)
+            submission = self.episode.submit(turn, reply)
+            return self.tell(turn, reply, submission, self.match.grade(submission))
         finally:
             self.take_back([turn])
+
+    def cut_off(self) -> Step | None:
+        """Return the only step of an episode that a fault ended before it began, once; None for any other."""
+        if not self._cut_off:
+            return None
+        self._cut_off = False
+        return self.observation(), 0.0, False, True, {"action_mask": self.action_masks(), **self.fault_info()}
 
     def ask(self, action: Any) -> tuple[Turn, int]:
         """Begin a step: return the turn of the agent that an action names, and the slot. `tell` ends the step.
@@ -111,7 +122,7 @@ class TreeSearchRoute(Matches, gymnasium.Env[dict[str, Any], Any]):
         agent, slot = divmod(number, self._slots)
         return self.episode.ask(self.possible_agents[agent]), slot
 
-    def tell(self, turn: Turn, reply: Reply, verdict: Verdict | SandboxError) -> Step:
+    def tell(self, turn: Turn, reply: Reply, submission: Submission, verdict: Verdict | SandboxError) -> Step:
         """End a step that `ask` began, by what became of the reply."""
         match, episode = self.match, self.episode
         reward = 0.0
@@ -120,7 +131,7 @@ class TreeSearchRoute(Matches, gymnasium.Env[dict[str, Any], Any]):
             match.fault(turn, verdict)
             info["fault"] = str(verdict)
         else:
-            node = match.tell(turn, reply, verdict)
+            node = match.tell(turn, reply, submission, verdict)
             info |= node_info(node)
             reward = sum(self._ledger.expanded(turn.agent, node).values())
         info["action_mask"] = self.action_masks()

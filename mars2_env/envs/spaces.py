@@ -9,9 +9,9 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from mars2_env.base.texts import well_formed
 from mars2_env.errors import ConfigError
 from mars2_env.features import Layout
-from mars2_env.texts import well_formed
 
 PROBLEM_LENGTH = 50_000
 TREE_LENGTH = 20_000

@@ -18,13 +18,15 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
 from numpy.typing import NDArray
 
+from mars2_env.base.checks import whole_number
 from mars2_env.envs.base import checked_seed
 from mars2_env.envs.judging import grade_side_by_side, side_by_side
 from mars2_env.envs.parallel import Round, TreeSearchParallel, judge_rounds
 from mars2_env.envs.single import TreeSearchRoute
 from mars2_env.envs.views import written
 from mars2_env.errors import ConfigError, EpisodeError
-from mars2_env.games import Task, seat
+from mars2_env.tasks import Task, seat
+from mars2_env.tasks import task as _task  # a vector has an argument of that name
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -57,12 +59,10 @@ class RouteVector(VectorEnv[Any, Any, Any]):
         super().__init__()
         self.envs: list[TreeSearchRoute] = []  # for close(), which is called also where making them fails
         if overrides or not isinstance(task, Task):
-            from mars2_env import tasks  # tasks are made of environments
-
-            task = tasks.task(task, **overrides)
-        self.num_envs = _count(num_envs)
+            task = _task(task, **overrides)
+        self.num_envs = whole_number("num_envs", num_envs)
         self.autoreset_mode = _mode(autoreset_mode)
-        self.generators = seat(task, task.generators or {})
+        self.generators = seat(task.agents, task.generators or {}, problems=task.problems)
         self.envs = [TreeSearchRoute(replace(task, generators=self.generators)) for _ in range(num_envs)]
         self.metadata = {**self.envs[0].metadata, "autoreset_mode": self.autoreset_mode}
         self.render_mode = task.render_mode
@@ -106,29 +106,35 @@ class RouteVector(VectorEnv[Any, Any, Any]):
         observations: list[dict[str, Any]] = [{}] * self.num_envs
         infos: dict[str, Any] = {}
         going = [number for number in range(self.num_envs) if not self._over[number]]
+        steps = {number: step for number in going if (step := self.envs[number].cut_off()) is not None}
+        begun = [number for number in going if number not in steps]
         asked = []
         try:
-            for number in going:
+            for number in begun:
                 asked.append(self.envs[number].ask(chosen[number]))
             replies = written(self.generators, asked)
-            jobs = [
-                (self.envs[number].match, turn, reply)
-                for number, (turn, _), reply in zip(going, asked, replies, strict=True)
-            ]
-            for number, (_, turn, reply), verdict in zip(going, jobs, grade_side_by_side(jobs), strict=True):
-                step = self.envs[number].tell(turn, reply, verdict)
-                observations[number], rewards[number], terminated[number], truncated[number], info = step
-                if self.autoreset_mode == AutoresetMode.SAME_STEP and (terminated[number] or truncated[number]):
-                    final = {"final_obs": observations[number], "final_info": info}
-                    infos = self._add_info(infos, final, number)
-                    observations[number], info = self.envs[number].reset()
-                infos = self._add_info(infos, info, number)
+            jobs = []
+            for number, (turn, _), reply in zip(begun, asked, replies, strict=True):
+                match = self.envs[number].match
+                jobs.append((match, match.episode.submit(turn, reply)))
+            results = grade_side_by_side(jobs) if jobs else []
+            for number, (turn, _), reply, (_, submission), result in zip(
+                begun, asked, replies, jobs, results, strict=True
+            ):
+                steps[number] = self.envs[number].tell(turn, reply, submission, result)
         finally:
-            for number, (turn, _) in zip(going, asked, strict=False):
+            for number, (turn, _) in zip(begun, asked, strict=False):
                 self.envs[number].take_back([turn])
+        for number in going:
+            observations[number], rewards[number], terminated[number], truncated[number], info = steps[number]
+            if self.autoreset_mode == AutoresetMode.SAME_STEP and (terminated[number] or truncated[number]):
+                final = {"final_obs": observations[number], "final_info": info}
+                infos = self._add_info(infos, final, number)
+                observations[number], info = self.envs[number].reset()
+            infos = self._add_info(infos, info, number)
         following = np.flatnonzero(self._over).tolist()
-        begun = _begin([self.envs[number].reset for number in following])
-        for number, (observation, info) in zip(following, begun, strict=True):
+        resets = _begin([self.envs[number].reset for number in following])
+        for number, (observation, info) in zip(following, resets, strict=True):
             observations[number] = observation
             infos = self._add_info(infos, info, number)
         self._over = (terminated | truncated) & (self.autoreset_mode != AutoresetMode.SAME_STEP)
@@ -178,10 +184,10 @@ class RoundsVector:
         Raises:
             ConfigError: there is no environment, or no such mode.
         """
-        self.num_envs = _count(num_envs)
+        self.num_envs = whole_number("num_envs", num_envs)
         self.autoreset_mode = _mode(autoreset_mode)
         if task.generators is not None:
-            task = replace(task, generators=seat(task, task.generators))
+            task = replace(task, generators=seat(task.agents, task.generators, problems=task.problems))
         self.envs = [TreeSearchParallel(task) for _ in range(num_envs)]
         first = self.envs[0]
         self.metadata = {**first.metadata, "autoreset_mode": self.autoreset_mode}
@@ -276,13 +282,10 @@ class RoundsVector:
     def _rounds(self, going: Sequence[int], batches: Mapping[str, Sequence[Any]]) -> list[Round]:
         """Begin a round in each of the environments; what they write is written in one call a policy."""
         turns = [turn for number in going for turn in self.envs[number].open_turns()]
-        chosen = [batches[agent][number] for number in going for agent in self.agents]
-        replies = self.envs[0].view.replies(turns, chosen) if turns else []
-        size = len(self.agents)
-        return [
-            Round(self.envs[number], replies[start : start + size])
-            for start, number in zip(range(0, len(replies), size), going, strict=True)
-        ]
+        chosen = [batches[agent][number] for number in going for agent in self.envs[number].turns]
+        replies = iter(self.envs[0].view.replies(turns, chosen) if turns else [])
+        envs = [self.envs[number] for number in going]
+        return [Round(env, [next(replies) for _ in env.turns]) for env in envs]
 
     def state(self) -> NDArray[np.float32]:
         """Return the features of every environment's tree, shape (num_envs, S)."""
@@ -320,12 +323,6 @@ class RoundsVector:
 def _begin(resets: Sequence[Callable[[], Made]]) -> list[Made]:
     """Reset environments side by side: in repair problems that judges the program that each begins with."""
     return side_by_side(resets) if resets else []
-
-
-def _count(num_envs: int) -> int:
-    if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
-        raise ConfigError(f"num_envs={num_envs!r:.200} must be a whole number of at least 1.")
-    return num_envs
 
 
 def _mode(mode: AutoresetMode | str) -> AutoresetMode:

@@ -7,6 +7,7 @@ environment's.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import gymnasium
@@ -14,9 +15,9 @@ import gymnasium
 from mars2_env.envs import spaces
 from mars2_env.errors import ConfigError
 from mars2_env.features import Layout, TreeFeatures
-from mars2_env.games import Match, Task, call, calls, seat
-from mars2_env.outline import outline
 from mars2_env.prompt import messages_text, task_text
+from mars2_env.prompt.outline import outline
+from mars2_env.tasks import Match, Task, call, calls, seat
 from mars2_env.types import Policy, Reply, Turn
 
 
@@ -121,7 +122,7 @@ class NumericView:
         """View a task; its generators are made here."""
         self._task = task
         self._slots = task.budget.nodes + 1
-        self._generators = seat(task, task.generators or {})
+        self._generators = seat(task.agents, task.generators or {}, problems=task.problems)
         self._layout = Layout(task.budget.nodes, tuple(task.agents), observer=True)
 
     def observation_space(self) -> gymnasium.spaces.Space[Any]:
@@ -164,5 +165,5 @@ def written(generators: dict[str, Policy], places: Sequence[tuple[Turn, int]]) -
     for group in calls(generators, turns):
         for place, reply in zip(group, call(generators, [turns[place] for place in group]), strict=True):
             number = legal[place]
-            replies[number] = Reply(reply.text, parent=places[number][1], generation=reply.generation)
+            replies[number] = replace(reply, parent=places[number][1])
     return replies

@@ -8,15 +8,14 @@ from pettingzoo import AECEnv
 from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 
 from mars2_env.envs.aec import TreeSearchAEC
+from mars2_env.tasks import task as _task  # `raw_env` has an argument of that name
 
 
 def raw_env(task: str = "mars2/Starter-v0", *, max_cycles: int | None = None, **overrides: Any) -> TreeSearchAEC:
     """Make the bare AEC environment; `max_cycles` is the budget in nodes."""
-    from mars2_env import tasks  # tasks are made of environments
-
     if max_cycles is not None:
         overrides["budget"] = max_cycles
-    return TreeSearchAEC(tasks.task(task, **overrides))
+    return TreeSearchAEC(_task(task, **overrides))
 
 
 def env(task: str = "mars2/Starter-v0", **overrides: Any) -> AECEnv[str, Any, Any]:

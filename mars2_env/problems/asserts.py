@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mars2_env.programs import syntax_tree
+from mars2_env.prompt.programs import syntax_tree
 
 _MAX_BITS: Final = 10_000
 _MAX_LENGTH: Final = 100_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import file_digest, sha256
@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from mars2_env.errors import ConfigError, ProblemError, unknown_name
 from mars2_env.problems.plain import problem_line
-from mars2_env.types import Problem
+from mars2_env.types import GROUPS, Problem, TestGroup
 
 Use: TypeAlias = Literal["training", "evaluation"]
 
@@ -56,6 +56,20 @@ class ProblemSet:
                 raise ProblemError(f"problem set {self.name!r}: the id {problem.id!r} occurs twice.")
             index[problem.id] = problem
         object.__setattr__(self, "_index", index)
+
+    @cached_property
+    def checkers(self) -> frozenset[str]:
+        """The names of the checkers that its problems ask for."""
+        return frozenset(problem.checker for problem in self.problems if problem.checker is not None)
+
+    @cached_property
+    def _without(self) -> dict[TestGroup, tuple[str, ...]]:
+        return {group: tuple(p.id for p in self.problems if not p.tests(group)) for group in GROUPS}
+
+    def lacking(self, groups: Iterable[TestGroup]) -> list[str]:
+        """Return the ids of the problems that have no test of one of these groups, in the order of the set."""
+        found = {id for group in groups for id in self._without[group]}
+        return [problem.id for problem in self.problems if problem.id in found] if found else []
 
     @cached_property
     def hash(self) -> str:

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
+from mars2_env.base.texts import well_formed
 from mars2_env.errors import ProblemError
 from mars2_env.problems.base import ProblemSet, Use
 from mars2_env.problems.catalogue import SetInfo
 from mars2_env.problems.groups import grouped
 from mars2_env.problems.records import Place, data_files, loads, short
 from mars2_env.sandbox.worker.values import ValuesError, encode
-from mars2_env.texts import well_formed
 from mars2_env.types import Call, Interface, Limits, Problem, TestCase
 
 CUT: Final = "a test was cut off in the file"

@@ -31,13 +31,13 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from mars2_env.base.texts import well_formed
 from mars2_env.errors import ConfigError, ProblemError
 from mars2_env.problems.asserts import CallTest, NotReadableError, parsed, quotable, read_examples, value
 from mars2_env.problems.base import ProblemSet
 from mars2_env.problems.catalogue import SETS
 from mars2_env.problems.groups import grouped
 from mars2_env.problems.records import Place, from_json_text, read_whole
-from mars2_env.texts import well_formed
 from mars2_env.types import Call, Limits, Problem, TestCase
 
 MAX_MEMBER_BYTES: Final = 2**20

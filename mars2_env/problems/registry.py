@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias, TypeVar
 
+from mars2_env.base.parts import Parts
 from mars2_env.errors import ConfigError, unknown_name
-from mars2_env.parts import Parts
 from mars2_env.problems import jsonl
 from mars2_env.problems.base import ProblemSet
 from mars2_env.problems.catalogue import SETS

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ClassVar, Final, Generic, Protocol, Self, TypeVar
 
+from mars2_env.base.checks import whole_number
 from mars2_env.errors import ConfigError, SandboxError
 from mars2_env.sandbox import jobs
 from mars2_env.sandbox.base import LIMITS, STDIN
@@ -97,14 +98,13 @@ class WarmSandbox(ABC, Generic[L]):
         memory_bytes: int,
         recycle_after: int,
     ) -> None:
-        if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
-            raise ConfigError(f"workers={workers!r}: must be a whole number above 0, or None for one a core.")
+        if workers is not None:
+            whole_number("workers", workers)
         if isolation not in ("program", "input"):
             raise ConfigError(f'isolation={isolation!r}: must be "program" or "input".')
         if memory_bytes < 2 * self.memory_reserved:
             raise ConfigError(f"memory_bytes={memory_bytes!r}: a worker needs at least {2 * self.memory_reserved}.")
-        if recycle_after < 1:
-            raise ConfigError(f"recycle_after={recycle_after!r}: must be above 0.")
+        whole_number("recycle_after", recycle_after)
         self._size = workers if workers is not None else os.cpu_count() or 1
         self._isolation: jobs.Isolation = isolation
         self._numpy = numpy

@@ -14,6 +14,7 @@ from typing import ClassVar, Literal, get_args
 
 import numpy as np
 
+from mars2_env.base.checks import flag, one_of
 from mars2_env.errors import ConfigError
 from mars2_env.search.agents import thompson_agent, ucb_agent
 from mars2_env.search.choice import Choice
@@ -157,8 +158,7 @@ class AbMctsA:
     def __post_init__(self) -> None:
         posterior(self.posterior)
         check_pending(self.pending)
-        if self.agents not in get_args(AgentChoice):
-            raise ConfigError(f"agents={self.agents!r} is not one of {', '.join(get_args(AgentChoice))}.")
+        one_of("agents", self.agents, get_args(AgentChoice))
 
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
         """Return where and by whom; pending expansions count as the tree has been told (`SearchTree.set_pending`)."""
@@ -183,8 +183,7 @@ class AbMctsA:
 
 def check_pending(mode: str) -> None:
     """Refuse what `PendingMode` does not name, with ConfigError."""
-    if mode not in get_args(PendingMode):
-        raise ConfigError(f"pending={mode!r} is not one of {', '.join(get_args(PendingMode))}.")
+    one_of("pending", mode, get_args(PendingMode))
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +207,7 @@ class Mars2:
     def __post_init__(self) -> None:
         posterior(self.posterior)
         check_pending(self.pending)
-        if not isinstance(self.per_agent, bool):
-            raise ConfigError(f"per_agent={self.per_agent!r} must be True or False.")
+        flag("per_agent", self.per_agent)
 
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
         """Return the agent that Thompson sampling draws and the node that `descend` reaches."""

@@ -25,7 +25,7 @@ from typing import ClassVar, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mars2_env.errors import ConfigError
+from mars2_env.base.checks import one_of
 from mars2_env.search.ab_mcts import Guidance, PendingMode, check_pending
 from mars2_env.search.agents import Allowed, ucb_agent
 from mars2_env.search.choice import Choice
@@ -137,8 +137,7 @@ class AbMctsM:
 
     def __post_init__(self) -> None:
         check_pending(self.pending)
-        if self.agents not in ("thompson", "ucb"):
-            raise ConfigError(f"ab_mcts_m: agents={self.agents!r} is not one of thompson, ucb.")
+        one_of("agents", self.agents, ("thompson", "ucb"), where="ab_mcts_m")
 
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
         """Walk down while an existing child's draw beats a new one's, and return where the walk stops."""

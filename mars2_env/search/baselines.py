@@ -16,6 +16,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mars2_env.base.checks import one_of, whole_number
 from mars2_env.errors import ConfigError
 from mars2_env.search.agents import thompson_agent
 from mars2_env.search.choice import Choice
@@ -67,11 +68,6 @@ def _last_parent(tree: SearchTree, pending: Sequence[Choice]) -> int:
     return pending[-1].parent if pending else int(tree.parent[-1])
 
 
-def _check_samples(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigError(f"{name}={value!r}: must be a whole number of at least 1.")
-
-
 @dataclass(frozen=True, slots=True)
 class Uct:
     """Standard MCTS: UCT picks a leaf, which then gets `samples` children of each agent."""
@@ -81,7 +77,7 @@ class Uct:
     weight: float = math.sqrt(2)
 
     def __post_init__(self) -> None:
-        _check_samples("samples", self.samples)
+        whole_number("samples", self.samples)
 
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
         """Return the next member of the batch at hand, or the first of a new one at the leaf that UCT leads to."""
@@ -98,7 +94,7 @@ class BestFirst:
     samples: int = 2
 
     def __post_init__(self) -> None:
-        _check_samples("samples", self.samples)
+        whole_number("samples", self.samples)
 
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
         """Return the next member of the batch at hand, or the first of a new one at the best unexpanded node."""
@@ -119,8 +115,8 @@ class BreadthFirst:
     size: int = 5
 
     def __post_init__(self) -> None:
-        _check_samples("breadth", self.breadth)
-        _check_samples("size", self.size)
+        whole_number("breadth", self.breadth)
+        whole_number("size", self.size)
 
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
         """Return the next expansion of the level at hand, agent by agent; a full level gives way to the next."""
@@ -151,8 +147,7 @@ class RepeatedSampling:
     agents: str = "turn"
 
     def __post_init__(self) -> None:
-        if self.agents not in ("turn", "thompson"):
-            raise ConfigError(f"agents={self.agents!r} is not one of turn, thompson.")
+        one_of("agents", self.agents, ("turn", "thompson"))
 
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
         """Return the root and the next agent."""

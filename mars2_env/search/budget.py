@@ -7,12 +7,13 @@ reached ends the tree, or, where it is an agent's own, that agent's turns.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from operator import index
 from typing import Any, Final
 
+from mars2_env.base.checks import is_whole, real_number, whole_number
+from mars2_env.base.spec import parse_spec, typed
 from mars2_env.errors import ConfigError, unknown_name
 
 MAX_NODES: Final = 10**7
@@ -20,6 +21,7 @@ MAX_NODES: Final = 10**7
 
 METERED: Final = ("tokens", "model_seconds", "judge_seconds", "cost")
 RESOURCES: Final = ("nodes", *METERED)
+_KINDS: Final = {"nodes": int, "tokens": int}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +35,7 @@ class Usage:
 
     def __post_init__(self) -> None:
         for name in METERED:
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-                raise ConfigError(f"Usage({name}={value!r:.200}): must be a finite number of at least 0.")
+            real_number(name, getattr(self, name), least=0, where="Usage")
 
     def only(self, resources: Iterable[str]) -> Usage:
         """Return this usage with every other resource at 0."""
@@ -75,15 +75,12 @@ class Budget:
     agents: Mapping[str, Budget] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if isinstance(self.nodes, bool) or not hasattr(self.nodes, "__index__") or not 1 <= self.nodes <= MAX_NODES:
-            raise ConfigError(f"Budget(nodes={self.nodes!r}): must be a whole number of at least 1 and at most 10**7.")
-        object.__setattr__(self, "nodes", index(self.nodes))
+        object.__setattr__(self, "nodes", whole_number("nodes", self.nodes, most=MAX_NODES, where="Budget"))
         for name in METERED:
             value = getattr(self, name)
             if value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-                raise ConfigError(f"Budget({name}={value!r:.200}): must be a finite number above 0.")
+            real_number(name, value, above=0, where="Budget")
             if name == "tokens" and value != int(value):
                 raise ConfigError(f"Budget(tokens={value!r}): must be a whole number.")
         if not isinstance(self.agents, Mapping):
@@ -151,7 +148,7 @@ def parse_budget(value: Budget | int | str | Mapping[str, Any]) -> Budget:
             if name not in known:
                 raise ConfigError(unknown_name("resource of a budget", str(name), known))
         return Budget(**value)
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if not is_whole(value):
         raise ConfigError(
             f"budget={value!r:.200}: give a number of nodes, a Budget, a mapping, or a text such as "
             "'nodes=60,tokens=20000'."
@@ -160,23 +157,16 @@ def parse_budget(value: Budget | int | str | Mapping[str, Any]) -> Budget:
 
 
 def _from_text(text: str) -> Budget:
+    spec = parse_spec(text, "budget", named=False)
     limits: dict[str, Any] = {}
-    agents: dict[str, Any] = {}
-    for part in text.split(","):
-        name, equals, number = (piece.strip() for piece in part.partition("="))
-        if not equals:
-            name, number = "nodes", name
+    agents: dict[str, dict[str, Any]] = {}
+    nodes = {"nodes": spec.name} if spec.name or not spec.options else {}
+    if nodes.keys() & spec.options.keys():
+        raise ConfigError(f"budget {text!r:.200} gives 'nodes' twice.")
+    for name, number in (nodes | spec.options).items():
         agent, dot, resource = name.rpartition(".")
         if resource not in RESOURCES:
             raise ConfigError(unknown_name(f"resource in budget {text!r:.200}:", resource, RESOURCES))
         place = agents.setdefault(agent, {}) if dot else limits
-        if resource in place:
-            raise ConfigError(f"budget {text!r:.200} limits {name} twice.")
-        kind = "whole number" if resource in ("nodes", "tokens") else "number"
-        try:
-            place[resource] = int(number) if kind == "whole number" else float(number)
-        except ValueError:
-            raise ConfigError(
-                f"budget {text!r:.200}: {number!r} is not a {kind}; write nodes=60,tokens=20000 or the like."
-            ) from None
-    return Budget(**limits, agents=agents)
+        place[resource] = typed(number, _KINDS.get(resource, float), f"budget {text!r:.200}: {name}")
+    return Budget(**limits, agents={agent: Budget(**own) for agent, own in agents.items()})

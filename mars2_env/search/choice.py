@@ -34,3 +34,12 @@ class Selector(Protocol):
             pending: expansions that were asked for and have no outcome yet, oldest first.
         """
         ...
+
+
+@runtime_checkable
+class Scores(Protocol):
+    """A selector that says what an expansion in flight counts as until its outcome is told; an optional ability."""
+
+    def pending_score(self, tree: SearchTree, choice: Choice) -> float | None:
+        """Return the score that an expansion stands in for, in [0, 1]; None if it is not to be counted."""
+        ...

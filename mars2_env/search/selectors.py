@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, is_dataclass
 from typing import Any, Final, TypeVar
 
-from mars2_env.errors import ConfigError, unknown_name
-from mars2_env.parts import Parts
-from mars2_env.search.ab_mcts import AbMctsA, Guidance, Mars2
+from mars2_env.base.parts import Parts
+from mars2_env.base.spec import parse_spec, plain, typed_options
+from mars2_env.errors import ConfigError
+from mars2_env.search.ab_mcts import AbMctsA, Mars2
 from mars2_env.search.ab_mcts_m import AbMctsM
 from mars2_env.search.baselines import (
     BestFirst,
@@ -67,64 +68,20 @@ def make_selector(name: str, **options: Any) -> Selector:
     Raises:
         ConfigError: the name or an option is unknown, or an option's value makes no sense.
     """
-    name, *pairs = (part.strip() for part in name.split(","))
-    options |= {option.strip(): value.strip() for option, _, value in (pair.partition("=") for pair in pairs)}
-    if name not in SELECTORS:
-        return _made_by_others(name, options)
-    kind = SELECTORS[name]
-    known = [f.name for f in fields(kind)]
-    for option in options:
-        if option not in known:
-            raise ConfigError(unknown_name(f"option of selector {name!r}", option, known))
-    selector: Selector = kind(**{option: _value(name, option, value) for option, value in options.items()})
-    return selector
-
-
-def _made_by_others(name: str, options: dict[str, Any]) -> Selector:
-    plain = {option: _plain(value) if isinstance(value, str) else value for option, value in options.items()}
-    selector = _PARTS.build(name, options=plain)
+    spec = parse_spec(name, "selector")
+    if spec.rest:
+        raise ConfigError(f"selector {name!r:.200}: nothing goes behind a colon; write {spec.name},option=value.")
+    part = _PARTS.find(spec.name)
+    read = typed_options(part, {**options, **spec.options}, f"selector {spec.name!r}", otherwise=plain)
+    selector = _PARTS.build(spec.name, options=read)
     if not isinstance(selector, Selector) or isinstance(selector, type):
         raise ConfigError(f"selector {name!r}: its factory returned {selector!r:.200}, which has no select().")
-    if getattr(selector, "name", None) != name:
+    if getattr(selector, "name", None) != spec.name:
         raise ConfigError(
             f"selector {name!r}: what was built has name={getattr(selector, 'name', None)!r}; its attribute `name` "
-            f"must be {name!r}, since logs name the selector by it and are read back with it."
+            f"must be {spec.name!r}, since logs name the selector by it and are read back with it."
         )
     return selector
-
-
-def _plain(text: str) -> bool | int | float | str:
-    """Return what an option's text stands for: true or false, a number, or itself."""
-    if text in ("true", "false"):
-        return text == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
-def _value(name: str, option: str, value: Any) -> Any:
-    """Return an option's value from its text, or from the plain data of a configuration."""
-    if option == "guidance":
-        if value in ("default", True):
-            return Guidance()
-        return Guidance(**value) if isinstance(value, dict) else value
-    if option == "priors" and isinstance(value, str):
-        value = value.split("/")
-    if option == "priors":
-        value = tuple(map(float, value))
-    if option == "per_agent" and isinstance(value, str):
-        if value not in ("true", "false"):
-            raise ConfigError(f"selector {name!r}: {option}={value!r} is not true or false.")
-        return value == "true"
-    if option in ("samples", "breadth", "size", "weight") and isinstance(value, str):
-        try:
-            return float(value) if option == "weight" else int(value)
-        except ValueError:
-            raise ConfigError(f"selector {name!r}: {option}={value!r} is not a number.") from None
-    return value
 
 
 def selector_config(selector: Selector) -> dict[str, Any]:

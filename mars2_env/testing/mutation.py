@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from mars2_env.errors import ProblemError
-from mars2_env.programs import parse
+from mars2_env.prompt.programs import parse
 
 FAMILIES: Final = (
     "arguments",

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from mars2_env.errors import ConfigError, PolicyError, ProblemError, unknown_name
 from mars2_env.problems.base import ProblemSet
-from mars2_env.programs import fenced
+from mars2_env.prompt.programs import fenced
 from mars2_env.testing.mutation import FAMILIES, Reference, Site, families
 from mars2_env.types import Problem, Reply, Turn
 

@@ -8,6 +8,7 @@ nothing about a program. It is for conformance tests of whatever stands between 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from threading import Lock
 from types import TracebackType
@@ -67,7 +68,7 @@ class ScriptedPolicy:
                 f"{type(item).__name__}, not a text or Reply."
             )
         if turn.parent is None and item.parent is None:
-            item = Reply(item.text, parent=self._parent, generation=item.generation)
+            item = replace(item, parent=self._parent)
         return item
 
     def _item(self, turn: Turn) -> Any:

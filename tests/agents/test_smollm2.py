@@ -13,9 +13,9 @@ from mars2_agents import smollm2
 from mars2_agents.smollm2 import DONE, NAME, cache_folder, checkpoint, is_done, offline
 from mars2_agents.transformers_policy import TransformersPolicy, from_spec
 
-from mars2_env.contexts import FreshContext
 from mars2_env.errors import PolicyError
-from mars2_env.programs import extract_program
+from mars2_env.prompt.contexts import FreshContext
+from mars2_env.prompt.programs import extract_program
 from mars2_env.templates import ChatTemplates
 from mars2_env.types import Call, Problem, Turn
 

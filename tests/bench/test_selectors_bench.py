@@ -70,7 +70,7 @@ def test_the_public_part_of_a_verdict_is_what_the_judge_says_of_the_public_tests
 ) -> None:
     problems = plan().sets[0]
     problem = next(iter(problems))
-    (player,) = {mars2_env.specs.make_policy("noise:weak", problems=problems)}
+    (player,) = {mars2_env.tasks.policies.make_policy("noise:weak", problems=problems)}
     verdicts = Verdicts(tmp_path / "verdicts.jsonl", docker_sandbox)
     judge = mars2_env.Judge(docker_sandbox)
     episode = mars2_env.Episode(problem.public_view(), ["a_0"], "repeated_sampling", 6, 0)

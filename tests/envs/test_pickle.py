@@ -130,19 +130,19 @@ def test_a_task_is_the_same_task_after_pickling(selector: str) -> None:
 
 
 def test_an_unpickled_environment_shares_the_sandbox_of_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mars2_env.games._shared", {"scripted": toy_sandbox()})
+    monkeypatch.setattr("mars2_env.tasks.match._shared", {"scripted": toy_sandbox()})
     env = mars2_env.make(problem_set(), sandbox="scripted")
     assert isinstance(env, AgentGame)
     there = pickle.loads(pickle.dumps(env))
     there.reset(seed=1)
-    assert there.match.judge.sandbox is mars2_env.games._shared["scripted"]
+    assert there.match.judge.sandbox is mars2_env.tasks.match._shared["scripted"]
     assert isinstance(there.match.judge.sandbox, ScriptedSandbox)
 
 
 _FORK = """
 import os, sys, pickle, threading
 import mars2_env
-from mars2_env import games
+from mars2_env.tasks import match as tasks_match
 env = mars2_env.make(API sandbox="docker")
 reference = {problem.id: problem.reference for problem in env.task.problems}
 
@@ -158,10 +158,10 @@ def solve(env):
 
 env.reset(seed=1)
 assert set(solve(env)) == {1.0}
-mine = games.shared_sandbox("docker").containers
+mine = tasks_match.shared_sandbox("docker").containers
 held = threading.Event()
 def hold():
-    with games._shared_lock:
+    with tasks_match._shared_lock:
         held.set()
         threading.Event().wait()
 threading.Thread(target=hold, daemon=True).start()
@@ -169,15 +169,15 @@ held.wait()  # the worst moment to fork
 pid = os.fork()
 if pid == 0:
     assert set(solve(env)) == {1.0}
-    theirs = games.shared_sandbox("docker").containers
+    theirs = tasks_match.shared_sandbox("docker").containers
     assert theirs and not set(theirs) & set(mine), (mine, theirs)
     sys.exit(7)
 assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
-assert set(mine) <= set(games._shared["docker"].containers)  # more of its workers may have come up since
+assert set(mine) <= set(tasks_match._shared["docker"].containers)  # more of its workers may have come up since
 env.task.sandbox  # the parent's shared sandbox is asked directly: its lock is held for good
-runs = games._shared["docker"].run("print(input())", ["a", "b"])
+runs = tasks_match._shared["docker"].run("print(input())", ["a", "b"])
 assert [run.output for run in runs] == ["a\\n", "b\\n"]
-assert set(mine) <= set(games._shared["docker"].containers)
+assert set(mine) <= set(tasks_match._shared["docker"].containers)
 print("both")
 """
 

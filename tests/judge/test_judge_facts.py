@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from mars2_env.base.texts import elided
 from mars2_env.judge.facts import MAX_TEXT, failing_test, limit_text, shown
 from mars2_env.sandbox.worker.values import Opaque
-from mars2_env.texts import elided
 from mars2_env.types import Limits, Run, Stdin, TestCase
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import mars2_env
-from mars2_env.problems_cli import parse_options
+from mars2_env.cli.options import parse_options
 
 
 def mars2(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -17,7 +17,7 @@ import pytest
 from toys import problem
 
 from mars2_env import Episode, Rules, Verdict
-from mars2_env.events import Asked, Told
+from mars2_env.episode.events import Asked, Told
 from mars2_env.search import AbMctsA, AbMctsM, Mars2, SearchTree, Selector, make_selector
 
 RECORD = json.loads(Path(__file__).with_name("treequest.json").read_text())

@@ -8,7 +8,7 @@ import pytest
 
 from mars2_env.errors import ConfigError, PolicyError
 from mars2_env.problems.base import ProblemSet
-from mars2_env.programs import extract_program, normal_form
+from mars2_env.prompt.programs import extract_program, normal_form
 from mars2_env.testing import PROFILES, NoisePolicy, Profile
 from mars2_env.testing.noise import from_spec
 from mars2_env.types import Call, Feedback, Policy, Problem, Reply, TestCase, Turn

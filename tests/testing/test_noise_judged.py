@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from mars2_env.base.keys import seed
 from mars2_env.judge import Judge
-from mars2_env.keys import seed
 from mars2_env.problems import starter
-from mars2_env.programs import extract_program
+from mars2_env.prompt.programs import extract_program
 from mars2_env.sandbox.base import Sandbox
 from mars2_env.testing import NoisePolicy
 from mars2_env.types import Problem, Reply, Turn

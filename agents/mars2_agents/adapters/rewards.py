@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import mars2_env
 from mars2_env import Call, ConfigError, Judge, Problem, ProblemSet, Sandbox, SandboxError
-from mars2_env.contexts import FreshContext
-from mars2_env.programs import extract_program
 from mars2_env.prompt import Prompts
+from mars2_env.prompt.contexts import FreshContext
+from mars2_env.prompt.programs import extract_program
 
 SCORES: Final = ("pass", "fraction")
 ATTEMPTS: Final = 3

@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Final, get_args
 
+from mars2_env.base.checks import whole_number
 from mars2_env.errors import ConfigError, unknown_name
 from mars2_env.problems.base import ProblemSet
 from mars2_env.problems.catalogue import SETS
@@ -84,12 +85,11 @@ def load(
         raise ConfigError(unknown_name("option of the starter set", next(iter(options)), ("seed", "band", "limit")))
     if path is not None:
         raise ConfigError(f"the starter set comes out of code and takes no path (got {str(path)!r}); leave it out.")
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ConfigError(f"starter seed={seed!r}: must be a whole number from 0.")
+    whole_number("seed", seed, least=0, where="starter")
     if band is not None and band not in BANDS:
         raise ConfigError(unknown_name("band of the starter set", str(band), BANDS))
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        raise ConfigError(f"starter limit={limit!r}: must be a whole number from 1, or None for all problems.")
+    if limit is not None:
+        whole_number("limit", limit, where="starter")
     return _built(_split("train" if split is None else split), seed, band, limit)
 
 

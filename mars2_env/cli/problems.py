@@ -6,80 +6,19 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 import mars2_env
+from mars2_env.cli.options import SandboxKind, SetOption, SetPath, Split, find_problem, load_set, say
 from mars2_env.errors import ConfigError
 from mars2_env.problems.catalogue import SETS, SetInfo
-from mars2_env.render import printable, printable_line
+from mars2_env.render import printable_line
 
 app = typer.Typer(help="List, show and check problem sets.", no_args_is_help=True)
 
-SetPath = Annotated[Path | None, typer.Option("--path", help="The data file or folder, for sets that come from one.")]
-Split = Annotated[str | None, typer.Option("--split", help="The split; the set's own default if left out.")]
-SandboxKind = Annotated[str, typer.Option("--sandbox", help="docker, bubblewrap, or auto.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--option", help="An option of the set's loader, name=value, such as start_date=2024-08-01; may be repeated."
-    ),
-]
 SHOWN_DUPLICATES = 10
-
-
-def say(text: str, *, err: bool = False) -> None:
-    """Print a text. Whatever of it a program, a problem or a file wrote can neither steer a terminal nor be markup."""
-    typer.echo(printable(text), err=err)
-
-
-def parse_options(texts: list[str] | None) -> dict[str, Any]:
-    """Return the options of a set's loader that `name=value` texts say; digits are numbers, true and false are bools.
-
-    Raises:
-        ConfigError: a text is not `name=value`.
-    """
-    given: dict[str, Any] = {}
-    for text in texts or ():
-        key, equals, value = text.partition("=")
-        if not equals or not key.isidentifier():
-            raise ConfigError(f"--option {text!r} is not name=value, such as start_date=2024-08-01.")
-        number = value.isascii() and value.isdecimal() and len(value) < 20
-        given[key] = {"true": True, "false": False}.get(value.lower(), int(value) if number else value)
-    return given
-
-
-def load_set(
-    name: str, path: Path | None = None, split: str | None = None, options: list[str] | None = None
-) -> mars2_env.ProblemSet:
-    """Load a set with options given as `name=value` texts.
-
-    Raises:
-        ConfigError: a text is not `name=value`, or there is no such set, split, option or file.
-    """
-    return mars2_env.load_problems(name, path=path, split=split, **parse_options(options))
-
-
-def find_problem(
-    id: str, problem_set: str | None, path: Path | None, split: str | None, options: list[str] | None = None
-) -> mars2_env.Problem:
-    """Return a problem by its id; the set is the one named, or the one that the id's prefix names.
-
-    Raises:
-        ConfigError: there is no such set or problem.
-    """
-    from mars2_env.problems import names
-
-    name = problem_set or id.partition("/")[0].lower()
-    if problem_set is None and name not in names():
-        raise ConfigError(
-            f"which set is {id!r} of? Say --set NAME, or --set FILE for a .jsonl file; "
-            f"the sets are {', '.join(names())}."
-        )
-    if split is None and name in ("starter", "apps", "taco") and id.count("/") > 1:
-        split = id.split("/")[1]
-    return load_set(name, path, split, options)[id]
 
 
 @app.command("list")

@@ -1,51 +1,26 @@
-"""Tasks by id, and environments made from them."""
+"""How a task is built: from an id, a problem set or another task, and options."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-import gymnasium
-import pettingzoo
-from gymnasium.vector import AutoresetMode
-from pettingzoo import AECEnv, ParallelEnv
-
-from mars2_env.envs import RoundsVector, RouteVector, TreeSearchAEC, TreeSearchParallel, TreeSearchRoute
 from mars2_env.episode import Rules
 from mars2_env.errors import ConfigError, unknown_name
-from mars2_env.games import DEFAULT_GENERATOR, GAMES, Task, agent_names, load_from
 from mars2_env.problems import ProblemSet
 from mars2_env.problems import names as problem_set_names
 from mars2_env.prompt import make_prompts
 from mars2_env.search.budget import Budget, parse_budget
 from mars2_env.search.choice import Selector
 from mars2_env.search.selectors import make_selector
-from mars2_env.specs import make_reward_model
-
-Env: TypeAlias = AECEnv[str, Any, Any] | ParallelEnv[str, Any, Any] | gymnasium.Env[Any, Any]
-
-TASKS: Final[dict[str, dict[str, Any]]] = {
-    "mars2/Starter-v0": {"problems": "starter", "split": "train", "game": "write"},
-    "mars2/StarterPlay-v0": {"problems": "starter", "split": "train", "game": "play"},
-    "mars2/StarterPlace-v0": {"problems": "starter", "split": "train", "game": "place"},
-    "mars2/StarterRoute-v0": {"problems": "starter", "split": "train", "game": "route"},
-}
-"""Environment id -> the overrides that make it. An id's number rises when its rewards or observations change."""
-
-PRESETS: Final[dict[str, dict[str, Any]]] = {
-    "mars2": {"selector": "mars2", "score": "pass", "prompts": "feedback=off"},
-    "tplus": {"selector": "mars2,guidance=default", "score": "pass", "prompts": "feedback=on", "model_weight": 0.25},
-}
-"""Preset -> the options that it stands for; whatever else is said beside a preset comes first.
-
-`mars2`: the search of MARS2 (arXiv 2604.14564), agent first, whose refinement prompts do not tell what failed. `tplus`:
-MARS2-T+, that search with error feedback, depth guidance and, where a reward model is given, its scores in what the
-selector sees: below a half, so that they decide where tests tie and a passing program stays above a failing one (the
-papers give no weight).
-"""
+from mars2_env.tasks.game import GAMES
+from mars2_env.tasks.policies import make_reward_model
+from mars2_env.tasks.presets import TASKS, with_preset
+from mars2_env.tasks.task import Task, load_from
+from mars2_env.tasks.team import DEFAULT_GENERATOR, agent_names
 
 _RULES: Final = {f.name for f in fields(Rules)}
 _LOADING: Final = {"problems", "split", "path", "problem_options"}
@@ -86,7 +61,7 @@ def task(id_or_problem_set: str | ProblemSet | Task = "mars2/Starter-v0", **over
     unknown = sorted(set(overrides) - set(OPTIONS))
     if unknown:
         raise ConfigError(unknown_name("option of a task", unknown[0], OPTIONS))
-    overrides = _preset(overrides)
+    overrides = with_preset(overrides)
     if isinstance(id_or_problem_set, Task):
         return _changed(id_or_problem_set, overrides) if overrides else id_or_problem_set
     options: dict[str, Any]
@@ -108,80 +83,6 @@ def task(id_or_problem_set: str | ProblemSet | Task = "mars2/Starter-v0", **over
             raise ConfigError(unknown_name("environment or problem set", id_or_problem_set, known))
         options = {"problems": id_or_problem_set}
     return _build({**options, **overrides}, None if overrides else name)
-
-
-_task = task  # `make` has an argument of that name
-
-
-def make(task: str | ProblemSet | Task = "mars2/Starter-v0", **overrides: Any) -> Env:
-    """Make an environment: PettingZoo's AEC, its Parallel with `api="parallel"`, Gymnasium's in the game `route`.
-
-    Args:
-        task: as the first argument of `mars2_env.task`.
-        **overrides: as in `mars2_env.task`; any override clears `env.spec.id`.
-
-    Raises:
-        ConfigError: the task makes no sense.
-        SandboxUnavailableError: no sandbox can be had on this machine; the message says what to do.
-    """
-    found = _task(task, **overrides)
-    kinds: dict[str, Callable[[Task], Env]] = {
-        "aec": TreeSearchAEC,
-        "parallel": TreeSearchParallel,
-        "gymnasium": TreeSearchRoute,
-    }
-    return kinds[found.api](found)
-
-
-def make_vec(
-    task: str | ProblemSet | Task = "mars2/StarterRoute-v0",
-    num_envs: int = 1,
-    *,
-    autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
-    **overrides: Any,
-) -> RouteVector | RoundsVector:
-    """Make many environments as one: they share one sandbox and its generators, and their judging overlaps.
-
-    Args:
-        task: as the first argument of `mars2_env.task`.
-        num_envs: how many environments.
-        autoreset_mode: when an environment whose episode is over begins the next: "NextStep", "SameStep", "Disabled".
-        **overrides: as in `mars2_env.task`.
-
-    Returns:
-        A `gymnasium.vector.VectorEnv` for the game `route`, a `RoundsVector` for `api="parallel"`.
-
-    Raises:
-        ConfigError: the task makes no sense, or has `api="aec"`, which has no vector form.
-        SandboxUnavailableError: no sandbox can be had on this machine; the message says what to do.
-    """
-    found = _task(task, **overrides)
-    if found.api == "aec":
-        raise ConfigError(
-            f"make_vec(game={found.rules.game!r}, api='aec'): agents that act one after the other have no vector form; "
-            "use api='parallel', or game='route'."
-        )
-    if found.api == "parallel":
-        return RoundsVector(found, num_envs, autoreset_mode=autoreset_mode)
-    return RouteVector(found, num_envs, autoreset_mode=autoreset_mode)
-
-
-def _preset(overrides: dict[str, Any]) -> dict[str, Any]:
-    """Return overrides with the options of their preset, if they name one, filled in."""
-    others = dict(overrides)
-    name = others.pop("preset", None)
-    if name is None:
-        return others
-    if name not in PRESETS:
-        raise ConfigError(unknown_name("preset", str(name), PRESETS))
-    if others.get("game", "write") != "write":
-        raise ConfigError(f"preset={name!r} with game={others['game']!r}: presets are searches, for game='write'.")
-    preset = PRESETS[name]
-    prompts = make_prompts(others.get("prompts"), make_prompts(preset["prompts"]))
-    found = {**preset, **others, "prompts": prompts}
-    if found.get("reward_model") is None and "model_weight" not in others:
-        found.pop("model_weight", None)
-    return found
 
 
 def _changed(base: Task, overrides: Mapping[str, Any]) -> Task:
@@ -234,7 +135,7 @@ def _build(options: dict[str, Any], id: str | None) -> Task:
     selector = options.pop("selector", None)
     if isinstance(options.get("reward_model"), str):
         options["reward_model"] = make_reward_model(options["reward_model"])
-    return Task(
+    built = Task(
         problems=problems,
         agents=agents,
         budget=budget,
@@ -246,6 +147,8 @@ def _build(options: dict[str, Any], id: str | None) -> Task:
         source=source,
         **{name: value for name, value in options.items() if value is not None or name in ("out", "render_mode")},
     )
+    built.check_room()
+    return built
 
 
 def _how_many(generators: Any) -> int | list[str]:
@@ -271,8 +174,8 @@ def _selector(game: str, selector: Any) -> Selector | None:
     return selector
 
 
-def register_task(id: str, **options: Any) -> None:
-    """Make `task(id)`, `make(id)` and PettingZoo's own `make` know a task under an id of the form name/Task-v0.
+def add_task(id: str, options: Mapping[str, Any]) -> None:
+    """Make `task(id)` know a task.
 
     Raises:
         ConfigError: the id is taken, or an option is unknown.
@@ -284,25 +187,4 @@ def register_task(id: str, **options: Any) -> None:
     unknown = sorted(set(options) - set(OPTIONS))
     if unknown:
         raise ConfigError(unknown_name("option of a task", unknown[0], OPTIONS))
-    TASKS[id] = options
-    _announce(id)
-
-
-def _announce(id: str) -> None:
-    """Register an id with Gymnasium or PettingZoo, by the game's interfaces; PettingZoo before 1.27 has no registry."""
-    apis = GAMES[TASKS[id].get("game", "write")].apis
-    if "gymnasium" in apis:
-        gymnasium.register(
-            id,
-            entry_point="mars2_env.envs:TreeSearchRoute",
-            vector_entry_point="mars2_env.envs:RouteVector",
-            kwargs={"task": id},
-        )
-    register: Callable[..., None] | None = getattr(pettingzoo, "register", None)
-    for api in apis:
-        if register is not None and api != "gymnasium":
-            register(api, id, entry_point=make, kwargs={"task": id} if api == apis[0] else {"task": id, "api": api})
-
-
-for _id in TASKS:
-    _announce(_id)
+    TASKS[id] = dict(options)

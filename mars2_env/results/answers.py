@@ -12,10 +12,10 @@ from mars2_env.episode import Rules, chosen
 from mars2_env.errors import ConfigError, SandboxError, unknown_name
 from mars2_env.judge.compare import equal, same_output
 from mars2_env.log import Tree
+from mars2_env.results.variations import INPUTS, varied_inputs
 from mars2_env.sandbox import Sandbox
 from mars2_env.search.answers import agreement_answer
 from mars2_env.types import Node, PublicView, Run, Stdin
-from mars2_env.variations import INPUTS, varied_inputs
 
 AnswerRule: TypeAlias = Literal["best", "reward", "agreement"]
 

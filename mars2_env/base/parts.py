@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
-from mars2_env.errors import ConfigError, PolicyError, unknown_name
+from mars2_env.base.spec import typed_options
+from mars2_env.errors import ConfigError, PartError, unknown_name
 
 P = TypeVar("P")
 
@@ -24,13 +26,20 @@ class Parts:
         kind: what messages call one of them, such as "policy".
         group: the entry-point group in which packages offer them, such as `mars2_env.policies`.
         own: those that come with the library, by name; a text "package.module:attribute" is imported when asked for.
+        registered: where those are kept that a program registers; a dict of its own where nothing is said.
     """
 
-    def __init__(self, kind: str, group: str, own: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        group: str,
+        own: Mapping[str, Any] | None = None,
+        registered: dict[str, Any] | None = None,
+    ) -> None:
         self.kind = kind
         self.group = group
         self._own = dict(own or {})
-        self._registered: dict[str, Any] = {}
+        self._registered = {} if registered is None else registered
 
     def register(self, name: str, part: P) -> P:
         """Make `name` mean `part`, and return it; the same part may be registered again.
@@ -40,10 +49,11 @@ class Parts:
         """
         if not isinstance(name, str) or not name.strip() or set(name) & set(":,= \t\n"):
             raise ConfigError(
-                f"{self.kind} name {name!r}: give a text that is not empty and has no blank, ':', ',', '='."
+                f"{self.kind} name {name!r}: give a text that is not empty and has no comma, colon, equals sign or "
+                "blank."
             )
         if not callable(part):
-            raise ConfigError(f"{self.kind} {name!r}: {part!r:.200} is not callable; register a class or a function.")
+            raise ConfigError(f"{self.kind} {name!r}: {part!r:.200} cannot be called; register a class or a function.")
         if name in self._own or self._registered.setdefault(name, part) is not part:
             raise ConfigError(f"a {self.kind} named {name!r} is registered already; choose another name.")
         return part
@@ -71,21 +81,21 @@ class Parts:
         """Return the part that has this name: the library's own first, then registered ones, then offered ones.
 
         Raises:
-            ConfigError: there is none, or two packages offer one; the message lists what is known.
-            PolicyError: the package that offers it cannot be imported.
+            PartError: there is none, or two packages offer one, or the package that offers it cannot be imported; the
+                message lists what is known.
         """
         if not isinstance(name, str):
-            raise ConfigError(f"{self.kind}={name!r:.200} is not a name. Known: {', '.join(self.names()) or 'none'}.")
+            raise PartError(f"{self.kind}={name!r:.200} is not a name. Known: {', '.join(self.names()) or 'none'}.")
         for known in (self._own, self._registered):
             if name in known:
                 part = known[name]
                 return self._load(name, _own_entry(part, self.group)) if isinstance(part, str) else part
         offered = tuple(entry_points(group=self.group, name=name))
         if not offered:
-            raise ConfigError(unknown_name(self.kind, name, self.names()))
+            raise PartError(unknown_name(self.kind, name, self.names()))
         if len({point.value for point in offered}) > 1:
             origins = ", ".join(f"{_package(point)} ({point.value})" for point in offered)
-            raise ConfigError(f"several packages offer a {self.kind} named {name!r}: {origins}. Uninstall all but one.")
+            raise PartError(f"several packages offer a {self.kind} named {name!r}: {origins}. Uninstall all but one.")
         return self._load(name, offered[0])
 
     def build(self, name: str, *given: Any, options: Mapping[str, Any], **context: Any) -> Any:
@@ -95,11 +105,12 @@ class Parts:
             name: of the part.
             *given: what the library gives it by position.
             options: what the user wrote; those that the part does not take are an error that names those that it does.
+                Texts are read as the part's annotations ask for (`mars2_env.base.spec.typed`).
             **context: what the library gives it by name.
 
         Raises:
-            ConfigError: there is no such part, or it does not take these options.
-            PolicyError: the package that offers it cannot be imported.
+            PartError: there is no such part, or the package that offers it cannot be imported.
+            ConfigError: it does not take these options, or one has a value of another type.
         """
         part = self.find(name)
         signature = inspect.signature(part)
@@ -112,14 +123,20 @@ class Parts:
                 p.name for p in signature.parameters.values() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
             ]
             taken = [option for option in named[len(given) :] if option not in context]
-            raise ConfigError(f"{self.kind} {name!r}: {error}. Its options: {', '.join(taken) or 'none'}.") from None
-        return part(*given, **context, **options)
+            near = [match for option in options if option not in taken for match in get_close_matches(option, taken, 1)]
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(
+                f"{self.kind} {name!r}: {error}.{hint} Its options: {', '.join(taken) or 'none'}."
+            ) from None
+        texts = {option: value for option, value in options.items() if isinstance(value, str)}
+        read = typed_options(part, texts, f"{self.kind} {name!r}")
+        return part(*given, **context, **{**options, **read})
 
     def _load(self, name: str, point: EntryPoint) -> Any:
         try:
             return point.load()
         except (ImportError, AttributeError) as error:
-            raise PolicyError(
+            raise PartError(
                 f"{self.kind} {name!r} ({point.value}) cannot be loaded: {error}. Install the extra it needs."
             ) from error
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from mars2_env.events import Event, Told
+from mars2_env.episode.events import Event, Told
 from mars2_env.log import Header, Trace, Tree
 from mars2_env.render import printable_line
 from mars2_env.search.budget import MAX_NODES

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from mars2_env.outline import outline
+from mars2_env.prompt.outline import outline
 from mars2_env.search.tree import ROOT
 from mars2_env.types import Feedback, Node, PublicView, Verdict
 
@@ -90,7 +90,7 @@ class PlayContext:
     Attributes:
         problem: what may be seen of the problem.
         role: what is said of the agent's role.
-        outline: the tree as a table (`mars2_env.outline`).
+        outline: the tree as a table (`mars2_env.prompt.outline`).
         attempts: the best programs, best first, newest first among equals; at most `MAX_QUOTED`.
         last: the largest node number on offer; all from 0 are.
         given: whether node 0 holds a program (a repair problem's) instead of standing for a fresh start.

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any, Final
 
-from mars2_env import keys
+from mars2_env.base import keys
 from mars2_env.judge.compare import digest
 from mars2_env.types import PublicView
 

@@ -11,47 +11,22 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import get_args
 
-import msgspec
-
-from mars2_env import __version__
-from mars2_env.answers import AnswerRule
-from mars2_env.answers import answer as choose
 from mars2_env.engine import RUN_FILE, read_run
-from mars2_env.errors import ConfigError, LogError, unknown_name
-from mars2_env.games import load_from, shared_sandbox
+from mars2_env.errors import ConfigError, unknown_name
 from mars2_env.judge import Judge
 from mars2_env.log import Tree, read_log
 from mars2_env.problems import ProblemSet
+from mars2_env.results.answers import AnswerRule
+from mars2_env.results.answers import answer as choose
+from mars2_env.results.variations import INPUTS
+from mars2_env.results.verdicts import AGREEMENT_FILE, HIDDEN_FILE, Agreement, HiddenVerdict, Kept, key_of
 from mars2_env.sandbox import Sandbox
+from mars2_env.tasks import load_from, shared_sandbox
 from mars2_env.types import Limits, Problem
-from mars2_env.variations import INPUTS
-
-HIDDEN_FILE = "hidden.jsonl"
-AGREEMENT_FILE = "agreement.jsonl"
-
-Stored = TypeVar("Stored", "HiddenVerdict", "Agreement")
-
-
-@dataclass(frozen=True, slots=True)
-class HiddenVerdict:
-    """Whether a program passes a problem's hidden tests; `key` stands for all that this depends on."""
-
-    problem: str
-    key: str
-    passed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """The node of a tree that is its answer by agreement; `key` stands for all that this depends on."""
-
-    problem: str
-    key: str
-    answer: int | None
+from mars2_env.version import __version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +116,10 @@ def evaluate(
     """
     if answer not in get_args(AnswerRule):
         raise ConfigError(unknown_name("way to answer", str(answer), get_args(AnswerRule)))
-    known: dict[str, bool] = {}
-    agreed: dict[str, int | None] = {}
-    store: Path | None = None
+    folder: Path | None = None
     if isinstance(log_or_trees, str | Path):
         folder = Path(log_or_trees)
         trees = read_log(folder)
-        store = folder / HIDDEN_FILE
-        known = {one.key: one.passed for one in _read_store(store, HiddenVerdict)}
-        agreed = {one.key: one.answer for one in _read_store(folder / AGREEMENT_FILE, Agreement)}
         if problems is None:
             source = read_run(folder).get("source") if (folder / RUN_FILE).exists() else None
             if not isinstance(source, dict) or "problems" not in source:
@@ -174,6 +144,8 @@ def evaluate(
             )
         if not problems[tree.problem].hidden:
             raise ConfigError(f"problem {tree.problem!r} has no hidden tests to evaluate on.")
+    known = Kept(None if folder is None else folder / HIDDEN_FILE, HiddenVerdict)
+    agreed = Kept(None if folder is None else folder / AGREEMENT_FILE, Agreement)
     total = sum(len(tree.nodes) for tree in finished)
     done = 0
     results = []
@@ -185,11 +157,11 @@ def evaluate(
             problem = replace(problem, limits=Limits(**settings["limits"]))
         judge = Judge(used, strict_types=settings["strict_types"])
         if answer == "agreement":
-            number = _agreement(tree, problem, used, agreed, store)
+            number = _agreement(tree, problem, used, agreed)
         else:
             found = choose(tree, answer)
             number = None if found is None else found.id
-        return _evaluate_tree(tree, problem, judge, number, known, store)
+        return _evaluate_tree(tree, problem, judge, number, known)
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         try:
@@ -201,23 +173,24 @@ def evaluate(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+        finally:
+            known.close()
+            agreed.close()
     return Results(tuple(results), len(trees) - len(finished), answer)
 
 
-def _agreement(
-    tree: Tree, problem: Problem, sandbox: Sandbox, agreed: dict[str, int | None], store: Path | None
-) -> int | None:
+def _agreement(tree: Tree, problem: Problem, sandbox: Sandbox, agreed: Kept[Agreement]) -> int | None:
     """Return the number of a tree's answer by agreement, from what was found earlier where it was."""
     programs = "\n".join(
         f"{node.id} {len(node.program)} {node.program}" for node in tree.nodes if node.program is not None
     )
-    key = _key(tree, f"agreement {__version__} {INPUTS}\n{programs}")
-    if key not in agreed:
+    key = key_of(tree, f"agreement {__version__} {INPUTS}\n{programs}")
+    kept = agreed.get(key)
+    if kept is None:
         found = choose(tree, "agreement", problem=problem.public_view(), sandbox=sandbox)
-        agreed[key] = None if found is None else found.id
-        if store is not None:
-            _append(store.with_name(AGREEMENT_FILE), Agreement(tree.problem, key, agreed[key]))
-    return agreed[key]
+        kept = Agreement(tree.problem, key, None if found is None else found.id)
+        agreed.add(kept)
+    return kept.answer
 
 
 def _evaluate_tree(
@@ -225,8 +198,7 @@ def _evaluate_tree(
     problem: Problem,
     judge: Judge,
     answer: int | None,
-    known: dict[str, bool],
-    store: Path | None,
+    known: Kept[HiddenVerdict],
 ) -> TreeResult:
     passed: dict[int, bool] = {}
     # the seed node of a repair problem is graded only where another node repeats it
@@ -235,15 +207,16 @@ def _evaluate_tree(
         if node.program is None:
             passed[node.id] = False
             continue
-        key = _key(tree, node.program)
         if node.duplicate_of is not None:
             passed[node.id] = passed[node.duplicate_of]
-        elif key in known:
-            passed[node.id] = known[key]
-        else:
-            passed[node.id] = judge.grade(problem, node.program, tests="hidden").passed
-            if store is not None:
-                _append(store, HiddenVerdict(tree.problem, key, passed[node.id]))
+            continue
+        key = key_of(tree, node.program)
+        kept = known.get(key)
+        if kept is None:
+            verdict = judge.grade(problem, node.program, tests="hidden")
+            kept = HiddenVerdict(tree.problem, key, verdict.passed)
+            known.add(kept)
+        passed[node.id] = kept.passed
     return TreeResult(
         problem=tree.problem,
         seed=tree.seed,
@@ -253,31 +226,3 @@ def _evaluate_tree(
         answer_passed=answer is not None and passed[answer],
         nodes_passed=sum(passed[node.id] for node in tree.nodes),
     )
-
-
-def _key(tree: Tree, program: str) -> str:
-    """Return a digest of the program and of what its verdict depends on besides."""
-    task = tree.header.task
-    parts = (tree.problem, tree.header.problems, tree.header.sandbox, task["limits"], task["strict_types"], program)
-    return blake2b(msgspec.json.encode(parts), digest_size=16).hexdigest()
-
-
-def _append(store: Path, one: HiddenVerdict | Agreement) -> None:
-    with open(store, "ab", buffering=0) as file:  # one write a line: threads do not mix
-        file.write(msgspec.json.encode(one) + b"\n")
-
-
-def _read_store(store: Path, kind: type[Stored]) -> list[Stored]:
-    if not store.exists():
-        return []
-    found = []
-    data = store.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    if whole < len(data):  # cut off; what is appended must begin a line
-        os.truncate(store, whole)
-    for number, line in enumerate(data[:whole].splitlines(), start=1):
-        try:
-            found.append(msgspec.json.decode(line, type=kind))
-        except msgspec.MsgspecError as error:
-            raise LogError(f"{store}: line {number}: {error}") from None
-    return found

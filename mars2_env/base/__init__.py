@@ -1,0 +1,1 @@
+"""What every room stands on: keyed draws, texts, parts by name, the grammar of specs, checks of arguments, journals."""

@@ -1,0 +1,111 @@
+"""Checks of arguments, each said once: what was wrong, with which value, and what is wanted.
+
+A bool is no number here, though Python has it for one: `budget=True` is a slip of the pen. Whatever has an index, such
+as numpy's integers, is a whole number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from operator import index
+from typing import Any
+
+from mars2_env.errors import ConfigError, Mars2Error
+
+
+def said(name: str, value: object, where: str = "") -> str:
+    """Return an argument as it was given, `name=value` or `where(name=value)`, for a message."""
+    given = f"{name}={value!r:.200}"
+    return f"{where}({given})" if where else given
+
+
+def is_whole(value: object) -> bool:
+    """Whether a value is a whole number."""
+    return not isinstance(value, bool) and hasattr(value, "__index__")
+
+
+def whole_number(
+    name: str,
+    value: Any,
+    *,
+    least: int = 1,
+    most: int | None = None,
+    where: str = "",
+    error: type[Mars2Error] = ConfigError,
+) -> int:
+    """Return a whole number from `least` to `most` as an int.
+
+    Args:
+        name: of the argument.
+        value: as it was given.
+        least: the least that makes sense.
+        most: the most; None for no bound.
+        where: whose argument it is, such as a function's or a class's name.
+        error: what is raised.
+
+    Raises:
+        Mars2Error: it is none; of the kind `error`.
+    """
+    if is_whole(value):
+        number = index(value)
+        if number >= least and (most is None or number <= most):
+            return number
+    bound = "" if most is None else f" and at most {most}"
+    raise error(f"{said(name, value, where)}: must be a whole number of at least {least}{bound}.")
+
+
+def real_number(
+    name: str,
+    value: Any,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    where: str = "",
+    error: type[Mars2Error] = ConfigError,
+) -> float:
+    """Return a finite number (an int stays one) of at least `least`, or above `above`, and at most `most`.
+
+    Raises:
+        Mars2Error: it is none; of the kind `error`.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if (
+        number
+        and (least is None or value >= least)
+        and (above is None or value > above)
+        and (most is None or value <= most)
+    ):
+        return value  # type: ignore[no-any-return]  # an int or a float, by now
+    if least is not None and most is not None:
+        wanted = f"a number from {least} to {most}"
+    else:
+        bounds = ((least, "of at least"), (above, "above"), (most, "of at most"))
+        wanted = " and ".join(["a finite number", *(f"{text} {bound}" for bound, text in bounds if bound is not None)])
+        wanted = wanted.replace("number and ", "number ", 1)
+    raise error(f"{said(name, value, where)}: must be {wanted}.")
+
+
+def flag(name: str, value: Any, *, where: str = "", error: type[Mars2Error] = ConfigError) -> bool:
+    """Return a bool.
+
+    Raises:
+        Mars2Error: it is none; of the kind `error`.
+    """
+    if not isinstance(value, bool):
+        raise error(f"{said(name, value, where)}: must be True or False.")
+    return value
+
+
+def one_of(
+    name: str, value: Any, known: Iterable[Any], *, where: str = "", error: type[Mars2Error] = ConfigError
+) -> None:
+    """Check that a value is one of the known ones.
+
+    Raises:
+        Mars2Error: it is not; of the kind `error`.
+    """
+    names = tuple(known)
+    if value not in names:
+        raise error(f"{said(name, value, where)} is not one of {', '.join(map(str, names))}.")

@@ -1,0 +1,5 @@
+"""`python -m mars2_env.cli` is `mars2`."""
+
+from mars2_env.cli import main
+
+main()

@@ -1,0 +1,71 @@
+"""What commands have in common: options, how they read problem sets and problems, and how they print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import mars2_env
+from mars2_env.base.spec import parse_pairs, plain
+from mars2_env.errors import ConfigError
+from mars2_env.render import printable
+
+SetName = Annotated[str, typer.Argument(help="A problem set (mars2 problems list), or a .jsonl file.", metavar="SET")]
+SetPath = Annotated[Path | None, typer.Option("--path", help="The data file or folder, for sets that come from one.")]
+Split = Annotated[str | None, typer.Option("--split", help="The split; the set's own default if left out.")]
+SandboxKind = Annotated[str, typer.Option("--sandbox", help="docker, bubblewrap, or auto.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option", help="An option of the set's loader, name=value, such as start_date=2024-08-01; may be repeated."
+    ),
+]
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a text. Whatever of it a program, a problem or a file wrote can neither steer a terminal nor be markup."""
+    typer.echo(printable(text), err=err)
+
+
+def parse_options(texts: list[str] | None) -> dict[str, Any]:
+    """Return the options of a set's loader that `name=value` texts say; digits are numbers, true and false are bools.
+
+    Raises:
+        ConfigError: a text is not `name=value`.
+    """
+    pairs = parse_pairs(list(texts or ()), "--option", example="start_date=2024-08-01")
+    return {name: plain(value) for name, value in pairs.items()}
+
+
+def load_set(
+    name: str, path: Path | None = None, split: str | None = None, options: list[str] | None = None
+) -> mars2_env.ProblemSet:
+    """Load a set with options given as `name=value` texts.
+
+    Raises:
+        ConfigError: a text is not `name=value`, or there is no such set, split, option or file.
+    """
+    return mars2_env.load_problems(name, path=path, split=split, **parse_options(options))
+
+
+def find_problem(
+    id: str, problem_set: str | None, path: Path | None, split: str | None, options: list[str] | None = None
+) -> mars2_env.Problem:
+    """Return a problem by its id; the set is the one named, or the one that the id's prefix names.
+
+    Raises:
+        ConfigError: there is no such set or problem.
+    """
+    from mars2_env.problems import names
+
+    name = problem_set or id.partition("/")[0].lower()
+    if problem_set is None and name not in names():
+        raise ConfigError(
+            f"which set is {id!r} of? Say --set NAME, or --set FILE for a .jsonl file; "
+            f"the sets are {', '.join(names())}."
+        )
+    if split is None and name in ("starter", "apps", "taco") and id.count("/") > 1:
+        split = id.split("/")[1]
+    return load_set(name, path, split, options)[id]

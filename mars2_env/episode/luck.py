@@ -1,0 +1,42 @@
+"""The luck of a tree: every random draw is keyed by names, so that the same choice meets the same luck everywhere.
+
+A node's key depends on the path to it: for each step who wrote the node, and which of its author's children under that
+parent it is. The seed of the turn that writes a node is made of its key; the draw of the t-th choice depends on t.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mars2_env.base import keys
+
+
+def root_key(seed: int, problem: str) -> int:
+    """Return the key of the root of a problem's tree."""
+    return keys.key("tree", seed, problem)
+
+
+def child_key(parent: int, agent: str, ordinal: int) -> int:
+    """Return the key of a child.
+
+    Args:
+        parent: the key of its parent.
+        agent: who writes it.
+        ordinal: how many children the agent wrote under this parent before it.
+    """
+    return keys.key("child", parent, agent, ordinal)
+
+
+def seed_of(key: int) -> int:
+    """Return the seed of the turn that writes the node of a key, in [0, 2**63)."""
+    return key >> 65
+
+
+def choosing_seed(seed: int, problem: str, agent: str, nodes: int, spent: int) -> int:
+    """Return the seed of a turn whose agent chooses the place, by how many nodes it wrote and the tree has spent."""
+    return keys.seed("turn", seed, problem, agent, nodes, spent)
+
+
+def choice_draws(seed: int, problem: str, number: int) -> np.random.Generator:
+    """Return the source of randomness of a selector's choice, by how many were drawn before it."""
+    return keys.generator("select", seed, problem, number)

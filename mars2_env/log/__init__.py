@@ -1,0 +1,40 @@
+"""The event log: one file of JSON lines per tree, from which everything else about a search is read.
+
+Line 1 is the header, every further line an event of the episode, written to the operating system before the episode
+changes by it and synced to disk when the tree ends. Clock times, token counts and sampled tokens live in a trace file
+beside the log, so that two runs with the same task, seed and replies have byte-identical logs.
+
+    runs/x/run.json                          task, team and seed of the run
+    runs/x/trees/HumanEval%2F0.seed0.jsonl   the log of one tree
+    runs/x/trees/HumanEval%2F0.seed0.trace   its trace
+    runs/x/hidden.jsonl                      verdicts on hidden tests, written by `evaluate` after trees are closed
+"""
+
+from mars2_env.base.journal import check_same
+from mars2_env.log.codec import SCHEMA, Header, decode_event, encode_event, task_hash
+from mars2_env.log.fold import Tree, fold, read_log, tree_of
+from mars2_env.log.replay import make_episode, replay
+from mars2_env.log.trace import Trace, TraceWriter, read_trace, trace_path
+from mars2_env.log.writer import LogWriter, log_path, read_events
+
+__all__ = [
+    "SCHEMA",
+    "Header",
+    "LogWriter",
+    "Trace",
+    "TraceWriter",
+    "Tree",
+    "check_same",
+    "decode_event",
+    "encode_event",
+    "fold",
+    "log_path",
+    "make_episode",
+    "read_events",
+    "read_log",
+    "read_trace",
+    "replay",
+    "task_hash",
+    "trace_path",
+    "tree_of",
+]

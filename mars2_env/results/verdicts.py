@@ -1,0 +1,80 @@
+"""What evaluations found earlier, kept in files of a run folder: never in a log, and never graded twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from threading import Lock
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from mars2_env.base.journal import Journal, read_journal
+from mars2_env.log import Tree
+
+HIDDEN_FILE: Final = "hidden.jsonl"
+AGREEMENT_FILE: Final = "agreement.jsonl"
+
+Stored = TypeVar("Stored", "HiddenVerdict", "Agreement")
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenVerdict:
+    """Whether a program passes a problem's hidden tests; `key` stands for all that this depends on."""
+
+    problem: str
+    key: str
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """The node of a tree that is its answer by agreement; `key` stands for all that this depends on."""
+
+    problem: str
+    key: str
+    answer: int | None
+
+
+class Kept(Generic[Stored]):
+    """What was found, by key; also in a file, where there is one, so that an evaluation goes on where it stopped.
+
+    Args:
+        path: the file; None keeps it in memory alone.
+        kind: what is kept.
+    """
+
+    def __init__(self, path: Path | None, kind: type[Stored]) -> None:
+        self._path = path
+        found: Iterable[Stored] = () if path is None else read_journal(path, kind)
+        self._known: dict[str, Stored] = {one.key: one for one in found}
+        self._journal: Journal | None = None
+        self._lock = Lock()
+
+    def get(self, key: str) -> Stored | None:
+        """Return what is known under a key."""
+        return self._known.get(key)
+
+    def add(self, one: Stored) -> None:
+        """Keep what was found; safe to call from several threads."""
+        self._known[one.key] = one
+        if self._path is None:
+            return
+        with self._lock:
+            if self._journal is None:
+                self._journal = Journal(self._path)
+            self._journal.append(msgspec.json.encode(one))
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        if self._journal is not None:
+            self._journal.close()
+
+
+def key_of(tree: Tree, program: str) -> str:
+    """Return a digest of the program and of what its verdict depends on besides."""
+    task = tree.header.task
+    parts = (tree.problem, tree.header.problems, tree.header.sandbox, task["limits"], task["strict_types"], program)
+    return blake2b(msgspec.json.encode(parts), digest_size=16).hexdigest()

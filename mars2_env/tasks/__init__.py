@@ -1,0 +1,51 @@
+"""What is played, and one play of it: games, tasks, teams, matches.
+
+A `Task` says what is played: problems, agents, budget, selector, rules, rewards. A `Match` is one play of it on one
+problem: the episode with its log, opened or resumed, and the grading of replies. Drivers add only who is asked when.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from mars2_env.tasks.build import OPTIONS, add_task, task
+from mars2_env.tasks.game import GAMES, Api, Game
+from mars2_env.tasks.match import Match, begin, ratings, sandbox_of, shared_sandbox, void
+from mars2_env.tasks.presets import PRESETS, TASKS
+from mars2_env.tasks.task import OnFault, Share, Task, load_from
+from mars2_env.tasks.team import DEFAULT_GENERATOR, Generators, agent_names, call, calls, seat
+
+__all__ = [
+    "DEFAULT_GENERATOR",
+    "GAMES",
+    "OPTIONS",
+    "PRESETS",
+    "TASKS",
+    "Api",
+    "Game",
+    "Generators",
+    "Match",
+    "OnFault",
+    "Share",
+    "Task",
+    "add_task",
+    "agent_names",
+    "begin",
+    "call",
+    "calls",
+    "load_from",
+    "ratings",
+    "sandbox_of",
+    "seat",
+    "shared_sandbox",
+    "task",
+    "void",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Return what stood here before environments had a room above tasks; the names stay."""
+    if name in ("make", "make_vec", "register_task"):
+        return getattr(import_module("mars2_env.envs.make"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

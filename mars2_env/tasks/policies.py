@@ -1,0 +1,92 @@
+"""Policies and reward models by name: a spec `name:rest,key=value` builds one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeVar
+
+from mars2_env.base.parts import Parts
+from mars2_env.base.spec import parse_spec
+from mars2_env.errors import PolicyError
+from mars2_env.problems.base import ProblemSet
+from mars2_env.types import Policy, PublicView, RewardModel
+
+POLICIES: Final = Parts("policy", "mars2_env.policies")
+REWARD_MODELS: Final = Parts("reward model", "mars2_env.reward_models")
+
+
+class PolicyFactory(Protocol):
+    """Builds the policy of a spec; options come as texts. One that names its options has them checked first."""
+
+    def __call__(self, rest: str, *, problems: ProblemSet | None, **options: str) -> Policy:
+        """Return the policy."""
+        ...
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def register_policy(name: str) -> Callable[[F], F]:
+    """Return a decorator that makes specs `name:rest,key=value` mean what a class or function builds.
+
+    It is called as `factory(rest, *, problems, **options)`: the text behind the colon, the problem set to be played (or
+    None), and the options as texts. Installed packages offer the same by the entry-point group `mars2_env.policies`.
+
+    Raises:
+        ConfigError: the name is taken, or holds a character that specs use.
+    """
+    return POLICIES.decorator(name)
+
+
+def register_reward_model(name: str) -> Callable[[F], F]:
+    """Return a decorator like `register_policy` for reward models, called as `factory(rest, **options)`.
+
+    Raises:
+        ConfigError: the name is taken, or holds a character that specs use.
+    """
+    return REWARD_MODELS.decorator(name)
+
+
+def make_policy(text: str, *, problems: ProblemSet | None = None) -> Policy:
+    """Build the policy that a spec names.
+
+    Args:
+        text: the spec, such as `hf:smollm2,temperature=1.0` or `noise:default`.
+        problems: the problem set to be played; simulated policies need its reference programs.
+
+    Raises:
+        ConfigError: the spec is malformed or names no known policy.
+        PolicyError: the policy's package cannot be imported, or what it built is not a policy.
+    """
+    spec = parse_spec(text)
+    policy: Policy = POLICIES.build(spec.name, spec.rest, problems=problems, options=spec.options)
+    if not isinstance(policy, Policy):
+        raise PolicyError(f"policy {text!r}: its factory returned {type(policy).__name__}, which has no act(turns).")
+    return policy
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRewardModel:
+    """A reward model under the spec that it was built from: the header of a log knows it by that, options and all."""
+
+    name: str
+    model: RewardModel
+
+    def score(self, problem: PublicView, programs: Sequence[str]) -> Sequence[float]:
+        """Return the model's own scores."""
+        return self.model.score(problem, programs)
+
+
+def make_reward_model(text: str) -> NamedRewardModel:
+    """Build the reward model that a spec names.
+
+    Raises:
+        ConfigError: the spec is malformed or names no known model.
+        PolicyError: the model's package cannot be imported, or what it built is not a reward model.
+    """
+    spec = parse_spec(text)
+    model: RewardModel = REWARD_MODELS.build(spec.name, spec.rest, options=spec.options)
+    if not isinstance(model, RewardModel):
+        raise PolicyError(f"reward model {text!r}: its factory returned {type(model).__name__}, which has no score().")
+    return NamedRewardModel(text, model)

@@ -1,0 +1,127 @@
+"""Teams: names of agents, which policy acts for each, and how policies are called on batches of turns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from typing import Final, TypeAlias, cast
+
+from mars2_env.base.checks import is_whole
+from mars2_env.errors import ConfigError, PolicyError
+from mars2_env.problems import ProblemSet
+from mars2_env.tasks.policies import make_policy
+from mars2_env.types import ActsTogether, Policy, Reply, Turn
+
+DEFAULT_GENERATOR: Final = "noise:default"
+
+Generators: TypeAlias = Policy | str | Mapping[str, Policy | str] | Sequence[Policy | str]
+"""One policy or spec for every agent, a mapping from agent to its own, or one for each agent in order."""
+
+AGENT_NAME = re.compile(r"[a-z]+_[0-9]+")
+
+
+def agent_names(agents: int | Mapping[str, str] | list[str] | tuple[str, ...]) -> dict[str, str]:
+    """Return agent name -> role for a number of agents, a list of names, or a mapping from name to role.
+
+    Names follow PettingZoo's rule `[a-z]+_[0-9]+`; a bare word gets the next free number, so that `coder` becomes
+    `coder_0` and two `coder`s become `coder_0` and `coder_1`.
+
+    Raises:
+        ConfigError: there is no agent, or a name is of another form.
+    """
+    if isinstance(agents, int) and is_whole(agents):
+        if agents < 1:
+            raise ConfigError(f"agents={agents!r}: at least one agent is needed.")
+        agents = ["agent"] * agents
+    named_well = isinstance(agents, Mapping | list | tuple) and all(isinstance(name, str) for name in agents)
+    if not named_well or (isinstance(agents, Mapping) and not all(isinstance(r, str) for r in agents.values())):
+        raise ConfigError(f"agents={agents!r:.200}: give a number, a list of names, or a mapping from name to role.")
+    pairs = list(agents.items()) if isinstance(agents, Mapping) else [(name, "") for name in cast(list[str], agents)]
+    if not pairs:
+        raise ConfigError(f"agents={agents!r}: at least one agent is needed.")
+    taken = {name for name, _ in pairs if AGENT_NAME.fullmatch(name)}
+    named: dict[str, str] = {}
+    for name, role in pairs:
+        full = name
+        if re.fullmatch(r"[a-z]+", name):
+            number = 0
+            while (full := f"{name}_{number}") in taken:
+                number += 1
+            taken.add(full)
+        elif not AGENT_NAME.fullmatch(name):
+            raise ConfigError(
+                f"agent name {name!r}: use lower-case letters, with a number if you like (coder, coder_0)."
+            )
+        if full in named:
+            raise ConfigError(f"agent name {full!r} is given twice.")
+        named[full] = role
+    return named
+
+
+def seat(agents: Collection[str], team: Generators, *, problems: ProblemSet | None = None) -> dict[str, Policy]:
+    """Return the policy of every agent; specs are built, equal ones once.
+
+    Args:
+        agents: the agents to be seated.
+        team: a policy or spec for every agent, a mapping from agent to its own, or one for each agent in order.
+        problems: the problems to be played; simulated policies need their reference programs.
+
+    Raises:
+        ConfigError: an agent has no policy, or a policy no agent.
+        PolicyError: something is not a policy.
+    """
+    given: Mapping[str, Policy | str]
+    if isinstance(team, Mapping):
+        given = team
+    elif isinstance(team, list | tuple):
+        if len(team) != len(agents):
+            raise ConfigError(f"{len(team)} policies for {len(agents)} agents ({', '.join(agents)}).")
+        given = dict(zip(agents, team, strict=True))
+    else:
+        given = dict.fromkeys(agents, cast(Policy | str, team))
+    if set(given) != set(agents):
+        raise ConfigError(f"the team is for {sorted(given)}, and the task's agents are {sorted(agents)}.")
+    built: dict[str, Policy] = {}
+    seated: dict[str, Policy] = {}
+    for agent in agents:
+        policy = given[agent]
+        if isinstance(policy, str):
+            if policy not in built:
+                built[policy] = make_policy(policy, problems=problems)
+            policy = built[policy]
+        if isinstance(policy, type) or not isinstance(policy, Policy):
+            raise PolicyError(f"the policy of {agent} is {policy!r}; an object with act(turns) is needed.")
+        seated[agent] = policy
+    return seated
+
+
+def calls(policies: Mapping[str, Policy], turns: Sequence[Turn]) -> list[list[int]]:
+    """Return the places of the turns that one call of a policy answers, a list for each call.
+
+    A policy that several agents share is called once, and policies that `ActsTogether` by one key (one model) at once.
+    """
+    groups: dict[Hashable, list[int]] = {}
+    for place, turn in enumerate(turns):
+        policy = policies[turn.agent]
+        key = policy.batch_key if isinstance(policy, ActsTogether) else id(policy)
+        groups.setdefault(key, []).append(place)
+    return list(groups.values())
+
+
+def call(policies: Mapping[str, Policy], turns: Sequence[Turn]) -> list[Reply]:
+    """Return the reply to each turn of one call, in order.
+
+    Raises:
+        PolicyError: the policy did not return one `Reply` a turn.
+    """
+    policy = policies[turns[0].agent]
+    if isinstance(policy, ActsTogether):
+        replies = policy.act_together([(policies[turn.agent], turn) for turn in turns])
+    else:
+        replies = policy.act(list(turns))
+    if not isinstance(replies, list) or len(replies) != len(turns):
+        raise PolicyError(f"{policy!r} returned {replies!r:.200} for {len(turns)} turns; one Reply each is needed.")
+    for turn, reply in zip(turns, replies, strict=True):
+        if not isinstance(reply, Reply):
+            raise PolicyError(f"{policy!r} returned {reply!r:.200} for turn {turn.id}; a Reply is needed.")
+    return replies
