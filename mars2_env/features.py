@@ -2,7 +2,8 @@
 
 A vector has the numbers of the whole tree first, then those of each agent, then a row for each slot: slot 0 is the root
 (to expand it is to write a fresh program), slot i is node i. All are float32 in [0, 1]; what does not exist is 0.
-`Layout.names` names each place of the vector.
+Which numbers these are is said here alone: `Layout.names` names each place of a vector, `Layout.describe()` says what
+stands there.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ AGENT_COLUMNS: Final = (
     Column("mean", "the mean score of its nodes"),
     Column("best", "the highest score of its nodes"),
 )
-"""Numbers of each agent, named `coder_0.nodes` and so on. In an agent's own observation each agent also has `self`: 1
-for the observer, else 0."""
+"""Numbers of each agent, named `AGENT.COLUMN`."""
 
-SELF_COLUMN: Final = Column("self", "1 if this agent is the observer (not in `state()`, nor in `route`)")
+SELF_COLUMN: Final = Column("self", "1 if this agent is the observer")
+"""One more number of each agent, in agents' own observations alone; it comes before the others, for all agents."""
 
 SLOT_COLUMNS: Final = (
     Column("present", "1 if the slot can be expanded: the root, and each node there is"),
@@ -61,10 +62,10 @@ SLOT_COLUMNS: Final = (
     Column("limit", "1 if its first failing test exceeded the limit of time, memory or output"),
     Column("no_program", "1 if its reply held no program"),
 )
-"""Numbers of each slot, named `slot3.score` and so on, and after them the column `slot3.by.coder_0` of each agent. With
-`observe="own"` the columns from `duplicate` to `no_program` are 0 for nodes of others."""
+"""Numbers of each slot, named `slotI.COLUMN`. With `observe="own"` others' nodes have 0 from `duplicate` on."""
 
-AUTHOR_COLUMN: Final = Column("by.AGENT", "1 if that agent wrote the node; one column for each agent")
+AUTHOR_COLUMN: Final = Column("by", "1 if that agent wrote the node")
+"""One more number of each slot for each agent, after the others, named `slotI.by.AGENT`."""
 
 _PLACE: Final = {column.name: index for index, column in enumerate(SLOT_COLUMNS)}
 _PRESENT, _PARENT, _DEPTH = _PLACE["present"], _PLACE["parent"], _PLACE["depth"]
@@ -115,12 +116,34 @@ class Layout:
     @property
     def names(self) -> list[str]:
         """The name of each place of a vector, in order."""
-        found = [column.name for column in TREE_COLUMNS]
-        if self.observer:
-            found += [f"{agent}.{SELF_COLUMN.name}" for agent in self.agents]
-        found += [f"{agent}.{column.name}" for agent in self.agents for column in AGENT_COLUMNS]
-        slot = [column.name for column in SLOT_COLUMNS] + [f"by.{agent}" for agent in self.agents]
-        return found + [f"slot{number}.{name}" for number in range(self.budget + 1) for name in slot]
+        slot = [column.name for column in self._slot()]
+        head = [column.name for column in self._head()]
+        return head + [f"slot{number}.{name}" for number in range(self.budget + 1) for name in slot]
+
+    def describe(self) -> str:
+        """Return a table: place, name and meaning of each number before the slots, then of each column of a slot I.
+
+        Places count from 0; `10 + 18 I` is 10 for slot 0, 28 for slot 1 and so on.
+        """
+        head, slot = self._head(), self._slot()
+        lines = [(str(place), column.name, column.meaning) for place, column in enumerate(head)]
+        lines += [
+            (f"{place} + {self.width} I", f"slotI.{column.name}", column.meaning)
+            for place, column in enumerate(slot, len(head))
+        ]
+        places, names = (max(len(line[part]) for line in lines) for part in (0, 1))
+        return "\n".join(f"{place:<{places}}  {name:<{names}}  {meaning}" for place, name, meaning in lines)
+
+    def _head(self) -> list[Column]:
+        """The numbers before the slots, in order."""
+        own = [Column(f"{agent}.{SELF_COLUMN.name}", SELF_COLUMN.meaning) for agent in self.agents if self.observer]
+        told = [Column(f"{agent}.{column.name}", column.meaning) for agent in self.agents for column in AGENT_COLUMNS]
+        return [*TREE_COLUMNS, *own, *told]
+
+    def _slot(self) -> list[Column]:
+        """The numbers of one slot, in order."""
+        by = [Column(f"{AUTHOR_COLUMN.name}.{agent}", AUTHOR_COLUMN.meaning) for agent in self.agents]
+        return [*SLOT_COLUMNS, *by]
 
     def slots(self, vector: Vector) -> Vector:
         """Return the part of a vector that is about slots, shape (budget + 1, width): a view."""

@@ -1,4 +1,4 @@
-"""The snippets of README.md and docs/: where they stand, what is said of them, and how a consumer's program is run."""
+"""The pages for people: their snippets and what is said of them, their links, and how a consumer's program is run."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+CONSUMERS = REPOSITORY / "docs" / "consumers"
 PAGES = [page for page in (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))) if page.is_file()]
 BLOCK = re.compile(
     r"(?:^<!-- test: (?P<words>[a-z ]+?) -->\n)?"
     r"^(?P<fence>`{3,})(?P<language>python|console|bash)\n(?P<body>.*?)^(?P=fence)$",
     re.MULTILINE | re.DOTALL,
 )
-HEADING = re.compile(r"^#{2,6} (.+)$", re.MULTILINE)
+FENCED = re.compile(r"^(?P<fence>`{3,})[^\n]*\n.*?^(?P=fence)$", re.MULTILINE | re.DOTALL)
+HEADING = re.compile(r"^#{1,6} (.+?)[ #]*$", re.MULTILINE)
+LINK = re.compile(r"\]\(([^()\s]+)\)")
 PROGRAM_LINES = 30
 
 
@@ -22,7 +25,6 @@ PROGRAM_LINES = 30
 class Snippet:
     page: Path
     line: int
-    heading: str
     language: str
     words: frozenset[str]
     body: str
@@ -49,7 +51,6 @@ def snippets(page: Path) -> list[Snippet]:
         Snippet(
             page,
             text.count("\n", 0, found.start("body")),
-            next(iter(HEADING.findall(text[: found.start()])[::-1]), ""),
             found["language"],
             frozenset((found["words"] or "").split()),
             found["body"],
@@ -58,17 +59,30 @@ def snippets(page: Path) -> list[Snippet]:
     ]
 
 
-def docs_program(heading: str, folder: Path) -> dict[str, object]:
-    """Run the one program that docs/environments.md has under a heading, as a file in `folder`; return its names.
+def links(page: Path) -> list[str]:
+    """Return where a page's links lead, as they are written; what stands in code is no link."""
+    return LINK.findall(re.sub(r"`[^`\n]*`", "", FENCED.sub("", page.read_text(encoding="utf-8"))))
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the names that GitHub gives the headings of a page, by which links name them."""
+    found: set[str] = set()
+    for heading in HEADING.findall(FENCED.sub("", page.read_text(encoding="utf-8"))):
+        shown = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+        name = re.sub(r"[^\w -]", "", shown).replace(" ", "-")
+        before = sum(1 for other in found if re.fullmatch(f"{re.escape(name)}(-[0-9]+)?", other))
+        found.add(f"{name}-{before}" if before else name)
+    return found
+
+
+def docs_program(consumer: str, folder: Path) -> dict[str, object]:
+    """Run the one program that docs/consumers/CONSUMER.md marks as one, as a file in `folder`; return its names.
 
     It is the Python block marked `<!-- test: consumer -->`, which nothing but the test of that consumer runs.
     """
-    found = [
-        snippet
-        for snippet in snippets(REPOSITORY / "docs" / "environments.md")
-        if "consumer" in snippet.words and snippet.heading == heading
-    ]
-    assert len(found) == 1, f"docs/environments.md has {len(found)} programs of consumers under {heading!r}, not one"
+    page = CONSUMERS / f"{consumer}.md"
+    found = [snippet for snippet in snippets(page) if "consumer" in snippet.words]
+    assert len(found) == 1, f"{page.relative_to(REPOSITORY)} has {len(found)} programs of consumers, not one"
     program = found[0]
     lines = len(program.body.splitlines())
     assert lines <= PROGRAM_LINES, f"{program}: {lines} lines; a program is at most {PROGRAM_LINES}"

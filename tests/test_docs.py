@@ -7,8 +7,8 @@ before a block says what is special about it, in one or more words:
     <!-- test: model -->    needs a language model    <!-- test: slow -->    takes minutes (both: `make test-all`)
     <!-- test: exact -->    the lines of output shown must come out, in order; `...` stands for any others
     <!-- test: no -->       is not run: a listing of output, or the commands that make what the tests run in
-    <!-- test: consumer --> needs another library: run in that one's own environment by a test in tests/consumers, which
-                            calls `pages.docs_program` with the heading that the block stands under
+    <!-- test: consumer --> needs another library: the one program of docs/consumers/NAME.md, run in that library's own
+                            environment by tests/consumers/test_consumer_NAME.py, through `pages.docs_program`
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pages import PAGES, REPOSITORY, Snippet, snippets
+from pages import CONSUMERS, PAGES, REPOSITORY, Snippet, anchors, links, snippets
 
 NEEDS = {"model", "slow"}
+LINKING = [*PAGES, REPOSITORY / "CONTRIBUTING.md", REPOSITORY / "CHANGELOG.md"]
 SET_UP = re.compile(r"make|git clone|cd|pip install|python3? -m venv|source|sudo|export")
 
 
@@ -82,9 +83,33 @@ def test_only_set_up_and_listings_go_untested(page: Path) -> None:
 
 
 def test_each_program_for_a_consumer_is_run_by_the_test_of_that_consumer() -> None:
-    tests = "".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "tests" / "consumers").glob("test_*.py"))
-    run = re.findall(r"(?:docs_program|trained)\(\s*\"([^\"]+)\"", tests)
-    for page in PAGES:
-        for snippet in snippets(page):
-            if "consumer" in snippet.words:
-                assert snippet.heading in run, f"{snippet}: no test in tests/consumers runs {snippet.heading!r}"
+    programs = [snippet for page in PAGES for snippet in snippets(page) if "consumer" in snippet.words]
+    assert programs
+    for snippet in programs:
+        consumer = snippet.page.stem
+        assert snippet.page.parent == CONSUMERS, f"{snippet}: a consumer's program stands on a page in docs/consumers"
+        test = REPOSITORY / "tests" / "consumers" / f"test_consumer_{consumer}.py"
+        assert test.is_file(), f"{snippet}: there is no {test.name}"
+        run = re.findall(r"(?:docs_program|trained)\(\s*\"([^\"]+)\"", test.read_text(encoding="utf-8"))
+        assert consumer in run, f"{snippet}: {test.name} does not run the program of {consumer!r}"
+
+
+@pytest.mark.parametrize("page", LINKING, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_every_link_to_a_file_or_heading_of_the_repository_leads_there(page: Path) -> None:
+    for link in links(page):
+        if re.match(r"[a-z]+:", link):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        assert target.exists() and target.is_relative_to(REPOSITORY), f"{page}: ({link}) leads nowhere"
+        assert not anchor or anchor in anchors(target), f"{page}: ({link}): no such heading there"
+
+
+def test_every_page_is_reached_by_links_from_the_readme() -> None:
+    reached, ahead = set(), [REPOSITORY / "README.md"]
+    while ahead:
+        page = ahead.pop()
+        if page in PAGES and page not in reached:
+            reached.add(page)
+            ahead += [(page.parent / link.partition("#")[0]).resolve() for link in links(page)]
+    assert reached == set(PAGES)

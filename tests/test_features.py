@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
 from typing import Any
 
 import numpy as np
@@ -135,10 +135,16 @@ def test_features_kept_up_to_date_equal_those_of_the_finished_tree(steps: list[t
         assert named["mean"] == pytest.approx(np.mean(tree.score[counted]) if counted else 0.0, abs=1e-6)
 
 
-def test_the_guide_lists_every_column(repository: Path) -> None:
-    page = (repository / "docs" / "environments.md").read_text(encoding="utf-8")
-    columns = (*TREE_COLUMNS, SELF_COLUMN, *AGENT_COLUMNS, *SLOT_COLUMNS, AUTHOR_COLUMN)
-    rows = [f"| `{column.name}` | {column.meaning} |" for column in columns]
-    listed = [line for line in page.splitlines() if line.startswith("| `")]
-    start = listed.index(rows[0])
-    assert listed[start : start + len(rows)] == rows
+@pytest.mark.parametrize("observer", [True, False])
+def test_a_layout_describes_every_place_of_its_vector(observer: bool) -> None:
+    layout = Layout(3, AGENTS, observer)
+    meanings: dict[int, tuple[str, str]] = {}
+    for line in layout.describe().splitlines():
+        place, name, meaning = re.split(r" {2,}", line)
+        first, _, step = place.partition(" + ")
+        for slot in range(layout.budget + 1) if step else [0]:
+            named = name.replace("slotI", f"slot{slot}")
+            meanings[int(first) + slot * int(step.removesuffix(" I") or 0)] = (named, meaning)
+    assert [meanings[place][0] for place in range(layout.size)] == layout.names
+    columns = (*TREE_COLUMNS, *AGENT_COLUMNS, *SLOT_COLUMNS, AUTHOR_COLUMN, *[SELF_COLUMN] * observer)
+    assert {meaning for _, meaning in meanings.values()} == {column.meaning for column in columns}

@@ -15,8 +15,8 @@ RUNS = "runs.sqlite"
 """What the programs call the file in which runs are kept."""
 
 
-def trained(heading: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Run the program under a heading in `folder`; return its names. All trainings keep runs in one file."""
+def trained(consumer: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Run the program of a consumer's page in `folder`; return its names. All trainings keep runs in one file."""
     import torch
 
     torch.set_num_threads(1)  # of networks as small as these, threads only wait for each other
@@ -24,7 +24,7 @@ def trained(heading: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict
     kept.parent.mkdir(exist_ok=True)
     (folder / RUNS).symlink_to(kept)
     monkeypatch.chdir(folder)
-    return docs_program(heading, folder)
+    return docs_program(consumer, folder)
 
 
 def assert_learned(act: Act, api: Literal["parallel", "aec"], sandbox: Sandbox, folder: Path) -> None:

@@ -18,7 +18,7 @@ pytestmark = [
 
 
 def test_what_the_documented_program_trained_plays_a_tree(docker_sandbox: Sandbox, tmp_path: Path) -> None:
-    program: Any = docs_program("AgileRL", tmp_path)
+    program: Any = docs_program("agilerl", tmp_path)
     team, env = program["team"], program["make"]()
     assert team.steps >= 256
     assert all(0 <= fitness <= 1 for fitness in program["fitness"])

@@ -23,7 +23,7 @@ def test_the_documented_program_learns(
     import torch
     from tensordict import TensorDict
 
-    program: Any = trained("BenchMARL", tmp_path, monkeypatch)
+    program: Any = trained("benchmarl", tmp_path, monkeypatch)
     policy, team = program["experiment"].policy, list(program["task"].agents)
 
     @torch.no_grad()

@@ -28,7 +28,7 @@ def cluster() -> Iterator[None]:
 
 
 def test_the_documented_program_trains_on_episodes(docker_sandbox: Sandbox, tmp_path: Path) -> None:
-    program: Any = docs_program("RLlib", tmp_path)
+    program: Any = docs_program("rllib", tmp_path)
     found = program["found"]
     assert found["num_episodes"] > 0
     assert 0 < found["episode_return_mean"] <= 1  # of progress, which sums to the best score of programs that were run

@@ -19,5 +19,5 @@ pytestmark = [
 def test_the_documented_program_learns(
     docker_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = trained("SuperSuit and Stable-Baselines3: one policy for all agents", tmp_path, monkeypatch)
+    program = trained("supersuit", tmp_path, monkeypatch)
     assert_learned(program["act"], "parallel", docker_sandbox, tmp_path)

@@ -22,7 +22,7 @@ def test_the_documented_program_learns(
 ) -> None:
     from tianshou.data import Batch
 
-    program: Any = trained("Tianshou", tmp_path, monkeypatch)
+    program: Any = trained("tianshou", tmp_path, monkeypatch)
     team = program["team"]
 
     def act(observation: Any, mask: Any, agent: str) -> int:

@@ -22,7 +22,7 @@ def test_the_documented_program_learns(
 ) -> None:
     import torch
 
-    program: Any = trained("TorchRL", tmp_path, monkeypatch)
+    program: Any = trained("torchrl", tmp_path, monkeypatch)
     net, team = program["net"], list(program["game"].possible_agents)
 
     @torch.no_grad()
