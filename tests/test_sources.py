@@ -26,7 +26,7 @@ ALLOWED: Final = {
     ("mars2_env/sandbox/worker/supervisor.py", "marshal"): "writes these settings, and reads nothing with it",
     ("mars2_env/sandbox/bubblewrap.py", "extractall"): "an archive of this host's own files, written a line above",
     (
-        "benchmarks/mars2_bench/floor.py",
+        "benchmarks/mars2_bench/speed/floor.py",
         "exec",
     ): "runs a program of the benchmark's own",
     ("mars2_env/testing/contracts/problem_set.py", "pickle"): "a test: it reads back what it has just written",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mars2_agents.chat_tokens import CUT, Piece, chat_pieces, merge_system, plain_ids, prompt_ids, shorten
+from mars2_agents.policies.chat_tokens import CUT, Piece, chat_pieces, merge_system, plain_ids, prompt_ids, shorten
 
 from mars2_env.errors import PolicyError
 from mars2_env.prompt import Attempt, Prompts, RefinementContext

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra transformers")
 
-from mars2_agents.sampling import LIKELIEST, Completion, Request, nucleus_sample, sample  # noqa: E402
+from mars2_agents.policies.sampling import LIKELIEST, Completion, Request, nucleus_sample, sample  # noqa: E402
 
 PROMPTS = [(1, 40, 41), (1, 50, 51, 52, 53, 54, 55, 56), (1,), (1, 60, 61, 62, 63)]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mars2_agents import smollm2
-from mars2_agents.smollm2 import DONE, NAME, cache_folder, checkpoint, is_done, offline
-from mars2_agents.transformers_policy import TransformersPolicy, from_spec
+from mars2_agents.policies import smollm2
+from mars2_agents.policies.smollm2 import DONE, NAME, cache_folder, checkpoint, is_done, offline
+from mars2_agents.policies.transformers import TransformersPolicy, from_spec
 
 from mars2_env.errors import PolicyError
 from mars2_env.prompt.contexts import FreshContext

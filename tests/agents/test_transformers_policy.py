@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mars2_agents import transformers_policy
-from mars2_agents.transformers_policy import Engine, Settings, TransformersPolicy, from_spec, named_parent
+from mars2_agents.policies import transformers as transformers_policy
+from mars2_agents.policies.transformers import Engine, Settings, TransformersPolicy, from_spec, named_parent
 
 from mars2_env.errors import ConfigError, PolicyError
 from mars2_env.types import Call, Policy, Problem, TestCase, Turn

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mars2_bench.controllers import (
+from mars2_bench.control.controllers import (
     AGENTS,
     BUDGET,
     TEMPLATES,
@@ -25,7 +25,7 @@ from mars2_bench.controllers import (
     thompson,
     train,
 )
-from mars2_bench.trials import KnownReferences
+from mars2_bench.search.trials import KnownReferences
 
 import mars2_env
 from mars2_env.sandbox import CachedSandbox, Sandbox

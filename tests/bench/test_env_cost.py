@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mars2_bench import env_cost
+from mars2_bench.speed import env_cost
 
 
 @pytest.mark.parametrize(("game", "api"), [*env_cost.GAMES, env_cost.ROUTE])

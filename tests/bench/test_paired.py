@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from mars2_bench.paired import (
+from mars2_bench.search.paired import (
     answer_curve,
     answers,
     area,

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
-from mars2_bench.controllers import AGENTS, TEMPLATES
-from mars2_bench.placing import (
+from mars2_bench.control.controllers import AGENTS, TEMPLATES
+from mars2_bench.control.placing import (
     BUDGET,
     Schedule,
     best_schedule,

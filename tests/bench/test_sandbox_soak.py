@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mars2_bench import sandbox_soak as bench
+from mars2_bench.speed import sandbox_soak as bench
 
 MIB = 2**20
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 import pytest
-from mars2_bench import sandbox_throughput as bench
+from mars2_bench.speed import sandbox_throughput as bench
 
 
 def test_the_floor_runs_the_program_for_each_thread() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from mars2_bench import pending, search_speed
+from mars2_bench.search import pending
+from mars2_bench.speed import search_speed
 
 from mars2_env.search import AbMctsA
 

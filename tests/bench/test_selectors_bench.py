@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mars2_bench.selectors import MEASURES, compare, problem_means, row
-from mars2_bench.trials import Plan, Trial, Trials, Verdicts, parse_team, search_options
+from mars2_bench.search.selectors import MEASURES, compare, problem_means, row
+from mars2_bench.search.trials import Plan, Trial, Trials, Verdicts, parse_team, search_options
 
 import mars2_env
 from mars2_env.errors import ConfigError, LogError
@@ -87,7 +87,8 @@ def test_the_public_part_of_a_verdict_is_what_the_judge_says_of_the_public_tests
 @pytest.mark.docker
 def test_the_command_prints_a_report_and_the_second_time_runs_nothing(tmp_path: Path, docker_engine: None) -> None:
     command = [
-        sys.executable, "-m", "mars2_bench.selectors", "--set", "starter:test", "--problems", "2", "--budget", "3",
+        sys.executable, "-m", "mars2_bench.search.selectors", "--set", "starter:test", "--problems", "2",
+        "--budget", "3",
         "--search", "repeated_sampling", "--search", "mars2;prompts=feedback=off", "--team", "one=noise:weak",
         "--out", str(tmp_path),
     ]  # fmt: skip
@@ -139,7 +140,7 @@ def test_searches_and_teams_are_named_on_the_command_line() -> None:
 
 def test_the_curves_are_drawn_where_matplotlib_is(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="needs the extra bench")
-    from mars2_bench.selectors import plot
+    from mars2_bench.search.selectors import plot
 
     rows = [row("s", [trial("a", 0, [False, True])], [trial("a", 0, [False, True])])]
     assert plot(tmp_path / "curves.png", {"one": rows, "two": rows})

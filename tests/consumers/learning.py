@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from mars2_bench.placing import Act, held_out
+from mars2_bench.control.placing import Act, held_out
 from pages import REPOSITORY, docs_program
 
 from mars2_env.sandbox import CachedSandbox, Sandbox

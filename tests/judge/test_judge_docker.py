@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mars2_bench.humaneval_references import judge_references
+from mars2_bench.speed.humaneval_references import judge_references
 
 from mars2_env.judge import Judge
 from mars2_env.problems import load_problems

@@ -1,7 +1,7 @@
 """Our selectors choose as TreeQuest 0.3.3 does: by the same frequencies, and step by step where no dice fall.
 
 What TreeQuest chose is recorded in `treequest.json` and, by NUTS, in `treequest_m.json`; the benchmarks
-`mars2_bench.treequest_record` and `treequest_record_m` made them.
+`mars2_bench.peers.treequest_record` and `treequest_record_m` made them.
 """
 
 from __future__ import annotations

@@ -14,14 +14,14 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
-from mars2_agents.chat_tokens import prompt_ids
-from mars2_agents.smollm2 import INSTALL, checkpoint, offline, without_bars
+from mars2_agents.policies.chat_tokens import prompt_ids
+from mars2_agents.policies.smollm2 import INSTALL, checkpoint, offline, without_bars
 from mars2_env.errors import ConfigError, PolicyError, unknown_name
 from mars2_env.problems.base import ProblemSet
 from mars2_env.types import Generation, Reply, Turn
 
 if TYPE_CHECKING:
-    from mars2_agents.sampling import Completion, Request
+    from mars2_agents.policies.sampling import Completion, Request
 
 PARENT: Final = re.compile(r"^\W*PARENT\W*[:=]\W*(\d+)\W*$", re.IGNORECASE | re.MULTILINE)
 """A line of a reply that names the parent, where the agent chooses it."""
@@ -51,7 +51,7 @@ class Engine:
 
     def sample(self, requests: Sequence[Request]) -> list[Completion]:
         """Sample one completion for each request, in one batch."""
-        from mars2_agents.sampling import sample
+        from mars2_agents.policies.sampling import sample
 
         pad = self.tokenizer.pad_token_id
         with self._lock:
@@ -142,7 +142,7 @@ class TransformersPolicy:
 
     def request(self, turn: Turn) -> Request:
         """Return what to sample for a turn."""
-        from mars2_agents.sampling import Request
+        from mars2_agents.policies.sampling import Request
 
         settings = self.settings
         context = min(self.engine.context, settings.context or self.engine.context)

@@ -1,7 +1,7 @@
 """Record what TreeQuest's AB-MCTS-M, which samples by NUTS, chooses at fixed trees, as data to hold our grid against.
 
     python -m venv /tmp/treequest && /tmp/treequest/bin/pip install "treequest[abmcts-m]==0.3.3"
-    cd benchmarks && /tmp/treequest/bin/python -m mars2_bench.treequest_record_m ../tests/search/treequest_m.json
+    cd benchmarks && /tmp/treequest/bin/python -m mars2_bench.peers.treequest_record_m ../tests/search/treequest_m.json
 
 Each posterior that a case needs is sampled `REPEATS` times anew (minutes a case); the probability of each choice
 follows from the samples. Written down are mean and standard error over the repeats. TreeQuest's pruning of subtrees

@@ -18,7 +18,7 @@ from pettingzoo import ParallelEnv
 from pettingzoo.utils.wrappers import BaseParallelWrapper, BaseWrapper
 
 import mars2_env
-from mars2_bench.controllers import Comparison, best_of, compare, controller_task
+from mars2_bench.control.controllers import Comparison, best_of, compare, controller_task
 from mars2_env import ProblemSet, Sandbox, Task
 from mars2_env.features import SLOT_COLUMNS, Layout
 

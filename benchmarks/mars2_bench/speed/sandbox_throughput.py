@@ -1,7 +1,7 @@
 """How long a test takes, beside a bare fork, a bare Python, Docker's own commands, and the checkers people use today.
 
-    python -m mars2_bench.sandbox_throughput            # a few minutes on two cores; prints Markdown tables
-    python -m mars2_bench.sandbox_throughput --quick    # one short round of each, to see that it works
+    python -m mars2_bench.speed.sandbox_throughput            # a few minutes on two cores; prints Markdown tables
+    python -m mars2_bench.speed.sandbox_throughput --quick    # one short round of each, to see that it works
 
 Everything is measured in one run, in rounds that take the contenders in turn, so that a machine whose speed drifts
 drifts for all of them. Milliseconds are over all tests of all rounds, rates the median of the rounds. Leave the machine
@@ -325,7 +325,7 @@ def peer_checker(name: str, path: str | None) -> Checker:
 
     @contextlib.contextmanager
     def opened(workers: int) -> Iterator[Callable[[], tuple[int, float]]]:
-        line = [sys.executable, "-m", "mars2_bench.peer_checkers", name, *([path] if path else [])]
+        line = [sys.executable, "-m", "mars2_bench.peers.peer_checkers", name, *([path] if path else [])]
         with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
             assert process.stdin is not None and process.stdout is not None
             stdin, stdout = process.stdin, process.stdout
@@ -546,7 +546,7 @@ def usable(kind: str) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the tables, and say which promises hold."""
     parser = argparse.ArgumentParser(
-        prog="python -m mars2_bench.sandbox_throughput",
+        prog="python -m mars2_bench.speed.sandbox_throughput",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

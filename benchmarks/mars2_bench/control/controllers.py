@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mars2_env
-from mars2_bench.trials import KnownReferences
+from mars2_bench.search.trials import KnownReferences
 from mars2_env import Policy, ProblemSet, Reply, Sandbox, Task, Turn
 from mars2_env.sandbox import CachedSandbox
 from mars2_env.testing import Profile

@@ -1,8 +1,8 @@
 r"""What an expansion in flight should count as: `none`, `mean` or `loss`, on trees grown from real verdicts.
 
-    python -m mars2_bench.pending --table /tmp/verdicts.jsonl                # simulated authors on real problems
-    python -m mars2_bench.pending --recorded runs/replies                    # recorded replies of a language model
-    python -m mars2_bench.pending --quick                                    # to see that it works
+    python -m mars2_bench.search.pending --table /tmp/verdicts.jsonl               # simulated authors on real problems
+    python -m mars2_bench.search.pending --recorded runs/replies                   # recorded replies of a model
+    python -m mars2_bench.search.pending --quick                                   # to see that it works
 
 Simulated authors (`noise:weak` and `noise:default`) write and mend reference programs with slips; each program that
 turns up is judged once in the sandbox, and its verdict kept in the table, so that thousands of trees cost little. An
@@ -216,7 +216,9 @@ def mean_and_error(values: NDArray[np.float64]) -> tuple[float, float]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Grow the trees and print the table."""
     parser = argparse.ArgumentParser(
-        prog="python -m mars2_bench.pending", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m mars2_bench.search.pending",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--sets", default="starter,humaneval", help="problem sets for simulated authors (%(default)s)")
     parser.add_argument("--problems", type=int, default=8, help="problems of each set (default %(default)s)")

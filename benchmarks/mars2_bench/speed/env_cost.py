@@ -1,7 +1,7 @@
 """What the environments cost beside the models and programs that they wait for.
 
-    python -m mars2_bench.env_cost            # a minute or two; prints Markdown tables
-    python -m mars2_bench.env_cost --quick    # short rounds, to see that it works
+    python -m mars2_bench.speed.env_cost            # a minute or two; prints Markdown tables
+    python -m mars2_bench.speed.env_cost --quick    # short rounds, to see that it works
 
 Four tables, all from one run:
 
@@ -348,7 +348,9 @@ def real_sandbox() -> Sandbox | None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and print the tables."""
     parser = argparse.ArgumentParser(
-        prog="python -m mars2_bench.env_cost", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m mars2_bench.speed.env_cost",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="short rounds, to see that it works")
     parser.add_argument("--only", choices=TABLES, action="append", help="one of the tables; may be given several times")

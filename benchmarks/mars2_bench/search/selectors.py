@@ -32,7 +32,7 @@ from typing import Annotated, Final
 import numpy as np
 import typer
 
-from mars2_bench.paired import (
+from mars2_bench.search.paired import (
     Floats,
     answer_curve,
     area,
@@ -42,7 +42,7 @@ from mars2_bench.paired import (
     solved_curve,
     sparkline,
 )
-from mars2_bench.trials import Plan, Trial, Trials, parse_team
+from mars2_bench.search.trials import Plan, Trial, Trials, parse_team
 from mars2_env.errors import ConfigError, Mars2Error
 from mars2_env.problems import load_problems
 from mars2_env.sandbox import make_sandbox

