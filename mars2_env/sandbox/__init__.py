@@ -66,7 +66,7 @@ def make_sandbox(
         options["packages"] = (*options.get("packages", ()), *spoken.packages)
     maker: Any
     if kind == "scripted":
-        from mars2_env.testing import ScriptedSandbox as maker  # noqa: N813
+        from mars2_env.sandbox.scripted import ScriptedSandbox as maker  # noqa: N813
     else:
         maker = {"auto": _best, "bubblewrap": _bubblewrap, "docker": _docker}[kind]
         options["workers"] = workers
