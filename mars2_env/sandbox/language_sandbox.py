@@ -22,8 +22,8 @@ from typing import Any, Final, TypeAlias
 
 from mars2_env.errors import ConfigError, SandboxUnavailableError
 from mars2_env.sandbox.base import LIMITS, STDIN, Sandbox
-from mars2_env.sandbox.jobs import mask
 from mars2_env.sandbox.language import Language
+from mars2_env.sandbox.masking import mask
 from mars2_env.sandbox.pool import PerProcess
 from mars2_env.types import Call, Interface, Limits, Run
 

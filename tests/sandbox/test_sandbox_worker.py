@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mars2_env.sandbox.owner import Owner
+from mars2_env.sandbox.worker.cleanup import empty_folder
 from mars2_env.sandbox.worker.frames import FrameError, Reader, pack
-from mars2_env.sandbox.worker.supervisor import Buffer, empty_folder
+from mars2_env.sandbox.worker.watch import Buffer
 
 
 @given(st.lists(st.tuples(st.binary(min_size=1, max_size=1), st.lists(st.binary(), max_size=4)), max_size=5))
