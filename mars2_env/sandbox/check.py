@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mars2_env.errors import ConfigError
-from mars2_env.sandbox.base import STDIN, Sandbox
+from mars2_env.sandbox.base import STDIN, Describes, Sandbox
 from mars2_env.types import Call, Interface, Limits, Run
 
 
@@ -143,5 +143,5 @@ def check_sandbox(sandbox: Sandbox) -> Report:
         run = sandbox.run(probe.program, [probe.value], interface=probe.interface, limits=limits)[0]
         right = probe.right(run)
         found.append((probe.shows, right, "" if right else f": {run}"))
-    describe = getattr(sandbox, "describe", None)
-    return Report(describe() if describe else {"identity": sandbox.identity}, tuple(found))
+    facts = sandbox.describe() if isinstance(sandbox, Describes) else {"identity": sandbox.identity}
+    return Report(facts, tuple(found))
