@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from mars2_env.errors import ConfigError
 from mars2_env.sandbox.base import STDIN, Describes, Sandbox
+from mars2_env.sandbox.kinds import make_sandbox
 from mars2_env.types import Call, Interface, Limits, Run
 
 
@@ -127,8 +128,6 @@ def check(kind: str = "auto") -> Report:
     Raises:
         SandboxError: it cannot be made, or not start.
     """
-    from mars2_env.sandbox import make_sandbox
-
     if kind == "scripted":
         raise ConfigError('check("scripted"): a scripted sandbox runs nothing, so there is no isolation to check.')
     with make_sandbox(kind, workers=1) as sandbox:

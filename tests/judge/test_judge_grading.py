@@ -323,17 +323,17 @@ def test_the_async_twin_gives_the_same_verdict_and_runs_the_same_tests(wrong: tu
     assert one.ran == other.ran
 
 
-@register_checker("test: any permutation")
+@register_checker("test-any-permutation")
 def permutation(input: Any, output: Any, expected: Any) -> bool:
     return len(output) == len(expected) and sorted(output) == sorted(expected)
 
 
-@register_checker("test: broken")
+@register_checker("test-broken")
 def broken(input: Any, output: Any, expected: Any) -> bool:
     return undefined_name  # noqa: F821
 
 
-@register_checker("test: not a bool")
+@register_checker("test-not-a-bool")
 def not_a_bool(input: Any, output: Any, expected: Any) -> bool:
     return "yes"
 
@@ -344,26 +344,26 @@ def judged_by(name: str, output: Any) -> Any:
 
 
 def test_a_registered_checker_decides() -> None:
-    assert judged_by("test: any permutation", [3, 1, 2]).passed
-    assert judged_by("test: any permutation", [3, 1, 1]).outcome == "wrong_answer"
+    assert judged_by("test-any-permutation", [3, 1, 2]).passed
+    assert judged_by("test-any-permutation", [3, 1, 1]).outcome == "wrong_answer"
 
 
 @pytest.mark.parametrize("weird", [None, 3, [None, "a", 1], Opaque("T"), [[], {}, 1]])
 def test_an_output_that_a_checker_trips_over_is_a_wrong_answer(weird: Any) -> None:
-    assert judged_by("test: any permutation", weird).outcome == "wrong_answer"
+    assert judged_by("test-any-permutation", weird).outcome == "wrong_answer"
 
 
 def test_a_broken_checker_is_an_error_and_never_a_score() -> None:
-    with pytest.raises(JudgeError, match="'test: broken' failed with NameError"):
-        judged_by("test: broken", [1, 2, 3])
-    with pytest.raises(JudgeError, match="'test: not a bool' returned str"):
-        judged_by("test: not a bool", [1, 2, 3])
+    with pytest.raises(JudgeError, match="'test-broken' failed with NameError"):
+        judged_by("test-broken", [1, 2, 3])
+    with pytest.raises(JudgeError, match="'test-not-a-bool' returned str"):
+        judged_by("test-not-a-bool", [1, 2, 3])
 
 
 def test_a_checker_name_is_taken_once() -> None:
-    register_checker("test: broken")(broken)
-    with pytest.raises(ConfigError, match="'test: broken' is registered already"):
-        register_checker("test: broken")(permutation)
+    register_checker("test-broken")(broken)
+    with pytest.raises(ConfigError, match="'test-broken' is registered already"):
+        register_checker("test-broken")(permutation)
 
 
 @pytest.mark.parametrize(
