@@ -55,6 +55,7 @@ from mars2_env.sandbox.image import BOX, PACKAGES, PYTHON, Image, content_hash, 
 from mars2_env.sandbox.owner import Owner
 from mars2_env.sandbox.warm import ENVIRONMENT, PROCESSES, WarmSandbox, check_known_good
 from mars2_env.sandbox.worker.frames import GUARDED_BOX
+from mars2_env.sandbox.worker.users import unused_users
 
 _DEVICES: Final = ("null", "zero", "full", "random", "urandom")
 _INSIDE: Final = "1000"
@@ -320,10 +321,8 @@ def arguments(program: str, root: Path, sock: int, info: int, group: Group) -> l
 
 
 def _unused_user() -> int:
-    """Draw a user id that nobody has; where few are mapped (in a container of root's) one of those."""
-    mapped = Path("/proc/self/uid_map").read_text()
-    top = max(int(line.split()[0]) + int(line.split()[2]) for line in mapped.splitlines())
-    first, last = (2**20, 2**30) if top > 2**30 else (10_000, min(top, 65_000))
+    """Draw a user id that nobody has."""
+    first, last = unused_users()
     return first + secrets.randbelow(last - first)
 
 

@@ -46,6 +46,7 @@ from mars2_env.sandbox.worker.frames import (
 )
 from mars2_env.sandbox.worker.meter import Meter
 from mars2_env.sandbox.worker.seat import Seat
+from mars2_env.sandbox.worker.users import unused_users
 from mars2_env.sandbox.worker.watch import PIECE, VACANT, Surroundings, Watch
 from mars2_env.sandbox.worker.zygote import Act
 
@@ -60,19 +61,12 @@ class Supervisor:
         self.meter = Meter()
         self.known = {os.getpid()}  # the processes that are to be here
         self.uids: set[int] = set()
-        self.first_uid, self.last_uid = self._uid_range()
+        self.first_uid, self.last_uid = unused_users()
         self.next_seat: Seat | None = None
         self.seat: Seat | None = None  # of the run; kept between two inputs where functions are called
         self.job: dict[str, Any] = {}
         self.program = b""
         self.kept: dict[bytes, memoryview] = {}
-
-    @staticmethod
-    def _uid_range() -> tuple[int, int]:
-        # Where the kernel maps all ids, use high ones: process limits count a user's processes on the whole host.
-        with open("/proc/self/uid_map") as file:
-            top = max(int(line.split()[0]) + int(line.split()[2]) for line in file)
-        return (2**20, 2**30) if top > 2**30 else (10_000, min(top, 65_000))
 
     # Start
 
