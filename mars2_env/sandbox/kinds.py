@@ -13,6 +13,9 @@ from mars2_env.sandbox.scripted import ScriptedSandbox
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_MEMBERS: Final = ("identity", "run", "stream", "arun", "astream", "close", "__enter__", "__exit__")
+"""What a `Sandbox` has."""
+
 
 def make_sandbox(
     kind: str = "auto", *, workers: int | None = None, language: str | Language = PYTHON, **options: Any
@@ -55,10 +58,12 @@ def _made(kind: str, workers: int | None, options: dict[str, Any]) -> Sandbox:
         sandbox: Sandbox = SANDBOXES.build(kind, options=options, workers=workers)
     except TypeError as error:
         raise ConfigError(f"make_sandbox({kind!r}): {error}.") from error
-    if not SANDBOXES.owns(kind) and not isinstance(sandbox, Sandbox):
-        missing = ", ".join(name for name in _METHODS if not hasattr(sandbox, name))
+    if SANDBOXES.owns(kind):
+        return sandbox  # its identity, which would be looked at, is worked out when it is first asked for
+    if missing := [name for name in _MEMBERS if not hasattr(sandbox, name)]:
         raise ConfigError(
-            f"sandbox {kind!r}: its factory returned {sandbox!r:.200}, which is no Sandbox; it lacks {missing}."
+            f"sandbox {kind!r}: its factory returned {sandbox!r:.200}, which is no Sandbox; "
+            f"it lacks {', '.join(missing)}."
         )
     return sandbox
 
@@ -105,8 +110,6 @@ SANDBOXES: Final = Parts(
     },
 )
 """The library's own kinds, and those that programs and packages add."""
-
-_METHODS: Final = ("identity", "run", "stream", "arun", "astream", "close", "__enter__", "__exit__")
 
 
 def register_sandbox(name: str) -> Callable[[F], F]:

@@ -203,7 +203,8 @@ def _begun(sandbox: RunsPrograms, asked: RunAll | Begin) -> Iterator[Run]:
 def _abegun(sandbox: RunsPrograms, asked: RunAll | Begin) -> AsyncIterator[Run]:
     if isinstance(sandbox, StreamsAsync):
         return aiter(sandbox.astream(asked.program, asked.inputs, interface=asked.interface, limits=asked.limits))
-    if isinstance(sandbox, RunsAsync):
+    # A stream, which `_begun` takes too, may serve all inputs in one process: both ways are to come to one verdict.
+    if isinstance(sandbox, RunsAsync) and not isinstance(sandbox, Streams):
         return _aone_by_one(sandbox, asked)
     return _in_a_thread(_begun(sandbox, asked))
 

@@ -142,6 +142,16 @@ def test_what_is_async_alone_cannot_be_asked_without_a_loop(kind: type[Asked]) -
         graded(kind())
 
 
+def test_a_stream_goes_before_single_runs_so_that_both_ways_of_asking_come_to_one_verdict() -> None:
+    class Remembers(OnlyAsyncRun):
+        def stream(self, program: str, inputs: Sequence[Any], **options: Any) -> Iterator[Run]:
+            return (Run("ok", output=f"out {given}") for given in inputs)
+
+    sandbox = Remembers(*(str(i) for i in range(6)))
+    assert graded(sandbox) == agraded(sandbox)
+    assert sandbox.ran == []
+
+
 @pytest.mark.parametrize("runs", [[], [Run("ok"), Run("ok")]])
 def test_a_wrong_number_of_runs_is_a_fault_and_never_a_score(runs: list[Run]) -> None:
     class Miscounts:
