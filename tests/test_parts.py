@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,11 +15,13 @@ import pytest
 from toys import problem_set, sandbox
 
 import mars2_env
-from mars2_env import ConfigError, Episode, Node, PolicyError, Reply, Turn
+from mars2_env import ConfigError, Episode, Judge, JudgeError, Node, PolicyError, Problem, Reply, Run, TestCase, Turn
 from mars2_env.base.parts import Parts
+from mars2_env.judge import register_checker
+from mars2_env.sandbox import Sandbox, register_sandbox
 from mars2_env.search import Choice, SearchTree, make_selector
 from mars2_env.tasks.policies import make_policy
-from mars2_env.testing import ScriptedPolicy
+from mars2_env.testing import ScriptedPolicy, ScriptedSandbox
 
 PYPROJECT = """
 [build-system]
@@ -39,6 +41,12 @@ doubling = "offered_parts:doubling"
 lines = "offered_parts:lines"
 [project.entry-points."mars2_env.reward_models"]
 short = "offered_parts:Short"
+[project.entry-points."mars2_env.sandboxes"]
+echoes = "offered_parts:echoes"
+[project.entry-points."mars2_env.checkers"]
+even = "offered_parts:even"
+number = "offered_parts:NUMBER"
+lost = "offered_parts_that_do_not_exist:check"
 [project.entry-points."mars2_env.commands"]
 greet = "offered_parts:greet"
 fails = "offered_parts_that_do_not_exist:app"
@@ -49,6 +57,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 import mars2_env
 from mars2_env.search import Choice
+from mars2_env.testing import ScriptedSandbox
 
 class Always:
     def __init__(self, rest, *, problems=None, number="1"):
@@ -76,6 +85,14 @@ def doubling(*, path=None, split=None, size=2):
 
 def lines(episode):
     return lambda actor, node: 0.0 if node is None else float(len(node.program.splitlines()))
+
+def echoes(*, workers, prefix=""):
+    return ScriptedSandbox(lambda program, given: prefix + given, identity=f"echoes:{workers}")
+
+def even(given, output, expected):
+    return int(output) % 2 == 0
+
+NUMBER = 3
 
 def greet(name: str = "world"):
     """Greet someone."""
@@ -110,6 +127,27 @@ except mars2_env.PartError as error:
 """
 
 
+JUDGED = """
+from dataclasses import replace
+import mars2_env
+from mars2_env import Judge, Problem, TestCase
+
+with mars2_env.make_sandbox("echoes", workers=2, prefix="1") as box:
+    print(box.identity)
+    problem = Problem("p", "s", public=(TestCase("4", "any"),), checker="even")
+    print(Judge(box).grade(problem, "x").outcome, Judge(box).grade(problem, "x", "public").cpu_seconds)
+    for checker in ("eve", "number", "lost"):
+        try:
+            Judge(box).grade(replace(problem, checker=checker), "x")
+        except mars2_env.JudgeError as error:
+            print(error)
+try:
+    mars2_env.make_sandbox("echoes", suffix="1")
+except mars2_env.ConfigError as error:
+    print(error)
+"""
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder into which pip installed a package that offers parts of every kind."""
@@ -134,6 +172,17 @@ def test_parts_of_every_kind_come_from_an_installed_package(installed: Path, tmp
     assert rewards == "{'agent_0': 2.0, 'agent_1': 0.0}"
     assert unknown.startswith("unknown selector 'newes'. Did you mean 'newest'? Known: ab_mcts_a,")
     assert "'absent' (offered_parts:Nothing) cannot be loaded" in unloadable
+
+
+def test_sandboxes_and_checkers_come_from_an_installed_package(installed: Path) -> None:
+    done = python(installed, "-c", JUDGED)
+    assert done.returncode == 0, done.stderr
+    identity, outcome, unknown, no_function, unloadable, option = done.stdout.splitlines()
+    assert (identity, outcome) == ("echoes:2", "passed 0.0")
+    assert unknown.startswith("unknown checker 'eve'. Did you mean 'even'? Known: ")
+    assert no_function.startswith("checker 'number' is 3, which is no function")
+    assert "'lost' (offered_parts_that_do_not_exist:check) cannot be loaded" in unloadable
+    assert option == "sandbox 'echoes': got an unexpected keyword argument 'suffix'. Its options: prefix."
 
 
 def test_commands_come_from_an_installed_package_and_a_broken_one_costs_only_itself(installed: Path) -> None:
@@ -238,6 +287,65 @@ def test_a_registered_reward_is_paid_by_share_or_agent_by_agent() -> None:
         env.step({"program": "print(1)"})
     with pytest.raises(ConfigError, match=r"unknown reward 'progres'. Did you mean 'progress'\?"):
         mars2_env.task(problem_set(), reward="progres")
+
+
+def test_a_registered_sandbox_is_made_wherever_a_kind_is_named() -> None:
+    made = []
+
+    @register_sandbox("test-two")
+    def two(*, workers: int | None, answer: str = "2") -> Sandbox:
+        made.append((workers, answer))
+        return ScriptedSandbox(lambda program, given: answer)
+
+    with mars2_env.make_sandbox("test-two", workers=3, answer="4") as box:
+        assert box.run("p", ["x"]) == [Run("ok", output="4")]
+    env: Any = mars2_env.make(problem_set(), sandbox="test-two", budget=1)
+    env.reset(seed=0)
+    env.step({"program": "print(1)"})
+    assert made == [(3, "4"), (None, "2")]
+
+
+def test_options_that_a_kind_of_sandbox_does_not_take_name_those_it_does() -> None:
+    for kind, taken in (("scripted", "script, identity"), ("bubblewrap", "isolation, numpy, packages, memory_bytes,")):
+        with pytest.raises(ConfigError, match=rf"sandbox '{kind}': got .* argument 'colour'\. Its options: {taken}"):
+            mars2_env.make_sandbox(kind, colour="red")
+
+
+def test_what_a_factory_returns_in_place_of_a_sandbox_is_named() -> None:
+    class Half:
+        identity = "half"
+
+        def run(self) -> None: ...
+
+        def __repr__(self) -> str:
+            return "half a sandbox"
+
+    register_sandbox("test-half")(lambda *, workers: Half())
+    lacks = "it lacks stream, arun, astream, close, __enter__, __exit__"
+    with pytest.raises(ConfigError, match=f"'test-half': its factory returned half a sandbox, .*; {lacks}"):
+        mars2_env.make_sandbox("test-half")
+
+
+def test_an_unknown_kind_of_sandbox_is_answered_with_the_known_ones() -> None:
+    register_sandbox("test-known")(ScriptedSandbox)
+    with pytest.raises(ConfigError, match=r"unknown sandbox 'test-know'\. Did you mean 'test-known'\? Known: auto, "):
+        mars2_env.make_sandbox("test-know")
+    with pytest.raises(ConfigError, match="a sandbox named 'docker' is registered already"):
+        register_sandbox("docker")(ScriptedSandbox)
+
+
+def test_a_registered_checker_decides_and_the_librarys_own_keep_their_names() -> None:
+    @register_checker("test-shorter")
+    def shorter(given: Any, output: Any, expected: Any) -> bool:
+        return len(output) < len(expected)
+
+    problem = Problem("p", "s", public=(TestCase("1", "long"),), checker="test-shorter")
+    judge = Judge(ScriptedSandbox(lambda program, given: program))
+    assert [judge.grade(problem, program).passed for program in ("abc", "abcd")] == [True, False]
+    with pytest.raises(ConfigError, match="a checker named 'same_set' is registered already"):
+        register_checker("same_set")(shorter)
+    with pytest.raises(JudgeError, match=r"unknown checker 'test-short'.*'test-shorter'\?.*judge\.register_checker"):
+        judge.grade(replace(problem, checker="test-short"), "x")
 
 
 @pytest.mark.parametrize("name", ["", "two words", "a:b", "a,b", "a=b", 3])

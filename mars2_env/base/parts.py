@@ -27,6 +27,7 @@ class Parts:
         group: the entry-point group in which packages offer them, such as `mars2_env.policies`.
         own: those that come with the library, by name; a text "package.module:attribute" is imported when asked for.
         registered: where those are kept that a program registers; a dict of its own where nothing is said.
+        in_specs: whether names stand in specs, and so have none of the characters that those use.
     """
 
     def __init__(
@@ -35,9 +36,12 @@ class Parts:
         group: str,
         own: Mapping[str, Any] | None = None,
         registered: dict[str, Any] | None = None,
+        *,
+        in_specs: bool = True,
     ) -> None:
         self.kind = kind
         self.group = group
+        self._in_specs = in_specs
         self._own = dict(own or {})
         self._registered = {} if registered is None else registered
 
@@ -47,7 +51,7 @@ class Parts:
         Raises:
             ConfigError: the name is taken by another part, or cannot be written in a spec.
         """
-        if not isinstance(name, str) or not name.strip() or set(name) & set(":,= \t\n"):
+        if not isinstance(name, str) or not name.strip() or (self._in_specs and set(name) & set(":,= \t\n")):
             raise ConfigError(
                 f"{self.kind} name {name!r}: give a text that is not empty and has no comma, colon, equals sign or "
                 "blank."

@@ -6,11 +6,13 @@ problem. Code from a data file never becomes a checker.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
-from mars2_env.errors import ConfigError, JudgeError, unknown_name
+from mars2_env.base.parts import Parts
+from mars2_env.errors import JudgeError, Mars2Error, unknown_name
 from mars2_env.judge.compare import digest, equal
 
 Checker: TypeAlias = Callable[[Any, Any, Any], bool]
@@ -18,38 +20,40 @@ Checker: TypeAlias = Callable[[Any, Any, Any], bool]
 problems the list of arguments, the returned value and the expected one. `output` is whatever a hostile program cared to
 produce, up to the output limit: a checker must take it apart carefully, in time near linear in its size."""
 
+C = TypeVar("C", bound=Checker)
+
 _WEIRD: Final = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError)
 
-_CHECKERS: Final[dict[str, Checker]] = {}
 
-
-def register_checker(name: str) -> Callable[[Checker], Checker]:
-    """Return a decorator that registers a checker as `name`.
+def register_checker(name: str) -> Callable[[C], C]:
+    """Return a decorator that registers a checker as `name`, for as long as the process lives.
 
     Raises:
-        ConfigError: another checker has this name.
+        ConfigError: another checker has this name, or it is no name.
     """
-
-    def register(check: Checker) -> Checker:
-        if _CHECKERS.setdefault(name, check) is not check:
-            raise ConfigError(f"a checker named {name!r} is registered already; choose another name.")
-        return check
-
-    return register
+    return CHECKERS.decorator(name)
 
 
+@functools.cache
 def checker(name: str) -> Checker:
-    """Return the checker registered as `name`.
+    """Return the checker of this name: the library's own, a registered one, or one that an installed package offers.
 
     Raises:
-        JudgeError: there is none.
+        JudgeError: there is none, or what is offered cannot be had.
     """
-    try:
-        return _CHECKERS[name]
-    except KeyError:
+    if name not in CHECKERS:
         raise JudgeError(
-            unknown_name("checker", name, _CHECKERS) + " Register it with mars2_env.judge.register_checker."
-        ) from None
+            unknown_name("checker", name, CHECKERS.names()) + " Register it with mars2_env.judge.register_checker."
+        )
+    try:
+        found = CHECKERS.find(name)
+    except Mars2Error as error:
+        raise JudgeError(str(error)) from error
+    if not callable(found):
+        # Called, it would be a TypeError, which counts against the program.
+        raise JudgeError(f"checker {name!r} is {found!r:.200}, which is no function; mend the package that offers it.")
+    check: Checker = found
+    return check
 
 
 def checks(name: str, check: Checker, input: Any, output: Any, expected: Any) -> bool:
@@ -77,7 +81,6 @@ def _finite(value: Any) -> bool:
     return type(value) is int or (type(value) is float and math.isfinite(value))
 
 
-@register_checker("absolute_error_1e-6")
 def absolute_error(input: Any, output: Any, expected: Any) -> bool:
     """Accept a number less than 1e-6 away from an expected finite one; compare anything else as values are."""
     if _finite(expected) and type(output) in (int, float):
@@ -85,7 +88,6 @@ def absolute_error(input: Any, output: Any, expected: Any) -> bool:
     return equal(output, expected)
 
 
-@register_checker("polynomial_root")
 def polynomial_root(input: Any, output: Any, expected: Any) -> bool:
     """Accept a number at which the polynomial with coefficients `input[0]`, constant first, is less than 1e-4.
 
@@ -98,19 +100,16 @@ def polynomial_root(input: Any, output: Any, expected: Any) -> bool:
     return bool(abs(sum(c * x**i for i, c in enumerate(coefficients))) < 1e-4)
 
 
-@register_checker("relative_error_1e-3")
 def relative_error(input: Any, output: Any, expected: Any) -> bool:
     """Accept a number that `math.isclose(output, expected, rel_tol=1e-3)` accepts, nothing else."""
     return type(output) in (int, float) and math.isclose(output, expected, rel_tol=1e-3)
 
 
-@register_checker("integer_part")
 def integer_part(input: Any, output: Any, expected: Any) -> bool:
     """Accept a number whose integer part, as `int` takes it, is the expected one."""
     return type(output) in (int, float) and bool(math.trunc(output) == expected)
 
 
-@register_checker("same_set")
 def same_set(input: Any, output: Any, expected: Any) -> bool:
     """Accept a list, tuple or set of the expected elements in any order and number; floats have no tolerance."""
     if not isinstance(output, list | tuple | set | frozenset):
@@ -118,7 +117,6 @@ def same_set(input: Any, output: Any, expected: Any) -> bool:
     return {digest(item) for item in output} == {digest(item) for item in expected}
 
 
-@register_checker("value_or_first_item")
 def value_or_first_item(input: Any, output: Any, expected: Any) -> bool:
     """Accept the expected value, or the first item of an expected list.
 
@@ -127,13 +125,11 @@ def value_or_first_item(input: Any, output: Any, expected: Any) -> bool:
     return equal(output, expected) or (isinstance(expected, list) and bool(expected) and equal(output, expected[0]))
 
 
-@register_checker("within_last_argument")
 def within_last_argument(input: Any, output: Any, expected: Any) -> bool:
     """Accept a number within the last argument of the call, or within 1e-6 of its size, of the expected one."""
     return type(output) in (int, float) and math.isclose(output, expected, rel_tol=1e-6, abs_tol=input[-1])
 
 
-@register_checker("absolute_error_1e-4")
 def absolute_error_four_digits(input: Any, output: Any, expected: Any) -> bool:
     """Accept a number at most 1e-4 (or 1e-7 of its size) away from a finite one; compare all else as values are."""
     if _finite(expected) and type(output) in (int, float):
@@ -141,29 +137,47 @@ def absolute_error_four_digits(input: Any, output: Any, expected: Any) -> bool:
     return equal(output, expected)
 
 
-@register_checker("truth_or_not_none")
 def truth_or_not_none(input: Any, output: Any, expected: Any) -> bool:
     """Accept the expected bool, or for True anything and for False nothing but None (MBPP+, of matches)."""
     return bool((output if isinstance(output, bool) else output is not None) == expected)
 
 
-@register_checker("expected_or_zero")
 def expected_or_zero(input: Any, output: Any, expected: Any) -> bool:
     """Accept the expected value, or the number 0 (Mbpp/295 in MBPP+)."""
     return equal(output, expected) or equal(output, 0)
 
 
-@register_checker("pyramid_surface")
 def pyramid_surface(input: Any, output: Any, expected: Any) -> bool:
     """Accept the expected surface, or that for a height that is the distance from base to apex (Mbpp/581 in MBPP+)."""
     base, height = input
     return equal(output, expected) or equal(output, round(base**2 + 2 * base * math.hypot(base / 2, height)))
 
 
-@register_checker("digit_distance")
 def digit_distance(input: Any, output: Any, expected: Any) -> bool:
     """Accept the expected sum, or that of the differences of digits place by place (Mbpp/558 in MBPP+)."""
     first, second = (str(number) for number in input)
     width = max(len(first), len(second))
     pairs = zip(first.zfill(width), second.zfill(width), strict=True)
     return equal(output, expected) or equal(output, sum(abs(int(a) - int(b)) for a, b in pairs))
+
+
+CHECKERS: Final = Parts(
+    "checker",
+    "mars2_env.checkers",
+    {
+        "absolute_error_1e-6": absolute_error,
+        "polynomial_root": polynomial_root,
+        "relative_error_1e-3": relative_error,
+        "integer_part": integer_part,
+        "same_set": same_set,
+        "value_or_first_item": value_or_first_item,
+        "within_last_argument": within_last_argument,
+        "absolute_error_1e-4": absolute_error_four_digits,
+        "truth_or_not_none": truth_or_not_none,
+        "expected_or_zero": expected_or_zero,
+        "pyramid_surface": pyramid_surface,
+        "digit_distance": digit_distance,
+    },
+    in_specs=False,
+)
+"""The library's own checkers, and those that programs and packages add."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from mars2_env.base.texts import elided
-from mars2_env.sandbox.jobs import mask
+from mars2_env.sandbox.masking import mask
 from mars2_env.sandbox.worker.values import Opaque
 from mars2_env.types import Feedback, Interface, Limits, Outcome, Run, Stdin, TestCase
 

@@ -6,7 +6,7 @@ timing tell a program nothing about which test it is facing; verdicts list them 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final, Literal, TypeAlias
@@ -15,7 +15,9 @@ from mars2_env.errors import ConfigError, JudgeError, SandboxError, unknown_name
 from mars2_env.judge.checkers import checker, checks
 from mars2_env.judge.compare import equal, same_output
 from mars2_env.judge.facts import failing_test
-from mars2_env.sandbox.base import Sandbox
+from mars2_env.sandbox import stepping
+from mars2_env.sandbox.base import RunsPrograms
+from mars2_env.sandbox.stepping import Begin, Course, Next
 from mars2_env.types import GROUPS, Feedback, Outcome, Problem, Run, Stdin, TestCase, TestGroup, Tests, Verdict
 
 Stop: TypeAlias = Literal["first_failure", "never"]
@@ -27,12 +29,17 @@ class Judge:
     """Grades programs with a sandbox.
 
     Args:
-        sandbox: Where programs run.
+        sandbox: Where programs run: a `Sandbox`, or an object with one of its methods `run`, `stream`, `arun` and
+            `astream`. One that only runs gets an input at a time, in a process each, so that grading stops early; one
+            with no async method is asked in a thread by `agrade`, and one with no other cannot be asked by `grade`.
         strict_types: Ask returned values for the exact types and floats of the expected ones (`compare.equal`).
+
+    Raises:
+        ConfigError: `sandbox` has none of these methods.
     """
 
-    def __init__(self, sandbox: Sandbox, *, strict_types: bool = False) -> None:
-        if not any(callable(getattr(sandbox, method, None)) for method in ("run", "stream", "astream")):
+    def __init__(self, sandbox: RunsPrograms, *, strict_types: bool = False) -> None:
+        if not isinstance(sandbox, RunsPrograms):
             raise ConfigError(f"Judge({sandbox!r:.200}): a sandbox is needed, such as mars2_env.make_sandbox().")
         self.sandbox = sandbox
         self.strict_types = strict_types
@@ -57,50 +64,17 @@ class Judge:
             JudgeError: there is no such group, stop or checker, or the selection is empty.
             SandboxError: the sandbox could not decide; nothing is known about the program.
         """
-        grading = _Grading(problem, program, tests, stop, self.strict_types)
-        while batch := grading.batch():
-            runs = self.sandbox.stream(
-                program, [test.case.input for test in batch], interface=problem.interface, limits=problem.limits
-            )
-            try:
-                for test in batch:
-                    if not grading.needs(test):
-                        break
-                    grading.record(test, next(runs, None))
-            finally:
-                _close(runs)
-        return grading.verdict()
+        course = _course(_Grading(problem, program, tests, stop, self.strict_types))
+        (verdict,) = stepping.stream(course, self.sandbox)
+        return verdict
 
     async def agrade(
         self, problem: Problem, program: str, tests: Tests = "public", stop: Stop = "first_failure"
     ) -> Verdict:
         """Async twin of `grade`."""
-        grading = _Grading(problem, program, tests, stop, self.strict_types)
-        while batch := grading.batch():
-            runs = self.sandbox.astream(
-                program, [test.case.input for test in batch], interface=problem.interface, limits=problem.limits
-            )
-            try:
-                for test in batch:
-                    if not grading.needs(test):
-                        break
-                    grading.record(test, await anext(runs, None))
-            finally:
-                await _aclose(runs)
-        return grading.verdict()
-
-
-def _close(runs: Iterator[Run]) -> None:
-    """Close an iterator where it can be closed: a generator can, a plain iterator need not."""
-    close: Callable[[], None] | None = getattr(runs, "close", None)
-    if close is not None:
-        close()
-
-
-async def _aclose(runs: AsyncIterator[Run]) -> None:
-    aclose: Callable[[], Awaitable[None]] | None = getattr(runs, "aclose", None)
-    if aclose is not None:
-        await aclose()
+        course = _course(_Grading(problem, program, tests, stop, self.strict_types))
+        (verdict,) = [each async for each in stepping.astream(course, self.sandbox)]
+        return verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +95,7 @@ class _Grading:
         if stop not in _STOPS:
             raise JudgeError(unknown_name("stop rule", str(stop), _STOPS))
         self.problem = problem
+        self.program = program
         self.groups = selected_groups(tests)
         listed = [_Test(g, i, case) for g in self.groups for i, case in enumerate(problem.tests(g))]
         if not listed:
@@ -208,6 +183,18 @@ class _Grading:
         if "scoring" in self.first_failing:
             return Feedback(outcome="wrong_answer", unshown=True)
         return None
+
+
+def _course(grading: _Grading) -> Course[Verdict]:
+    """Ask a sandbox for the runs that a grading needs, one at a time; hand out the verdict."""
+    problem = grading.problem
+    while batch := grading.batch():
+        yield Begin(grading.program, [test.case.input for test in batch], problem.interface, problem.limits)
+        for test in batch:
+            if not grading.needs(test):
+                break
+            grading.record(test, (yield Next()))
+    yield grading.verdict()
 
 
 def selected_groups(tests: Tests) -> tuple[TestGroup, ...]:

@@ -14,6 +14,7 @@ from mars2_env.judge.compare import equal, same_output
 from mars2_env.log import Tree
 from mars2_env.results.variations import INPUTS, varied_inputs
 from mars2_env.sandbox import Sandbox
+from mars2_env.sandbox.base import Closes
 from mars2_env.search.answers import agreement_answer
 from mars2_env.types import Node, PublicView, Run, Stdin
 
@@ -94,9 +95,8 @@ def _runs(sandbox: Sandbox, problem: PublicView, program: str, inputs: Sequence[
             if run.status == "time_limit":
                 break
     finally:
-        close = getattr(stream, "close", None)  # a generator has one, a plain iterator need not
-        if close is not None:
-            close()
+        if isinstance(stream, Closes):  # a generator can be closed, a plain iterator need not
+            stream.close()
     if len(runs) < len(inputs) and (not runs or runs[-1].status != "time_limit"):
         raise SandboxError(f"the sandbox returned {len(runs)} runs for {len(inputs)} inputs; this is its own fault.")
     return runs + [runs[-1]] * (len(inputs) - len(runs))

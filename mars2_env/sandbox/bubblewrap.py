@@ -28,7 +28,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import fcntl
-import functools
 import itertools
 import json
 import os
@@ -51,11 +50,12 @@ from mars2_env.errors import SandboxError, SandboxUnavailableError
 from mars2_env.sandbox import jobs
 from mars2_env.sandbox.bundle import BOOT, bundle
 from mars2_env.sandbox.connection import KEPT_BYTES, Worker, WorkerLostError
-from mars2_env.sandbox.filter import compiled_filter
+from mars2_env.sandbox.filter import allowed_calls, compiled_filter
 from mars2_env.sandbox.image import BOX, PACKAGES, PYTHON, Image, content_hash, fingerprint, tar_entries, write_tar
 from mars2_env.sandbox.owner import Owner
 from mars2_env.sandbox.warm import ENVIRONMENT, PROCESSES, WarmSandbox, check_known_good
-from mars2_env.sandbox.worker.supervisor import GUARDED_BOX
+from mars2_env.sandbox.worker.frames import GUARDED_BOX
+from mars2_env.sandbox.worker.users import unused_users
 
 _DEVICES: Final = ("null", "zero", "full", "random", "urandom")
 _INSIDE: Final = "1000"
@@ -116,7 +116,6 @@ class BubblewrapSandbox(WarmSandbox["_Launcher"]):
         launcher = self._opened().launcher
         facts = self._facts()
         grouped = facts["meter"] == "cgroup"
-        calls = {name for entry in _profile()["syscalls"] for name in entry["names"]}
         version = subprocess.run([launcher.program, "--version"], capture_output=True, text=True, check=False)
         user = "an unprivileged user id of its own for each worker" if os.geteuid() == 0 else "this user's"
         return {
@@ -124,7 +123,8 @@ class BubblewrapSandbox(WarmSandbox["_Launcher"]):
             "files": f"{launcher.root().name}, read-only, Python {facts['python']}; 64 MB of scratch in memory, "
             "a file system of its own for each run",
             "workers": f"{self.workers}, one sandbox and one run at a time each",
-            "system calls": f"our allow-list of {len(calls)} (seccomp)" + ("" if grouped else ", less memfd_create"),
+            "system calls": f"our allow-list of {len(allowed_calls())} (seccomp)"
+            + ("" if grouped else ", less memfd_create"),
             "privileges": f"none: {user}; user, process and mount namespaces of its own for each run, no capabilities, "
             "no_new_privs",
             "network": "none, and no sockets but AF_UNIX",
@@ -134,14 +134,6 @@ class BubblewrapSandbox(WarmSandbox["_Launcher"]):
             else "rlimits (RLIMIT_AS, RLIMIT_NPROC) and looking every 10 ms",
             "identity": self.identity,
         }
-
-
-@functools.cache
-def _profile() -> dict[str, Any]:
-    from mars2_env.sandbox.docker import seccomp_profile
-
-    profile: dict[str, Any] = json.loads(seccomp_profile())
-    return profile
 
 
 class _Launcher:
@@ -329,10 +321,8 @@ def arguments(program: str, root: Path, sock: int, info: int, group: Group) -> l
 
 
 def _unused_user() -> int:
-    """Draw a user id that nobody has; where few are mapped (in a container of root's) one of those."""
-    mapped = Path("/proc/self/uid_map").read_text()
-    top = max(int(line.split()[0]) + int(line.split()[2]) for line in mapped.splitlines())
-    first, last = (2**20, 2**30) if top > 2**30 else (10_000, min(top, 65_000))
+    """Draw a user id that nobody has."""
+    first, last = unused_users()
     return first + secrets.randbelow(last - first)
 
 

@@ -7,7 +7,11 @@ import json
 from importlib.resources import files
 from typing import Any, Final
 
-_MODULES: Final = ("values", "frames", "driver", "guard", "zygote", "supervisor")
+_MODULES: Final = (
+    *("values", "frames", "driver", "guard", "zygote"),
+    *("users", "meter", "seat", "cleanup", "watch", "supervisor"),
+)
+"""In an order in which each finds those that it imports."""
 
 BOOT: Final = """
 import json, os, socket, sys, types

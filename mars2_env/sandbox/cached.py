@@ -19,8 +19,10 @@ from typing import Any, Final
 
 import msgspec
 
-from mars2_env.errors import ConfigError
+from mars2_env.errors import ConfigError, SandboxError
+from mars2_env.sandbox import stepping
 from mars2_env.sandbox.base import LIMITS, STDIN, Sandbox
+from mars2_env.sandbox.stepping import Begin, Course, Next
 from mars2_env.sandbox.worker.values import decode, encode
 from mars2_env.types import Interface, Limits, Run
 
@@ -96,24 +98,7 @@ class CachedSandbox:
         self, program: str, inputs: Sequence[Any], *, interface: Interface = STDIN, limits: Limits = LIMITS
     ) -> Iterator[Run]:
         """Like `run`, one by one: only inputs that are reached and not known go to the sandbox behind it."""
-        keys = self._keys(program, inputs, interface, limits)
-        known = self._known(keys)
-        behind: Iterator[Run] | None = None
-        try:
-            for key in keys:
-                run = known.get(key)
-                if run is None:
-                    if behind is None:
-                        new = [given for k, given in zip(keys, inputs, strict=True) if k not in known]
-                        behind = iter(self._sandbox.stream(program, new, interface=interface, limits=limits))
-                    run = next(behind)
-                    self._keep(key, run)
-                else:
-                    self._count(hit=True)
-                yield run
-        finally:
-            if behind is not None and hasattr(behind, "close"):
-                behind.close()
+        return stepping.stream(self._course(program, inputs, interface, limits), self._sandbox)
 
     async def arun(
         self, program: str, inputs: Sequence[Any], *, interface: Interface = STDIN, limits: Limits = LIMITS
@@ -121,28 +106,34 @@ class CachedSandbox:
         """Async twin of `run`."""
         return [run async for run in self.astream(program, inputs, interface=interface, limits=limits)]
 
-    async def astream(
+    def astream(
         self, program: str, inputs: Sequence[Any], *, interface: Interface = STDIN, limits: Limits = LIMITS
     ) -> AsyncIterator[Run]:
         """Async twin of `stream`."""
+        return stepping.astream(self._course(program, inputs, interface, limits), self._sandbox)
+
+    def _course(self, program: str, inputs: Sequence[Any], interface: Interface, limits: Limits) -> Course[Run]:
         keys = self._keys(program, inputs, interface, limits)
         known = self._known(keys)
-        behind: AsyncIterator[Run] | None = None
-        try:
-            for key in keys:
-                run = known.get(key)
-                if run is None:
-                    if behind is None:
-                        new = [given for k, given in zip(keys, inputs, strict=True) if k not in known]
-                        behind = aiter(self._sandbox.astream(program, new, interface=interface, limits=limits))
-                    run = await anext(behind)
-                    self._keep(key, run)
-                else:
-                    self._count(hit=True)
+        begun = False
+        for key in keys:
+            run = known.get(key)
+            if run is not None:
+                self._count(hit=True)
                 yield run
-        finally:
-            if behind is not None and hasattr(behind, "aclose"):
-                await behind.aclose()
+                continue
+            if not begun:
+                new = [given for k, given in zip(keys, inputs, strict=True) if k not in known]
+                yield Begin(program, new, interface, limits)
+                begun = True
+            run = yield Next()
+            if run is None:
+                raise SandboxError(
+                    "the sandbox behind this cache returned fewer runs than it was given inputs; "
+                    "this is a fault of that sandbox, not of the program."
+                )
+            self._keep(key, run)
+            yield run
 
     def close(self) -> None:
         """Close the sandbox behind it and the file; idempotent."""
@@ -194,8 +185,6 @@ class CachedSandbox:
         try:
             return self._kept.execute(statement, values).fetchall()
         except sqlite3.Error as error:
-            from mars2_env.errors import SandboxError
-
             raise SandboxError(f"the file of kept runs {self._path}: {error}.") from None
 
 

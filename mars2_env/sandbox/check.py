@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mars2_env.errors import ConfigError
-from mars2_env.sandbox.base import STDIN, Sandbox
+from mars2_env.sandbox.base import STDIN, Describes, Sandbox
+from mars2_env.sandbox.kinds import make_sandbox
 from mars2_env.types import Call, Interface, Limits, Run
 
 
@@ -127,8 +128,6 @@ def check(kind: str = "auto") -> Report:
     Raises:
         SandboxError: it cannot be made, or not start.
     """
-    from mars2_env.sandbox import make_sandbox
-
     if kind == "scripted":
         raise ConfigError('check("scripted"): a scripted sandbox runs nothing, so there is no isolation to check.')
     with make_sandbox(kind, workers=1) as sandbox:
@@ -143,5 +142,5 @@ def check_sandbox(sandbox: Sandbox) -> Report:
         run = sandbox.run(probe.program, [probe.value], interface=probe.interface, limits=limits)[0]
         right = probe.right(run)
         found.append((probe.shows, right, "" if right else f": {run}"))
-    describe = getattr(sandbox, "describe", None)
-    return Report(describe() if describe else {"identity": sandbox.identity}, tuple(found))
+    facts = sandbox.describe() if isinstance(sandbox, Describes) else {"identity": sandbox.identity}
+    return Report(facts, tuple(found))

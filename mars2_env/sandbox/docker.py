@@ -11,15 +11,12 @@ next start.
 from __future__ import annotations
 
 import contextlib
-import functools
-import json
 import os
 import shutil
 import socket
 import tempfile
 import threading
 import time
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +24,7 @@ from mars2_env.errors import SandboxError, SandboxUnavailableError
 from mars2_env.sandbox import jobs
 from mars2_env.sandbox.bundle import BOOT, bundle
 from mars2_env.sandbox.connection import KEPT_BYTES, Worker, WorkerLostError
+from mars2_env.sandbox.filter import allowed_calls, seccomp_profile
 from mars2_env.sandbox.image import BOX, PACKAGES, PYTHON, Image, build_image
 from mars2_env.sandbox.owner import Owner
 from mars2_env.sandbox.warm import ENVIRONMENT, PROCESSES, WarmSandbox, check_known_good
@@ -75,12 +73,6 @@ def _knock(address: str) -> None:
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(10)
         probe.connect(address.removeprefix("unix://"))
-
-
-@functools.cache
-def seccomp_profile() -> str:
-    """Return our allow-list of system calls, as the engine takes it."""
-    return json.dumps(json.loads(files("mars2_env.sandbox").joinpath("seccomp.json").read_text("utf-8")))
 
 
 def container_options(image: str, folder: str, *, memory_bytes: int, runtime: str | None) -> dict[str, Any]:
@@ -183,14 +175,13 @@ class DockerSandbox(WarmSandbox["_Launcher"]):
     def describe(self) -> dict[str, str]:
         """Say which isolation is in force, for people to read."""
         engine = self._opened().launcher.client.info()
-        calls = {name for entry in json.loads(seccomp_profile())["syscalls"] for name in entry["names"]}
         facts = self._facts()
         own_ids = "user" not in str(engine.get("SecurityOptions"))
         return {
             "back end": f"docker {engine.get('ServerVersion')}, runtime {self._runtime or 'runc'}",
             "image": f"{self.image.name}, Python {facts['python']}",
             "workers": f"{self.workers}, one container and one run at a time each",
-            "system calls": f"our allow-list of {len(calls)} (seccomp)"
+            "system calls": f"our allow-list of {len(allowed_calls())} (seccomp)"
             + ("" if any("seccomp" in option for option in engine.get("SecurityOptions") or ()) else ": NOT SUPPORTED"),
             "privileges": "none: a user id of its own for each run, no capabilities, no_new_privs"
             + ("" if own_ids else "; ids are mapped by a user namespace"),

@@ -1,13 +1,14 @@
-"""Compiles our allow-list of system calls (`seccomp.json`) to the kernel's own form, for back ends without an engine.
+"""Our allow-list of system calls (`seccomp.json`): as container engines take it, and compiled for where there is none.
 
-A filter is a program of 8-byte instructions of the classic Berkeley Packet Filter over `struct seccomp_data`: the
-number of the call (4 bytes), the architecture (4), the instruction pointer (8), six arguments (8 each). See
+A compiled filter is a program of 8-byte instructions of the classic Berkeley Packet Filter over `struct seccomp_data`:
+the number of the call (4 bytes), the architecture (4), the instruction pointer (8), six arguments (8 each). See
 `Documentation/userspace-api/seccomp_filter.rst` in the kernel's sources. The numbers of the calls, which differ from
 one architecture to the other, are in `syscalls.json`; a name that an architecture does not have is left out.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import platform
 import struct
@@ -32,6 +33,17 @@ Instruction = tuple[int, int, int, int]
 
 def _resource(name: str) -> Any:
     return json.loads(files("mars2_env.sandbox").joinpath(name).read_text("utf-8"))
+
+
+@functools.cache
+def seccomp_profile() -> str:
+    """Return our allow-list of system calls, as a container engine takes it."""
+    return json.dumps(_resource("seccomp.json"))
+
+
+def allowed_calls() -> frozenset[str]:
+    """Return the names of the system calls that our allow-list has an entry for."""
+    return frozenset(name for entry in _resource("seccomp.json")["syscalls"] for name in entry["names"])
 
 
 def _returned(entry: Mapping[str, Any]) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
@@ -16,16 +15,25 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 from mars2_env.errors import ConfigError, SandboxError
 from mars2_env.sandbox import cores
 from mars2_env.sandbox.connection import KEPT_FROM, MAX_INPUT, Done, Worker, WorkerLostError
+from mars2_env.sandbox.masking import mask
 from mars2_env.sandbox.pool import Pool
-from mars2_env.sandbox.worker.driver import COMPILE_ERROR, ERROR, FATAL_ERROR, MEMORY_ERROR, RESULT, TOO_LARGE
-from mars2_env.sandbox.worker.frames import MOST_TOGETHER, TOGETHER_SECONDS
+from mars2_env.sandbox.worker.frames import (
+    COMPILE_ERROR,
+    CPU_GRACE,
+    ERROR,
+    FATAL_ERROR,
+    MEMORY_ERROR,
+    MOST_TOGETHER,
+    RESULT,
+    TOGETHER_SECONDS,
+    TOO_LARGE,
+)
 from mars2_env.sandbox.worker.values import ValuesError, decode, encode
 from mars2_env.types import Call, Interface, Limits, Run, Status, Stdin
 
 Isolation: TypeAlias = Literal["program", "input"]
 """In call mode: one process for a program (it may remember earlier inputs), or one for each input."""
 
-_SECOND_CHANCE: Final = 1.2
 _MOST_LOSSES: Final = 6
 """How many workers are tried for one run where they die before they have its input; later deaths count in full."""
 
@@ -41,13 +49,6 @@ _STOPPED: Final[dict[str, Status]] = {
     "memory": "memory_limit",
     "output": "output_limit",
 }
-_ADDRESS: Final = re.compile(r"\b0x[0-9a-fA-F]{6,16}\b")
-_SCRATCH: Final = re.compile(r"/box/[0-9a-f]{16}")
-
-
-def mask(text: str) -> str:
-    """Replace object addresses and scratch folders, which differ from run to run, so that feedback repeats exactly."""
-    return _SCRATCH.sub("/box", _ADDRESS.sub("0x...", text))
 
 
 def encode_input(value: Any, interface: Interface) -> bytes:
@@ -82,7 +83,7 @@ def _settings(interface: Interface, limits: Limits, inputs: int) -> dict[str, An
         "output_bytes": int(limits.output_bytes),
         "processes": int(limits.processes),
         # The kernel counts whole seconds over the life of one process: a backstop.
-        "rlimit_cpu": (ceil(limits.cpu_seconds * _SECOND_CHANCE) + 2) * (max(1, inputs) if calls else 1),
+        "rlimit_cpu": (ceil(limits.cpu_seconds * CPU_GRACE) + 2) * (max(1, inputs) if calls else 1),
     }
 
 
@@ -180,7 +181,7 @@ class Job:
         done = self.ahead.popleft()
         if done.reason in ("exit", "answer"):
             limit = self.limits.cpu_seconds
-            if limit < done.cpu_seconds <= limit * _SECOND_CHANCE:
+            if limit < done.cpu_seconds <= limit * CPU_GRACE:
                 # Close calls are run once more, from scratch, so that a busy machine does not change a verdict.
                 again = self._exchange(worker, [encode_input(self.inputs[index], self.interface)], fresh=True)
                 done = min(done, *again, key=lambda one: (one.reason not in ("exit", "answer"), one.cpu_seconds))
@@ -211,7 +212,7 @@ class Job:
 
 
 class _Lease:
-    """Holds a worker for a job, replaces it once for each input, and gives it back."""
+    """Holds a worker for a job, replaces one that fails (once for an input that it had), and gives it back."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool

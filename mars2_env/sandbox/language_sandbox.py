@@ -9,7 +9,6 @@ nor pool know of languages. Both run with the candidate's rights: what they say 
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -21,10 +20,12 @@ from types import TracebackType
 from typing import Any, Final, TypeAlias
 
 from mars2_env.errors import ConfigError, SandboxUnavailableError
-from mars2_env.sandbox.base import LIMITS, STDIN, Sandbox
-from mars2_env.sandbox.jobs import mask
+from mars2_env.sandbox import stepping
+from mars2_env.sandbox.base import LIMITS, STDIN, Describes, Sandbox
 from mars2_env.sandbox.language import Language
+from mars2_env.sandbox.masking import mask
 from mars2_env.sandbox.pool import PerProcess
+from mars2_env.sandbox.stepping import Asking, Begin, Course, Next, RunAll, Wait
 from mars2_env.types import Call, Interface, Limits, Run
 
 Checked: TypeAlias = str | Run
@@ -155,10 +156,8 @@ class LanguageSandbox:
 
     def describe(self) -> dict[str, str]:
         """Say which isolation is in force, and which language programs are in, for people to read."""
-        describe = getattr(self._sandbox, "describe", None)
-        facts = describe() if describe else {}
         return {
-            **facts,
+            **(self._sandbox.describe() if isinstance(self._sandbox, Describes) else {}),
             "language": f"{self.language.name}, {' '.join(self.language.check)}",
             "identity": self.identity,
         }
@@ -179,25 +178,7 @@ class LanguageSandbox:
     ) -> Iterator[Run]:
         """Run `program` on one input after the other; see `Sandbox.stream`."""
         self._refuse(interface)
-        return self._stream(program, inputs, limits)
-
-    def _stream(self, program: str, inputs: Sequence[Any], limits: Limits) -> Iterator[Run]:
-        checks = self._here.get(_Checks)
-        if not checks.works:
-            good = self._checked(checks, self.language.known_good)
-            self._must_be_good(good if isinstance(good, Run) else self._sandbox.run(good, [_GOOD_INPUT])[0])
-            checks.works = True
-        checked = self._checked(checks, program)
-        if isinstance(checked, Run):
-            yield from [checked] * len(inputs)
-            return
-        runs = self._sandbox.stream(checked, inputs, limits=limits)
-        try:
-            for run in runs:
-                yield self._told(run)
-        finally:
-            if hasattr(runs, "close"):
-                runs.close()
+        return stepping.stream(self._course(program, inputs, limits), self._sandbox)
 
     async def arun(
         self, program: str, inputs: Sequence[Any], *, interface: Interface = STDIN, limits: Limits = LIMITS
@@ -210,26 +191,22 @@ class LanguageSandbox:
     ) -> AsyncIterator[Run]:
         """Async twin of `stream`."""
         self._refuse(interface)
-        return self._astream(program, inputs, limits)
+        return stepping.astream(self._course(program, inputs, limits), self._sandbox)
 
-    async def _astream(self, program: str, inputs: Sequence[Any], limits: Limits) -> AsyncIterator[Run]:
+    def _course(self, program: str, inputs: Sequence[Any], limits: Limits) -> Course[Run]:
         checks = self._here.get(_Checks)
         if not checks.works:
-            good = await self._achecked(checks, self.language.known_good)
-            self._must_be_good(good if isinstance(good, Run) else (await self._sandbox.arun(good, [_GOOD_INPUT]))[0])
+            good = yield from self._checked(checks, self.language.known_good)
+            self._must_be_good(good if isinstance(good, Run) else (yield RunAll(good, [_GOOD_INPUT]))[0])
             checks.works = True
-        checked = await self._achecked(checks, program)
+        checked = yield from self._checked(checks, program)
         if isinstance(checked, Run):
             for _ in inputs:
                 yield checked
             return
-        runs = self._sandbox.astream(checked, inputs, limits=limits)
-        try:
-            async for run in runs:
-                yield self._told(run)
-        finally:
-            if hasattr(runs, "aclose"):
-                await runs.aclose()
+        yield Begin(checked, inputs, limits=limits)
+        while (run := (yield Next())) is not None:
+            yield self._told(run)
 
     def close(self) -> None:
         """Close the sandbox behind it. Idempotent."""
@@ -247,34 +224,18 @@ class LanguageSandbox:
 
     # Checks
 
-    def _checked(self, checks: _Checks, program: str) -> Checked:
+    def _checked(self, checks: _Checks, program: str) -> Asking[Checked]:
+        """Return what the check of a program came to, making it unless it was made or is being made."""
         while True:
             check, ours = checks.ask(program)
             if not ours:
-                known = check.result()
+                known: Checked | None = yield Wait(check)
                 if known is not None:
                     return known
                 continue
             try:
-                run = self._sandbox.run(self._checker(), [program], limits=self.language.check_limits)[0]
-                made = self._made(run)
-            except BaseException:
-                checks.drop(check)
-                raise
-            check.set_result(made)
-            return made
-
-    async def _achecked(self, checks: _Checks, program: str) -> Checked:
-        while True:
-            check, ours = checks.ask(program)
-            if not ours:
-                known = await asyncio.shield(asyncio.wrap_future(check))
-                if known is not None:
-                    return known
-                continue
-            try:
-                run = (await self._sandbox.arun(self._checker(), [program], limits=self.language.check_limits))[0]
-                made = self._made(run)
+                runs = yield RunAll(self._checker(), [program], limits=self.language.check_limits)
+                made = self._made(runs[0])
             except BaseException:
                 checks.drop(check)
                 raise

@@ -3,9 +3,10 @@
 Nothing here is a result about a model or a program: `ScriptedSandbox` runs nothing, `NoisePolicy` is simulated.
 """
 
+from mars2_env.sandbox.scripted import ScriptedSandbox, arbitrary_run
 from mars2_env.testing.contracts import PolicyContract, ProblemSetContract, SandboxContract, SelectorContract
 from mars2_env.testing.noise import PROFILES, NoisePolicy, Profile
-from mars2_env.testing.scripted import ScriptedPolicy, ScriptedSandbox, arbitrary_run
+from mars2_env.testing.scripted import ScriptedPolicy
 
 __all__ = [
     "PROFILES",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import json
 import os
 import socket
 import stat
@@ -14,9 +16,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mars2_env.sandbox import worker
+from mars2_env.sandbox.bundle import bundle
 from mars2_env.sandbox.owner import Owner
+from mars2_env.sandbox.worker.cleanup import empty_folder
 from mars2_env.sandbox.worker.frames import FrameError, Reader, pack
-from mars2_env.sandbox.worker.supervisor import Buffer, empty_folder
+from mars2_env.sandbox.worker.watch import Buffer
+
+
+def test_a_worker_is_sent_every_file_of_its_code_each_after_those_that_it_imports() -> None:
+    sent = json.loads(bundle({})[4:])["modules"]
+    here = {name: source for name, source in sent if source is not None}
+    assert {name.rpartition(".")[2] for name in here} == {
+        path.stem for path in Path(worker.__path__[0]).glob("*.py") if path.stem != "__init__"
+    }
+    known = set(sys.stdlib_module_names) | {"_signal"}
+    for name, source in here.items():
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom) and node.module == worker.__name__:
+                assert {f"{node.module}.{alias.name}" for alias in node.names} <= known, name
+            elif isinstance(node, ast.ImportFrom):
+                assert {str(node.module), str(node.module).partition(".")[0]} & known, name
+            elif isinstance(node, ast.Import):
+                assert {alias.name.partition(".")[0] for alias in node.names} <= known, name
+        known.add(name)
 
 
 @given(st.lists(st.tuples(st.binary(min_size=1, max_size=1), st.lists(st.binary(), max_size=4)), max_size=5))

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from mars2_env.sandbox.docker import DockerSandbox, seccomp_profile
+from mars2_env.sandbox.docker import DockerSandbox
+from mars2_env.sandbox.filter import seccomp_profile
 from mars2_env.sandbox.image import PYTHON
 from mars2_env.types import Limits, Run
 

@@ -43,7 +43,8 @@ from mars2_env.problems import ProblemSet, load_problems
 from mars2_env.sandbox import make_sandbox
 from mars2_env.sandbox.base import Sandbox
 from mars2_env.sandbox.connection import Worker
-from mars2_env.sandbox.docker import DockerSandbox, connect, seccomp_profile
+from mars2_env.sandbox.docker import DockerSandbox, connect
+from mars2_env.sandbox.filter import seccomp_profile
 from mars2_env.sandbox.image import BOX, PYTHON, build_image
 from mars2_env.sandbox.worker.zygote import USUAL_MODULES
 from mars2_env.types import Call, Problem, TestCase

@@ -2,7 +2,7 @@
 
 Nothing here is trusted: the candidate shares the process and can change all of it. So what this module reports decides
 nothing but what is quoted as feedback. A result is compared on the host, and whether a process ended well is judged
-from its exit status, by the supervisor.
+there too, from its exit status.
 """
 
 from __future__ import annotations
@@ -19,20 +19,12 @@ from errno import ENOMEM
 from types import ModuleType, TracebackType
 from typing import Any, Final, NoReturn
 
+from mars2_env.sandbox.worker.frames import COMPILE_ERROR, ERROR, FATAL_ERROR, MEMORY_ERROR, RESULT, TOO_LARGE
 from mars2_env.sandbox.worker.values import TooLargeError, ValuesError, decode, encode
 
 FILENAME: Final = "program.py"
 BEGUN: Final = b"B"
 """Written once by a seat, before the program: a process that ends without it is a fault of ours, never a verdict."""
-
-RESULT: Final = b"V"
-ERROR: Final = b"E"
-FATAL_ERROR: Final = b"F"
-COMPILE_ERROR: Final = b"C"
-MEMORY_ERROR: Final = b"M"
-TOO_LARGE: Final = b"T"
-GOES_ON: Final = (RESULT, ERROR, TOO_LARGE)
-"""After any other report the process ends."""
 
 _FRAMES_SHOWN: Final = 6
 _MESSAGE_CAP: Final = 2000

@@ -1,4 +1,4 @@
-"""Messages between the host and a worker: a kind and a few blobs of bytes, with their lengths in front.
+"""What the host and a worker must agree on, above all their messages: a kind and a few blobs of bytes.
 
     length of the rest (4 bytes, big-endian) | kind (1) | number of blobs (1) | their sizes (4 each) | blobs
 
@@ -13,6 +13,9 @@ Worker to host:
     D done    [accounts, output, stderr, report, ...]    what came of the inputs, or of the first of them
     K clean   []                             nothing is left of the process behind the last D
     F fault   [message]                      the worker gives up; it exits
+
+A report is what the process of a run says of itself: a kind (`RESULT`, ...) and data, or nothing. It decides nothing
+but what is quoted as feedback, or compared: the candidate can write it too.
 """
 
 from __future__ import annotations
@@ -41,10 +44,30 @@ MOST_TOGETHER: Final = 64
 TOGETHER_SECONDS: Final = 0.02
 """When runs on inputs that were sent together have taken so long, the host is told what there is."""
 
+CPU_GRACE: Final = 1.2
+"""A run is stopped at 1.2 times its CPU limit; the host runs what ended above the limit, but below that, once more."""
+
 REASONS: Final = ("exit", "answer", "cpu", "wall", "memory", "output", "protocol")
 ACCOUNT: Final = struct.Struct("!B?iddQ")
 """Of one run: reason (index into `REASONS`), whether its process has ended, its wait status, CPU and wall seconds,
 memory in bytes."""
+
+RESULT: Final = b"V"
+"""A call returned; the value, encoded."""
+ERROR: Final = b"E"
+"""The program raised; like the next two with type, message and traceback, encoded."""
+FATAL_ERROR: Final = b"F"
+"""It raised where functions are defined, or in a way that leaves its process unfit for further calls."""
+COMPILE_ERROR: Final = b"C"
+MEMORY_ERROR: Final = b"M"
+"""It ran out of memory."""
+TOO_LARGE: Final = b"T"
+"""A call returned more than the output limit; with type, message and traceback, encoded."""
+GOES_ON: Final = (RESULT, ERROR, TOO_LARGE)
+"""After any other report the process ends."""
+
+GUARDED_BOX: Final = "0" * 16
+"""Name of the scratch folder under a guard: each run has a file system of its own there."""
 
 MAX_FRAME: Final = 512 * 2**20
 _PIECE: Final = 2**16

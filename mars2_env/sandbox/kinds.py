@@ -1,0 +1,127 @@
+"""Kinds of sandboxes by name, and how to get one: the library's own, registered ones and those that packages offer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from mars2_env.base.parts import Parts
+from mars2_env.errors import ConfigError, SandboxError, SandboxUnavailableError
+from mars2_env.sandbox.base import Sandbox
+from mars2_env.sandbox.language import PYTHON, Language, language_of
+from mars2_env.sandbox.scripted import ScriptedSandbox
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_MEMBERS: Final = ("identity", "run", "stream", "arun", "astream", "close", "__enter__", "__exit__")
+"""What a `Sandbox` has."""
+
+
+def make_sandbox(
+    kind: str = "auto", *, workers: int | None = None, language: str | Language = PYTHON, **options: Any
+) -> Sandbox:
+    """Make a sandbox.
+
+    Args:
+        kind: "docker"; "bubblewrap": where there is no container engine; "auto": the first of these that runs a known
+            program as it must; "scripted": answers as told and runs nothing, for tests of what uses a sandbox
+            (`mars2_env.testing.ScriptedSandbox`); or one that was registered (`register_sandbox`) or that an installed
+            package offers.
+        workers: How many runs go on at a time; None: one for each core.
+        language: What programs are written in: "python", "cpp" or a `Language` of your own. In any but Python, programs
+            read standard input; the tools are taken from this host's Debian packages, or are in an `image` of yours.
+        options: Passed on, see `DockerSandbox` and `BubblewrapSandbox`, or what the kind is made by.
+
+    Returns:
+        A sandbox, to be used in a `with` statement or closed. Workers of the library's own start in the background.
+
+    Raises:
+        ConfigError: the kind or an option is unknown or makes no sense, or a kind's factory returned no sandbox.
+        SandboxUnavailableError: nothing here can run untrusted programs safely; the message names the command that
+            mends it. There is no unsafe fallback.
+    """
+    spoken = language_of(language)
+    if spoken != PYTHON and kind == "scripted":
+        raise ConfigError(f'make_sandbox("scripted", language={spoken.name!r}): it runs nothing in any language.')
+    if spoken.packages:
+        options["packages"] = (*options.get("packages", ()), *spoken.packages)
+    sandbox = _made(kind, workers, options)
+    if spoken != PYTHON:
+        from mars2_env.sandbox.language_sandbox import LanguageSandbox
+
+        return LanguageSandbox(sandbox, spoken)
+    return sandbox
+
+
+def _made(kind: str, workers: int | None, options: dict[str, Any]) -> Sandbox:
+    try:
+        sandbox: Sandbox = SANDBOXES.build(kind, options=options, workers=workers)
+    except TypeError as error:
+        raise ConfigError(f"make_sandbox({kind!r}): {error}.") from error
+    if SANDBOXES.owns(kind):
+        return sandbox  # its identity, which would be looked at, is worked out when it is first asked for
+    if missing := [name for name in _MEMBERS if not hasattr(sandbox, name)]:
+        raise ConfigError(
+            f"sandbox {kind!r}: its factory returned {sandbox!r:.200}, which is no Sandbox; "
+            f"it lacks {', '.join(missing)}."
+        )
+    return sandbox
+
+
+def _scripted(*, workers: int | None = None, script: Any = None, identity: str = "scripted") -> Sandbox:
+    """Return a sandbox that runs nothing, and so has no workers."""
+    return ScriptedSandbox(script, identity=identity)
+
+
+def _best(*, workers: int | None = None, **options: Any) -> Sandbox:
+    """Return the first that runs a known program as it must."""
+    reasons = []
+    # An engine's options say that an engine is wanted.
+    kinds = ("docker",) if options.keys() & {"image", "runtime"} else ("docker", "bubblewrap")
+    for kind in kinds:
+        sandbox = None
+        try:
+            sandbox = _made(kind, workers, options)
+            run = sandbox.run("print(input())", ["known\n"])[0]  # its first worker has run others already
+            if run.status == "ok" and run.output == "known\n":
+                return sandbox
+            reasons.append(f"{kind}: a known program ended in {run}")
+        except SandboxError as error:
+            reasons.append(f"{kind}: {error}")
+        except BaseException:
+            if sandbox is not None:
+                sandbox.close()
+            raise
+        if sandbox is not None:
+            sandbox.close()
+    raise SandboxUnavailableError(
+        "nothing here can run untrusted programs safely, so none will be run. " + " ".join(reasons)
+    )
+
+
+SANDBOXES: Final = Parts(
+    "sandbox",
+    "mars2_env.sandboxes",
+    {
+        "auto": _best,
+        "bubblewrap": "mars2_env.sandbox.bubblewrap:BubblewrapSandbox",
+        "docker": "mars2_env.sandbox.docker:DockerSandbox",
+        "scripted": _scripted,
+    },
+)
+"""The library's own kinds, and those that programs and packages add."""
+
+
+def register_sandbox(name: str) -> Callable[[F], F]:
+    """Return a decorator that makes `name` a kind of sandbox, for `make_sandbox` and wherever a kind is named.
+
+    What is decorated is called as `factory(*, workers, **options)`, with the options that `make_sandbox` was given, and
+    returns a `Sandbox`. `workers` is how many runs go on at a time; None leaves it to the sandbox.
+
+    Args:
+        name: The kind; one that cannot be written in a spec is refused.
+
+    Raises:
+        ConfigError: the name is taken, or no name.
+    """
+    return SANDBOXES.decorator(name)
