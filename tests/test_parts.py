@@ -41,6 +41,8 @@ doubling = "offered_parts:doubling"
 lines = "offered_parts:lines"
 [project.entry-points."mars2_env.reward_models"]
 short = "offered_parts:Short"
+[project.entry-points."mars2_env.templates"]
+terse = "offered_parts:terse"
 [project.entry-points."mars2_env.sandboxes"]
 echoes = "offered_parts:echoes"
 [project.entry-points."mars2_env.checkers"]
@@ -86,6 +88,9 @@ def doubling(*, path=None, split=None, size=2):
 def lines(episode):
     return lambda actor, node: 0.0 if node is None else float(len(node.program.splitlines()))
 
+def terse(context):
+    return ({"role": "user", "content": f"Solve {context.problem.id}."},)
+
 def echoes(*, workers, prefix=""):
     return ScriptedSandbox(lambda program, given: prefix + given, identity=f"echoes:{workers}")
 
@@ -106,7 +111,8 @@ from mars2_env.testing import ScriptedSandbox
 
 box = ScriptedSandbox(lambda program, given: mars2_env.Run("ok", output="2"))
 task = mars2_env.task("doubling", problem_options={"size": 3}, selector="newest,back=1", reward="lines",
-                      reward_model="short", sandbox=box, budget=4)
+                      reward_model="short", sandbox=box, budget=4, prompts="terse")
+assert mars2_env.task(task, prompts="chat,agent_1=terse").config()["prompts"]
 assert len(task.problems.problems[0].scoring) == 3
 (tree,) = mars2_env.rollout(task, "always:0,number=7", out=sys.argv[1], seed=3)
 assert [node.parent for node in tree.nodes] == [0, 0, 1, 2], tree.nodes
@@ -114,6 +120,7 @@ assert "print(70)" in tree.nodes[0].program
 assert mars2_env.replay(tree.path).nodes == tree.nodes
 env = mars2_env.make(task)
 env.reset(seed=0)
+assert env.turn.messages[0]["content"] == "Solve doubling/0."
 env.step({"program": "a = 2\\nprint(a)"})
 print(env.rewards)
 try:

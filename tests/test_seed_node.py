@@ -30,6 +30,7 @@ from mars2_env.problems import jsonl
 from mars2_env.prompt.outline import outline
 from mars2_env.render import tree_text
 from mars2_env.search import AbMctsA, SearchTree
+from mars2_env.testing import ScriptedSandbox
 
 BUGGY = "print(9)\n"
 REPAIR = replace(problem(1), seed_program=BUGGY)
@@ -230,3 +231,77 @@ def test_only_numbers_from_0_to_1_are_scores(score: Any) -> None:
     assert len(tree) == 1
     assert not tree.stats.any()
     assert tree.score[0] == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"game": "write"},
+        {"game": "play"},
+        {"game": "play", "api": "parallel"},
+        {"game": "place", "generators": Guesser()},
+        {"game": "place", "api": "parallel", "generators": Guesser()},
+        {"game": "route", "generators": Guesser()},
+    ],
+    ids=lambda options: f"{options['game']}-{options.get('api', 'default')}",
+)
+@pytest.mark.filterwarnings("error")
+def test_an_environment_whose_seed_program_cannot_be_graded_is_truncated_and_goes_on_with_the_next(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    faulty = FaultySandbox(3)
+    env: Any = mars2_env.make(SET, sandbox=faulty, budget=2, out=tmp_path, **options)
+    assert faulty.faults == 3
+    for faults in (True, False):  # three faults are as many as are tried; the second episode meets none
+        if options["game"] == "route":
+            _, info = env.reset(seed=4 if faults else 5)
+            assert ("fault" in info) == faults
+            _, reward, terminated, truncated, info = env.step(0)
+            assert (reward, terminated, truncated, "fault" in info) == (0.0, False, faults, faults)
+        elif options.get("api") == "parallel":
+            _, infos = env.reset(seed=4 if faults else 5)
+            assert all(("fault" in info) == faults for info in infos.values())
+            actions = {agent: env.action_space(agent).sample() for agent in env.agents}
+            _, _, terminated, truncated, infos = env.step(actions)
+            assert set(truncated.values()) == {faults}
+            assert all(("fault" in info) == faults for info in infos.values())
+            assert env.agents == [] or not faults
+        else:
+            env.reset(seed=4 if faults else 5)
+            _, reward, terminated, truncated, info = env.last()
+            assert (reward, terminated, truncated, "fault" in info) == (0, False, faults, faults)
+            if faults:
+                for _ in list(env.agents):
+                    env.step(None)
+                assert env.agents == []
+    env.close()
+    first = mars2_env.read_log(log_path(tmp_path, REPAIR.id, 4))[0]
+    assert (first.ended, first.nodes) == ("faults", ())
+
+
+def test_a_fault_at_the_beginning_is_raised_where_the_task_says_so() -> None:
+    with pytest.raises(mars2_env.SandboxError):
+        mars2_env.make(SET, sandbox=FaultySandbox(1), on_fault="raise").reset(seed=0)
+
+
+@pytest.mark.parametrize("game", ["play", "route"])
+def test_in_a_vector_the_environments_that_cannot_begin_are_cut_off_and_the_others_play(game: str) -> None:
+    def outcome(program: str, input: str) -> mars2_env.Run:
+        if program == "print(8)\n":
+            raise mars2_env.SandboxError("the engine is gone")
+        return mars2_env.Run("ok", output="0")
+
+    seeds = ("print(7)\n", "print(8)\n")
+    problems = ProblemSet("two", tuple(replace(problem(n), seed_program=seeds[n]) for n in range(2)), split="train")
+    options: dict[str, Any] = {"api": "parallel"} if game == "play" else {"generators": Guesser()}
+    envs: Any = mars2_env.make_vec(problems, 6, game=game, sandbox=ScriptedSandbox(outcome), budget=2, **options)
+    envs.reset(seed=10)
+    unlucky = [env.match.problem.id == "toy/1" for env in envs.envs]
+    assert 0 < sum(unlucky) < 6
+    actions = [0] * 6 if game == "route" else {agent: envs.action_space(agent).sample() for agent in envs.agents}
+    _, _, _, truncated, infos = envs.step(actions)
+    for cut, told in [(truncated, infos)] if game == "route" else [(truncated[a], infos[a]) for a in envs.agents]:
+        assert cut.tolist() == unlucky
+        assert [fault is not None for fault in told["fault"]] == unlucky
+    envs.step(actions)  # those that were cut off begin again
+    envs.close()

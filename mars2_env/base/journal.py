@@ -68,8 +68,10 @@ class Journal:
             line: what it says, without a newline.
         """
         if not self._mended:
-            os.ftruncate(self._file, _whole(self._file))
             self._mended = True
+            size = os.fstat(self._file).st_size
+            if (whole := _whole(self._file, size)) < size:
+                os.ftruncate(self._file, whole)
         view = memoryview(line + b"\n")
         while view:
             view = view[os.write(self._file, view) :]
@@ -97,9 +99,9 @@ def _lock(descriptor: int, path: Path) -> None:
         raise LogError(f"{path} is being written by another run; wait for it, or use another output folder.") from None
 
 
-def _whole(descriptor: int) -> int:
-    """Return how many bytes of a file are whole lines."""
-    end = os.fstat(descriptor).st_size
+def _whole(descriptor: int, size: int) -> int:
+    """Return how many of the first `size` bytes of a file are whole lines."""
+    end = size
     while end > 0:
         start = max(end - _PIECE, 0)
         last = os.pread(descriptor, end - start, start).rfind(b"\n")

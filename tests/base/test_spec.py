@@ -1,0 +1,105 @@
+"""One notation names parts, selectors, prompts and budgets, and its texts mean what the types that take them say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pytest
+
+import mars2_env
+from mars2_env import ConfigError, Reply, Turn
+from mars2_env.base.spec import Spec, parse_spec, plain, typed, typed_options
+from mars2_env.tasks.policies import make_policy
+
+
+def test_a_spec_has_a_name_a_rest_and_options() -> None:
+    assert parse_spec("hf:org/name, temperature = 0.8") == Spec("hf", "org/name", {"temperature": "0.8"})
+    assert parse_spec("nodes=3,cost=1", named=False) == Spec("", "", {"nodes": "3", "cost": "1"})
+    assert parse_spec("60,cost=1", named=False) == Spec("60", "", {"cost": "1"})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (":x", "has no name"),
+        ("a,b", "'b' is not key=value"),
+        ("a,=3", "'=3' is not key=value"),
+        ("a,b=1,b=2", "gives 'b' twice"),
+        (3, "spec=3 is not a text"),
+    ],
+)
+def test_a_malformed_spec_says_what_is_wrong_with_it(text: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_spec(text)
+
+
+@dataclass(frozen=True)
+class Inner:
+    gamma: float = 0.9
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "meant"),
+    [
+        ("3", int, 3),
+        ("0.5", float, 0.5),
+        (2, float, 2.0),
+        ("on", bool, True),
+        ("off", bool, False),
+        ("true", bool, True),
+        ("0", bool, False),
+        ("0.2/0.6", tuple[float, ...], (0.2, 0.6)),
+        ([0.2, 0.6], tuple[float, ...], (0.2, 0.6)),
+        ([[0, 1]], tuple[tuple[int, int], ...], ((0, 1),)),
+        ("default", Inner | None, Inner()),
+        ({"gamma": 0.5}, Inner | None, Inner(0.5)),
+        (None, Inner | None, None),
+        ("on", str, "on"),
+        ("ucb", Literal["thompson", "ucb"], "ucb"),
+    ],
+)
+def test_a_value_is_read_as_its_type_asks(value: Any, kind: Any, meant: Any) -> None:
+    found = typed(value, kind, "x")
+    assert (found, type(found)) == (meant, type(meant))
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "message"),
+    [
+        ("many", int, "^uct: samples='many' is not a whole number.$"),
+        ("1.5", int, "is not a whole number"),
+        ("x", float, "is not a number"),
+        ("maybe", bool, "is not on or off"),
+        ("dice", Literal["thompson", "ucb"], "is not one of thompson, ucb"),
+        (True, int, "is not a whole number"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_by_name(value: Any, kind: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        typed(value, kind, "uct: samples")
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("True", True), ("7", 7), ("-1e3", -1000.0), (".5", 0.5), ("2024-08-01", "2024-08-01"), ("1_0", "1_0"), (8, 8)],
+)
+def test_what_nobody_types_is_read_by_its_looks(text: Any, meant: Any) -> None:
+    assert plain(text) == meant
+    assert typed_options(lambda size: None, {"size": text}, "x", otherwise=plain) == {"size": meant}
+
+
+def test_options_of_a_policy_of_ones_own_are_read_by_its_annotations() -> None:
+    class Typed:
+        def __init__(self, rest: str, *, problems: Any, tries: int = 1, warm: bool = False, name: str = "") -> None:
+            self.given = (tries, warm, name)
+
+        def act(self, turns: list[Turn]) -> list[Reply]:
+            return [Reply("") for _ in turns]
+
+    mars2_env.register_policy("test-typed")(Typed)
+    policy = make_policy("test-typed:x,tries=3,warm=on,name=7")
+    assert isinstance(policy, Typed)
+    assert policy.given == (3, True, "7")
+    with pytest.raises(ConfigError, match="policy 'test-typed': tries='x' is not a whole number"):
+        make_policy("test-typed:x,tries=x")
