@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
-import msgspec
-
 from mars2_env.errors import ConfigError
 
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,19}")
@@ -55,13 +53,13 @@ def parse_spec(text: str, what: str = "spec", *, named: bool = True) -> Spec:
     return Spec(name.strip(), rest.strip(), parse_pairs(pairs, f"{what} {text!r:.200}"))
 
 
-def parse_pairs(texts: list[str], where: str, *, example: str = "") -> dict[str, str]:
+def parse_pairs(texts: list[str], where: str, *, form: str = "key=value") -> dict[str, str]:
     """Return key -> value of `key=value` texts.
 
     Args:
         texts: the pairs.
         where: what messages begin with: what the pairs stand in.
-        example: a pair that would do, for the message.
+        form: what a pair looks like, for the message.
 
     Raises:
         ConfigError: a text is not `key=value`, or a key is given twice.
@@ -70,8 +68,7 @@ def parse_pairs(texts: list[str], where: str, *, example: str = "") -> dict[str,
     for text in texts:
         key, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not key:
-            hint = f", such as {example}" if example else ""
-            raise ConfigError(f"{where}: {text!r} is not key=value{hint}.")
+            raise ConfigError(f"{where}: {text!r} is not {form}.")
         if key in found:
             raise ConfigError(f"{where} gives {key!r} twice.")
         found[key] = value
@@ -92,6 +89,8 @@ def typed(value: Any, kind: Any, where: str) -> Any:
     Raises:
         ConfigError: it is no value of this type.
     """
+    import msgspec  # here, since the sandbox's room, which finds its parts by name, needs no package besides this one
+
     given = value
     objects = [one for one in (kind, *get_args(kind)) if is_dataclass(one) and isinstance(one, type)]
     if objects and value in ("default", True):

@@ -35,7 +35,7 @@ def parse_options(texts: list[str] | None) -> dict[str, Any]:
     Raises:
         ConfigError: a text is not `name=value`.
     """
-    pairs = parse_pairs(list(texts or ()), "--option", example="start_date=2024-08-01")
+    pairs = parse_pairs(list(texts or ()), "--option", form="name=value, such as start_date=2024-08-01")
     return {name: plain(value) for name, value in pairs.items()}
 
 

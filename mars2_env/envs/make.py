@@ -10,6 +10,7 @@ import pettingzoo
 from gymnasium.vector import AutoresetMode
 from pettingzoo import AECEnv, ParallelEnv
 
+from mars2_env import tasks
 from mars2_env.envs.aec import TreeSearchAEC
 from mars2_env.envs.parallel import TreeSearchParallel
 from mars2_env.envs.single import TreeSearchRoute
@@ -103,3 +104,6 @@ def _announce(id: str) -> None:
 
 for _id in TASKS:
     _announce(_id)
+
+for _moved in (make, make_vec, register_task):  # they stood in `mars2_env.tasks` before, and can be had there still
+    setattr(tasks, _moved.__name__, _moved)

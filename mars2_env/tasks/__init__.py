@@ -4,11 +4,6 @@ A `Task` says what is played: problems, agents, budget, selector, rules, rewards
 problem: the episode with its log, opened or resumed, and the grading of replies. Drivers add only who is asked when.
 """
 
-from __future__ import annotations
-
-from importlib import import_module
-from typing import Any
-
 from mars2_env.tasks.build import OPTIONS, add_task, task
 from mars2_env.tasks.game import GAMES, Api, Game
 from mars2_env.tasks.match import Match, begin, ratings, sandbox_of, shared_sandbox, void
@@ -42,10 +37,3 @@ __all__ = [
     "task",
     "void",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """Return what stood here before environments had a room above tasks; the names stay."""
-    if name in ("make", "make_vec", "register_task"):
-        return getattr(import_module("mars2_env.envs.make"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
