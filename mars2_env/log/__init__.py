@@ -11,13 +11,14 @@ beside the log, so that two runs with the same task, seed and replies have byte-
 """
 
 from mars2_env.base.journal import check_same
-from mars2_env.log.codec import SCHEMA, Header, decode_event, encode_event, task_hash
+from mars2_env.log.codec import EVENTS, SCHEMA, Header, decode_event, encode_event, task_hash
 from mars2_env.log.fold import Tree, fold, read_log, tree_of
 from mars2_env.log.replay import make_episode, replay
 from mars2_env.log.trace import Trace, TraceWriter, read_trace, trace_path
 from mars2_env.log.writer import LogWriter, log_path, read_events
 
 __all__ = [
+    "EVENTS",
     "SCHEMA",
     "Header",
     "LogWriter",

@@ -15,8 +15,8 @@ from mars2_env.prompt.contexts import (
     place_context,
     play_context,
 )
-from mars2_env.prompt.fitting import ORDER, estimated_tokens, fitted, tokens_of
-from mars2_env.prompt.named import Prompts, make_prompts, prompts_config
+from mars2_env.prompt.fitting import ORDER, Part, TokenCounter, estimated_tokens, fitted, tokens_of
+from mars2_env.prompt.named import MAX_TOKENS, MIN_TOKENS, Prompts, make_prompts, prompts_config
 from mars2_env.prompt.programs import extract_program
 from mars2_env.prompt.templates import (
     TEMPLATES,
@@ -33,6 +33,8 @@ from mars2_env.prompt.templates import (
 )
 
 __all__ = [
+    "MAX_TOKENS",
+    "MIN_TOKENS",
     "ORDER",
     "TEMPLATES",
     "Attempt",
@@ -40,12 +42,14 @@ __all__ = [
     "ChatTemplates",
     "Context",
     "FreshContext",
+    "Part",
     "PlayContext",
     "Prompts",
     "ReasoningTemplates",
     "RefinementContext",
     "Templates",
     "TemplatesByAgent",
+    "TokenCounter",
     "UnseenContext",
     "completion",
     "estimated_tokens",
