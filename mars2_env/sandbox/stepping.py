@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
+from mars2_env.base.abilities import keeps
 from mars2_env.errors import ConfigError, SandboxError
 from mars2_env.sandbox.base import (
     LIMITS,
@@ -148,7 +149,7 @@ class _Blocking:
 
     def close(self) -> None:
         runs, self._runs = self._runs, None
-        if isinstance(runs, Closes):  # a generator can be closed, a plain iterator need not
+        if keeps(runs, Closes):  # a generator can be closed, a plain iterator need not
             runs.close()
 
 
@@ -176,35 +177,35 @@ class _Suspending:
 
     async def close(self) -> None:
         runs, self._runs = self._runs, None
-        if isinstance(runs, ClosesAsync):
+        if keeps(runs, ClosesAsync):
             await runs.aclose()
 
 
 def _run_all(sandbox: RunsPrograms, asked: RunAll | Begin) -> list[Run]:
-    if isinstance(sandbox, Runs):
+    if keeps(sandbox, Runs):
         return sandbox.run(asked.program, asked.inputs, interface=asked.interface, limits=asked.limits)
     return list(_begun(sandbox, asked))
 
 
 async def _arun_all(sandbox: RunsPrograms, asked: RunAll | Begin) -> list[Run]:
-    if isinstance(sandbox, RunsAsync):
+    if keeps(sandbox, RunsAsync):
         return await sandbox.arun(asked.program, asked.inputs, interface=asked.interface, limits=asked.limits)
     return [run async for run in _abegun(sandbox, asked)]
 
 
 def _begun(sandbox: RunsPrograms, asked: RunAll | Begin) -> Iterator[Run]:
-    if isinstance(sandbox, Streams):
+    if keeps(sandbox, Streams):
         return iter(sandbox.stream(asked.program, asked.inputs, interface=asked.interface, limits=asked.limits))
-    if isinstance(sandbox, Runs):
+    if keeps(sandbox, Runs):
         return _one_by_one(sandbox, asked)
     raise ConfigError(f"{sandbox!r:.200} has async methods alone; ask it from async code (Judge.agrade).")
 
 
 def _abegun(sandbox: RunsPrograms, asked: RunAll | Begin) -> AsyncIterator[Run]:
-    if isinstance(sandbox, StreamsAsync):
+    if keeps(sandbox, StreamsAsync):
         return aiter(sandbox.astream(asked.program, asked.inputs, interface=asked.interface, limits=asked.limits))
     # A stream, which `_begun` takes too, may serve all inputs in one process: both ways are to come to one verdict.
-    if isinstance(sandbox, RunsAsync) and not isinstance(sandbox, Streams):
+    if keeps(sandbox, RunsAsync) and not keeps(sandbox, Streams):
         return _aone_by_one(sandbox, asked)
     return _in_a_thread(_begun(sandbox, asked))
 
@@ -238,5 +239,5 @@ async def _in_a_thread(runs: Iterator[Run]) -> AsyncIterator[Run]:
     finally:
         if step is not None and not step.done():
             await asyncio.wait([step])  # cancelled: what goes on in a thread cannot be closed, and its limits end it
-        if isinstance(runs, Closes):
+        if keeps(runs, Closes):
             runs.close()

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
 
+from mars2_env.base.abilities import keeps
 from mars2_env.base.checks import flag, one_of
 from mars2_env.episode import Rules, StopRule, name_of
 from mars2_env.errors import ConfigError, unknown_name
@@ -86,7 +87,7 @@ class Task:
         one_of("on_fault", self.on_fault, get_args(OnFault))
         one_of("render_mode", self.render_mode, ("ansi", "human", None))
         REWARDS.find(self.reward)
-        if not isinstance(self.sandbox, str | Sandbox):
+        if not isinstance(self.sandbox, str) and not keeps(self.sandbox, Sandbox):
             raise ConfigError(f"sandbox={self.sandbox!r:.200} is neither a kind nor a sandbox.")
         if self.limits is not None and not isinstance(self.limits, Limits):
             raise ConfigError(f"limits={self.limits!r:.200} is not a Limits, such as Limits(cpu_seconds=1).")

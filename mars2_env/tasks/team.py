@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Final, TypeAlias, cast
 
+from mars2_env.base.abilities import keeps
 from mars2_env.base.checks import is_whole
 from mars2_env.errors import ConfigError, PolicyError
 from mars2_env.problems import ProblemSet
@@ -103,7 +104,7 @@ def calls(policies: Mapping[str, Policy], turns: Sequence[Turn]) -> list[list[in
     groups: dict[Hashable, list[int]] = {}
     for place, turn in enumerate(turns):
         policy = policies[turn.agent]
-        key = policy.batch_key if isinstance(policy, ActsTogether) else id(policy)
+        key = policy.batch_key if keeps(policy, ActsTogether) else id(policy)
         groups.setdefault(key, []).append(place)
     return list(groups.values())
 
@@ -115,7 +116,7 @@ def call(policies: Mapping[str, Policy], turns: Sequence[Turn]) -> list[Reply]:
         PolicyError: the policy did not return one `Reply` a turn.
     """
     policy = policies[turns[0].agent]
-    if isinstance(policy, ActsTogether):
+    if keeps(policy, ActsTogether):
         replies = policy.act_together([(policies[turn.agent], turn) for turn in turns])
     else:
         replies = policy.act(list(turns))
