@@ -135,6 +135,8 @@ class Ledger:
         """Begin with the tree as it stands."""
         self._kind, self._share, self._agents = kind, share, episode.agents
         self._pay: Pay = REWARDS.build(kind, episode, options={})
+        if not callable(self._pay):
+            raise ConfigError(f"reward {kind!r} returned {self._pay!r:.200}; it has to return pay(actor, node).")
 
     def expanded(self, actor: str, node: Node | None) -> dict[str, float]:
         """Return what each agent gets for the expansion that was told last.

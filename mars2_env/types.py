@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias, TypedDict, runtime_
 
 from mars2_env.base.checks import is_whole, real_number, said
 from mars2_env.base.texts import well_formed
-from mars2_env.errors import PolicyError, ProblemError
+from mars2_env.errors import EpisodeError, PolicyError, ProblemError
 
 Outcome: TypeAlias = Literal[
     "passed",
@@ -325,6 +325,10 @@ class Turn:
             if parent != self.parent:
                 raise ValueError(f"turn {self.id} expands node {self.parent}; node {parent} is not on offer.")
             return self
+        if parent not in self.parents:
+            raise EpisodeError(
+                f"turn {self.id}: node {parent!r:.100} is not on offer; nodes 0 to {len(self.parents) - 1} are."
+            )
         return self.places(self, parent)
 
     def __getstate__(self) -> tuple[Any, ...]:

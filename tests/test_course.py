@@ -152,6 +152,80 @@ def test_what_comes_in_after_the_end_counts_for_nothing() -> None:
     assert len(events) == told
 
 
+@pytest.mark.parametrize("in_flight", [1, 3, 4])
+def test_a_model_whose_scores_depend_on_what_else_it_is_asked_about_gives_the_same_tree(in_flight: int) -> None:
+    def events(order: int) -> list[Event]:
+        made, found = episode(model_weight=0.5)
+        course, draw = Course(made, in_flight=in_flight, rated=True), Random(order)
+        work = course.begin()
+        while work:
+            match work.pop(draw.randrange(len(work))):
+                case Ask(turn):
+                    work += course.replied(turn, toys.Guesser(40).reply(turn), Trace(turn.id))
+                case Grade(turn, submission):
+                    work += course.graded(turn, verdict(submission.program or ""))
+                case Rate(programs):
+                    work += course.rated([1 / (1 + len(programs) + place) for place in range(len(programs))])
+        return found
+
+    first = events(0)
+    assert all(events(order) == first for order in range(1, 12))
+
+
+@pytest.mark.parametrize("in_flight", [1, 4])
+def test_where_turns_meet_faults_the_tree_does_not_depend_on_what_comes_in_first(in_flight: int) -> None:
+    def events(order: int) -> list[Event]:
+        made, found = episode(max_faults=50)
+        course, draw = Course(made, in_flight=in_flight), Random(order)
+        work = course.begin()
+        while work:
+            match work.pop(draw.randrange(len(work))):
+                case Ask(turn):
+                    work += course.replied(turn, toys.Guesser(3).reply(turn), Trace(turn.id))
+                case Grade(turn, submission):
+                    fault = SandboxError("gone") if turn.id % 3 == 0 else None
+                    work += course.graded(turn, fault or verdict(submission.program or ""))
+        return found
+
+    first = events(0)
+    assert all(events(order) == first for order in range(1, 20))
+
+
+def test_a_course_that_is_driven_against_its_protocol_says_so_and_goes_on() -> None:
+    for wrong in ({"in_flight": 0}, {"in_flight": 2.5}, {"on_fault": "nope"}):
+        with pytest.raises(mars2_env.ConfigError, match=next(iter(wrong))):
+            Course(episode()[0], **wrong)  # type: ignore[arg-type]
+    with pytest.raises(mars2_env.ConfigError, match="of an Episode"):
+        Course(3)  # type: ignore[arg-type]
+    made, _ = episode(budget=1)
+    course: Any = Course(made, rated=True)
+    (ask,) = course.begin()
+    reply, trace = Reply("```python\nprint(5)\n```"), Trace(0)
+    refused = (
+        (course.begin, (), "has begun already"),
+        (course.graded, (ask.turn, WRONG), "waits for a reply"),
+        (course.replied, (3, reply, trace), "is no turn"),
+        (course.replied, (ask.turn, "text", trace), "is no reply"),
+        (course.replied, (ask.turn, reply, Trace(77)), "is not its trace"),
+        (course.rated, ([0.5],), "1 scores for 0 programs"),
+    )
+    for act, arguments, message in refused:
+        with pytest.raises(mars2_env.EpisodeError, match=message):
+            act(*arguments)
+    (grade,) = course.replied(ask.turn, reply, trace)
+    with pytest.raises(mars2_env.EpisodeError, match="has been replied to"):
+        course.replied(ask.turn, reply, trace)
+    with pytest.raises(mars2_env.EpisodeError, match="neither a verdict nor a SandboxError"):
+        course.graded(ask.turn, None)
+    (rate,) = course.graded(grade.turn, WRONG)
+    with pytest.raises(mars2_env.EpisodeError, match="2 scores for 1 programs"):
+        course.rated([0.5, 0.5])
+    with pytest.raises(mars2_env.ConfigError, match="model_score 2 is not a number"):
+        course.rated([2])
+    assert course.rated([0.5]) == []
+    assert (course.done, rate.programs, made.nodes[0].model_score) == (True, ("print(5)\n",), 0.5)
+
+
 def test_a_turn_of_another_course_is_refused() -> None:
     course, other = (Course(episode()[0]) for _ in range(2))
     course.begin()

@@ -414,6 +414,7 @@ def test_prompts_are_named_by_spec_templates_or_object() -> None:
     ("spec", "message"),
     [
         ("chatty", "unknown templates 'chatty'.*'chat'"),
+        ("chat:foo,feedback=off", "'chat:foo' is not key=value, nor a name"),
         ("chat,sibling=1", "'sibling'.*'siblings'"),
         ("chat,siblings=many", "siblings='many' is not a whole number"),
         ("chat,feedback=maybe", "feedback='maybe' is not on or off"),

@@ -277,6 +277,8 @@ def test_an_environment_whose_seed_program_cannot_be_graded_is_truncated_and_goe
     env.close()
     first = mars2_env.read_log(log_path(tmp_path, REPAIR.id, 4))[0]
     assert (first.ended, first.nodes) == ("faults", ())
+    assert first.detail == "the seed program could not be graded: the engine is gone"
+    assert mars2_env.replay(first) == first
 
 
 def test_a_fault_at_the_beginning_is_raised_where_the_task_says_so() -> None:

@@ -154,9 +154,21 @@ def test_reading_and_resuming_a_log_renders_no_prompt_but_those_that_are_served(
     assert Counting.rendered == 1
 
 
+@pytest.mark.parametrize("game", ["play", "place", "route"])
+def test_a_place_that_is_not_on_offer_is_refused(game: str) -> None:
+    turn = asked(grown(game, 3)[0])
+    for wrong in (-1, 4, "a"):
+        with pytest.raises(mars2_env.EpisodeError, match=f"node {wrong!r} is not on offer; nodes 0 to 3 are"):
+            turn.at(wrong)  # type: ignore[arg-type]
+
+
 def test_a_copy_of_a_state_goes_its_own_way() -> None:
-    episode, _ = grown("write", 5)
+    episode, events = grown("write", 5)
     turn = episode.ask()
+    heard = len(events)
+    twin = episode.copy()
+    twin.cancel(turn)
+    assert len(events) == heard, "nobody listens to a copy"
     twin = episode.copy()
     episode.tell(turn, Reply("```python\nprint(99)\n```"), WRONG)
     episode.ask()

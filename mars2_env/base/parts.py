@@ -141,7 +141,8 @@ class Parts:
             return point.load()
         except (ImportError, AttributeError) as error:
             raise PartError(
-                f"{self.kind} {name!r} ({point.value}) cannot be loaded: {error}. Install the extra it needs."
+                f"{self.kind} {name!r} ({point.value}) cannot be loaded: {error}. Install the extra it needs; where "
+                "the package that offers it was updated in place, install it again."
             ) from error
 
 

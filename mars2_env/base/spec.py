@@ -8,16 +8,23 @@ an option stands for is said by the type that is asked for (`typed`), as `msgspe
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
-from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from mars2_env.errors import ConfigError
 
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,19}")
 _NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _SWITCH: Final = {"on": True, "off": False}
-_WANTED: Final = {int: "a whole number", float: "a number", bool: "on or off, true or false"}
+_WORDS: Final[dict[Any, str]] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "on or off, true or false",
+    str: "a text",
+    type(None): "none",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,8 @@ def parse_spec(text: str, what: str = "spec", *, named: bool = True) -> Spec:
     head, *pairs = text.split(",")
     if not named and "=" in head:
         head, pairs = "", [head, *pairs]
+    elif not named and (":" in head or (pairs and not head.strip())):
+        raise ConfigError(f"{what} {text!r:.200}: {head!r} is not key=value, nor a name.")
     name, _, rest = head.partition(":")
     if named and not name.strip():
         raise ConfigError(
@@ -78,8 +87,8 @@ def parse_pairs(texts: list[str], where: str, *, form: str = "key=value") -> dic
 def typed(value: Any, kind: Any, where: str) -> Any:
     """Return an option's value as a type asks for it: a text by what it says, plain data by its fields.
 
-    Switches are `on` and `off`, `true` and `false`, `1` and `0`; items of a tuple stand between slashes, as in
-    `0.2/0.6`; `default` is an object as it is made where nothing is said.
+    Switches are `on` and `off`, `true` and `false`, `1` and `0`; items of a tuple or list stand between slashes, as in
+    `0.2/0.6`; `none` is None, and `default` an object as it is made where nothing is said, where the type has them.
 
     Args:
         value: a text, or plain data as a log's header has it; a value that is of the type already passes.
@@ -91,21 +100,51 @@ def typed(value: Any, kind: Any, where: str) -> Any:
     """
     import msgspec  # here, since the sandbox's room, which finds its parts by name, needs no package besides this one
 
-    given = value
-    objects = [one for one in (kind, *get_args(kind)) if is_dataclass(one) and isinstance(one, type)]
+    kinds = _members(kind)
+    objects = [one for one in kinds if is_dataclass(one) and isinstance(one, type)]
     if objects and value in ("default", True):
         return objects[0]()
-    if isinstance(value, str) and kind is bool:
-        given = _SWITCH.get(value, value)
-    elif isinstance(value, str) and get_origin(kind) is tuple:
-        given = value.split("/") if value else []
     try:
-        return msgspec.convert(given, kind, strict=False)
-    except msgspec.ValidationError as error:
-        wanted = _WANTED.get(kind) or str(error).partition(" - at")[0].replace("`", "")
-        if get_origin(kind) is Literal:
-            wanted = f"one of {', '.join(map(str, get_args(kind)))}"
-        raise ConfigError(f"{where}={value!r:.200} is not {wanted}.") from None
+        return msgspec.convert(_read(value, kinds) if isinstance(value, str) else value, kind, strict=False)
+    except (msgspec.ValidationError, ValueError):
+        raise ConfigError(f"{where}={value!r:.200} is not {_wanted(kind)}.") from None
+
+
+def _members(kind: Any) -> tuple[Any, ...]:
+    """Return the members of a union, or the type alone."""
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
+def _read(text: str, kinds: tuple[Any, ...]) -> Any:
+    """Return what a text says, as far as `msgspec.convert` would not find it out."""
+    if str in kinds:
+        return text
+    if type(None) in kinds and text.lower() == "none":
+        return None
+    if bool in kinds and text in _SWITCH:
+        return _SWITCH[text]
+    if int in kinds and (float not in kinds or _WHOLE.fullmatch(text)):
+        return int(text)
+    if float in kinds:
+        return float(text)
+    rows = [one for one in kinds if get_origin(one) in (tuple, list, Sequence)]
+    if not rows:
+        return text
+    items = text.split("/") if text else []
+    return [_read(item, _members(get_args(rows[0])[0])) for item in items]
+
+
+def _wanted(kind: Any) -> str:
+    """Return a type in words."""
+    if kind in _WORDS:
+        return _WORDS[kind]
+    if len(members := _members(kind)) > 1:
+        return " or ".join(map(_wanted, members))
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(map(str, get_args(kind)))}"
+    if get_origin(kind) in (tuple, list, Sequence):
+        return f"a list, each item {_wanted(get_args(kind)[0])}, with slashes between them"
+    return "`default`" if is_dataclass(kind) else f"a {getattr(kind, '__name__', kind)}"
 
 
 def typed_options(
@@ -132,8 +171,7 @@ def typed_options(
         if kind is Any:
             found[name] = value if otherwise is None else otherwise(value)
         else:
-            takes_texts = isinstance(value, str) and str in (kind, *get_args(kind))
-            found[name] = value if takes_texts else typed(value, kind, f"{where}: {name}")
+            found[name] = typed(value, kind, f"{where}: {name}")
     return found
 
 

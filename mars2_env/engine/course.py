@@ -5,7 +5,8 @@ and gets the work that follows. The course calls no policy, judge, reward model,
 episode go wherever the episode's `on_event` writes them.
 
 At most `in_flight` turns are open at a time, and outcomes are applied in the order of asking, whatever comes in first:
-ask t is drawn after exactly the outcomes of the asks before t - in_flight + 1. So no tree depends on who was quick.
+ask t is drawn after exactly the outcomes of the asks before t - in_flight + 1. So no tree depends on who was quick. Nor
+does what a reward model is asked about at a time: all that is in flight when the oldest of it falls due.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
+from mars2_env.base.checks import one_of, whole_number
 from mars2_env.episode import Episode, Submission
-from mars2_env.errors import EpisodeError, PolicyError, SandboxError
+from mars2_env.errors import ConfigError, EpisodeError, PolicyError, SandboxError
 from mars2_env.log import Trace
 from mars2_env.search.budget import Usage
+from mars2_env.search.tree import checked_score
 from mars2_env.tasks import OnFault, begin, void
 from mars2_env.types import Reply, Turn, Verdict
 
@@ -76,6 +79,9 @@ class Course:
         on_fault: whether a sandbox fault voids a turn or is raised.
         rated: whether a reward model is asked about every new program.
         on_trace: called with what an expansion cost, right before its outcome is told.
+
+    Raises:
+        ConfigError: an argument makes no sense.
     """
 
     def __init__(
@@ -87,9 +93,13 @@ class Course:
         rated: bool = False,
         on_trace: Callable[[Trace], None] | None = None,
     ) -> None:
+        if not isinstance(episode, Episode):
+            raise ConfigError(f"Course({episode!r:.200}): the course is that of an Episode.")
+        one_of("on_fault", on_fault, get_args(OnFault), where="Course")
         self.episode = episode
-        self._in_flight = in_flight
+        self._in_flight = whole_number("in_flight", in_flight, where="Course")
         self._on_fault: OnFault = on_fault
+        self._begun = False
         self._rates = rated
         self._on_trace = on_trace
         self._going: dict[int, _Going] = {}
@@ -102,7 +112,14 @@ class Course:
         return self.episode.done
 
     def begin(self) -> list[Work]:
-        """Return what there is to do first: what was in flight when the log was left is asked for again."""
+        """Return what there is to do first: what was in flight when the log was left is asked for again.
+
+        Raises:
+            EpisodeError: the course has begun already.
+        """
+        if self._begun:
+            raise EpisodeError("this course has begun already; a tree has one.")
+        self._begun = True
         if self.episode.awaits_seed:
             return [Plant(self.episode.problem.seed_program or "")]
         return [*map(self._opened, self.episode.pending.values()), *self._ask()]
@@ -120,14 +137,19 @@ class Course:
         """Take the reply to a turn, with what it cost.
 
         Raises:
+            EpisodeError: the turn is not on its way here, or has been replied to, or the trace is of another turn.
             SandboxError: an earlier fault falls due, and the task says that faults are raised.
             PolicyError: a budget limits what the reply does not tell.
         """
         if self.done:  # what was in flight when it ended counts for nothing
             return []
         going = self._of(turn)
-        going.reply, going.trace = reply, trace
+        if going.reply is not None:
+            raise EpisodeError(f"turn {turn.id} of {turn.agent} has been replied to.")
+        if not isinstance(trace, Trace) or trace.turn != turn.id:
+            raise EpisodeError(f"turn {turn.id}: {trace!r:.200} is not its trace; give Trace({turn.id}, ...).")
         going.submission = self.episode.submit(turn, reply)
+        going.reply, going.trace = reply, trace
         if going.submission.verdict is None:
             return [Grade(turn, going.submission)]
         going.result = going.submission.verdict
@@ -142,25 +164,41 @@ class Course:
             seconds: how long it took, by the clock.
 
         Raises:
+            EpisodeError: the turn is not on its way here, or waits for no verdict, or the result is none.
             SandboxError: a fault falls due, and the task says that faults are raised.
             PolicyError: a budget limits what a reply does not tell.
         """
         if self.done:
             return []
         going = self._of(turn)
+        if going.reply is None or going.result is not None:
+            waits = "a reply" if going.reply is None else "those before it"
+            raise EpisodeError(f"turn {turn.id} of {turn.agent} waits for {waits}, not for a verdict.")
+        if not isinstance(result, Verdict | SandboxError):
+            raise EpisodeError(f"turn {turn.id}: {result!r:.200} is neither a verdict nor a SandboxError.")
         cpu = result.cpu_seconds if isinstance(result, Verdict) else 0.0
         going.trace = replace(going.trace or Trace(turn.id), judge_seconds=seconds, cpu_seconds=cpu)
         going.result = result
         return self._advance()
 
     def rated(self, scores: Sequence[float]) -> list[Work]:
-        """Take the reward model's scores in [0, 1] of the programs that it was last asked about, in order."""
-        for going, score in zip(self._rating, scores, strict=True):
+        """Take the reward model's scores in [0, 1] of the programs that it was last asked about, in order.
+
+        Raises:
+            EpisodeError: they are not one score for each of these programs.
+            ConfigError: one of them is no number in [0, 1].
+        """
+        if len(scores) != len(self._rating):
+            raise EpisodeError(f"{len(scores)} scores for {len(self._rating)} programs; one each is needed.")
+        checked = [checked_score(score, "model_score") for score in scores]
+        for going, score in zip(self._rating, checked, strict=True):
             going.model_score = score
         self._rating = []
         return [] if self.done else self._advance()
 
     def _of(self, turn: Turn) -> _Going:
+        if not isinstance(turn, Turn):
+            raise EpisodeError(f"{turn!r:.200} is no turn; give one that this course handed out.")
         if turn.id not in self._going:
             raise EpisodeError(f"turn {turn.id} of {turn.agent} is not on its way in this course.")
         return self._going[turn.id]
@@ -185,39 +223,43 @@ class Course:
             if going.result is None:
                 break
             if self._wants_rating(going):
-                self._rating = self._to_rate()
-                programs = (one.submission.program for one in self._rating if one.submission is not None)
-                work.append(Rate(tuple(program for program in programs if program is not None)))
+                in_flight = [self._going[turn] for turn in self._order]
+                if any(one.result is None for one in in_flight):
+                    break  # what is asked about together must not depend on who was quick
+                self._rating = self._to_rate(in_flight)
+                work.append(Rate(tuple(one.submission.program or "" for one in self._rating if one.submission)))
                 break
-            del self._going[self._order.popleft()]
             self._apply(going)
+            del self._going[self._order.popleft()]
             work += self._ask()
         return work
 
     def _wants_rating(self, going: _Going) -> bool:
+        """Whether a reward model is to be asked about the program of a turn that has been graded."""
         if not self._rates or going.model_score is not None or not isinstance(going.result, Verdict):
             return False
         assert going.submission is not None
         now = self.episode.compared(going.submission)
         return now.program is not None and now.duplicate_of is None
 
-    def _to_rate(self) -> list[_Going]:
-        """Return the turns whose outcomes are in and whose programs are to be rated, each program once."""
-        found: dict[bytes | None, _Going] = {}
-        for turn in self._order:
-            going = self._going[turn]
-            if going.result is None:
-                break
-            if self._wants_rating(going) and going.submission is not None:
-                found.setdefault(going.submission.form, going)
-        return list(found.values())
+    def _to_rate(self, in_flight: Sequence[_Going]) -> list[_Going]:
+        """Return the turns whose programs are to be rated, each program once, oldest first."""
+        first: dict[bytes | None, _Going] = {}
+        for going in in_flight:
+            if going.submission is not None and self._wants_rating(going):
+                first.setdefault(going.submission.form, going)
+        return list(first.values())
 
     def _apply(self, going: _Going) -> None:
-        turn, reply, result = going.turn, going.reply, going.result
-        assert reply is not None
+        turn, reply, result, submission = going.turn, going.reply, going.result, going.submission
+        assert reply is not None and submission is not None
         if isinstance(result, SandboxError):
-            void(self.episode, turn, result, self._on_fault)
-            return
+            # A program that an earlier turn wrote too is a copy by now: it would not have been run a moment later.
+            now = self.episode.compared(submission)
+            if now.verdict is None:
+                void(self.episode, turn, result, self._on_fault)
+                return
+            result = now.verdict
         assert result is not None
         trace = going.trace or Trace(turn.id)
         if self._on_trace is not None:
@@ -228,7 +270,6 @@ class Course:
             result,
             model_score=going.model_score,
             usage=used(reply, trace, turn.agent, self.episode.metered),
-            submission=going.submission,
         )
 
 

@@ -115,7 +115,7 @@ class TreeSearchAEC(AgentGame, AECEnv[str, Any, Any]):
             info: dict[str, Any] = {"fault": str(verdict)}
             self.rewards = dict.fromkeys(self.agents, 0.0)
         else:
-            node = match.tell(turn, reply, submission, verdict)
+            node = match.tell(turn, reply, verdict)
             info = node_info(node)
             self.rewards = self._ledger.expanded(agent, node)
         self.terminations = dict.fromkeys(self.agents, episode.done and episode.ended != "faults")

@@ -81,8 +81,7 @@ class TreeSearchParallel(AgentGame, ParallelEnv[str, Any, Any]):
         for agent in self.agents:
             if episode.done or agent not in played.verdicts:
                 continue
-            reply, submission = played.replies[agent], played.submissions[agent]
-            node = self.match.tell(self.turns[agent], reply, submission, played.verdicts[agent])
+            node = self.match.tell(self.turns[agent], played.replies[agent], played.verdicts[agent])
             for receiver, part in self._ledger.expanded(agent, node).items():
                 paid[receiver] += part
             played.infos[agent].update(node_info(node))

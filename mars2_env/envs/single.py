@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from mars2_env.envs import spaces
 from mars2_env.envs.base import Matches, checked_seed, node_info
 from mars2_env.envs.views import written
-from mars2_env.episode import Submission
 from mars2_env.errors import ConfigError, EpisodeError, SandboxError
 from mars2_env.features import Layout
 from mars2_env.tasks import Task, seat
@@ -95,7 +94,7 @@ class TreeSearchRoute(Matches, gymnasium.Env[dict[str, Any], Any]):
         try:
             (reply,) = written(self.generators, [(turn, slot)])
             submission = self.episode.submit(turn, reply)
-            return self.tell(turn, reply, submission, self.match.grade(submission))
+            return self.tell(turn, reply, self.match.grade(submission))
         finally:
             self.take_back([turn])
 
@@ -122,7 +121,7 @@ class TreeSearchRoute(Matches, gymnasium.Env[dict[str, Any], Any]):
         agent, slot = divmod(number, self._slots)
         return self.episode.ask(self.possible_agents[agent]), slot
 
-    def tell(self, turn: Turn, reply: Reply, submission: Submission, verdict: Verdict | SandboxError) -> Step:
+    def tell(self, turn: Turn, reply: Reply, verdict: Verdict | SandboxError) -> Step:
         """End a step that `ask` began, by what became of the reply."""
         match, episode = self.match, self.episode
         reward = 0.0
@@ -131,7 +130,7 @@ class TreeSearchRoute(Matches, gymnasium.Env[dict[str, Any], Any]):
             match.fault(turn, verdict)
             info["fault"] = str(verdict)
         else:
-            node = match.tell(turn, reply, submission, verdict)
+            node = match.tell(turn, reply, verdict)
             info |= node_info(node)
             reward = sum(self._ledger.expanded(turn.agent, node).values())
         info["action_mask"] = self.action_masks()

@@ -118,10 +118,8 @@ class RouteVector(VectorEnv[Any, Any, Any]):
                 match = self.envs[number].match
                 jobs.append((match, match.episode.submit(turn, reply)))
             results = grade_side_by_side(jobs) if jobs else []
-            for number, (turn, _), reply, (_, submission), result in zip(
-                begun, asked, replies, jobs, results, strict=True
-            ):
-                steps[number] = self.envs[number].tell(turn, reply, submission, result)
+            for number, (turn, _), reply, result in zip(begun, asked, replies, results, strict=True):
+                steps[number] = self.envs[number].tell(turn, reply, result)
         finally:
             for number, (turn, _) in zip(begun, asked, strict=False):
                 self.envs[number].take_back([turn])

@@ -10,7 +10,7 @@ that a log that writes them loses nothing. Folding the events of an episode into
     reply = policy.act([turn])[0]
     submission = episode.submit(turn, reply)
     verdict = submission.verdict or judge.grade(problem, submission.program, tests=rules.tests, stop=rules.stop)
-    episode.tell(turn, reply, verdict, submission=submission)
+    episode.tell(turn, reply, verdict)
 
 The state is in `state`, what ends an episode in `ends`, how a turn is made in `turns`; here are the commands.
 """
@@ -126,6 +126,7 @@ class Episode(State):
         self._scores = self.selector if isinstance(self.selector, Scores) else None
         self._on_event = on_event
         self._served: dict[int, Turn] = {}
+        self._submitted: dict[int, tuple[Reply, Submission]] = {}
         self._quotable: list[Node] = []
 
     @property
@@ -164,10 +165,10 @@ class Episode(State):
         self._emit(Seeded(program, self.rules.score_of(verdict), verdict))
         return self.node(ROOT)
 
-    def abandon(self) -> None:
+    def abandon(self, why: str = "the seed program could not be graded") -> None:
         """End the episode because faults, which say nothing about any program, keep the seed program ungraded."""
         if not self.done:
-            self._end("faults", "the seed program could not be graded")
+            self._end("faults", why)
 
     def ask(self, agent: str | None = None) -> Turn:
         """Hand out the next turn.
@@ -209,11 +210,18 @@ class Episode(State):
         """Return what a reply to a pending turn amounts to, without changing anything.
 
         An illegal parent, a reply without a program, and a program equal to an earlier one (after normalisation) come
-        with their verdict; everything else is to be graded.
+        with their verdict; everything else is to be graded. A reply is parsed once, however often it is asked about.
         """
         self._check_pending(turn)
         if not isinstance(reply, Reply):
             raise EpisodeError(f"turn {turn.id}: {reply!r:.200} is no reply; give Reply(text).")
+        known = self._submitted.get(turn.id)
+        if known is None or known[0] != reply:
+            known = self._submitted[turn.id] = reply, self._parsed(turn, reply)
+        return self.compared(known[1])
+
+    def _parsed(self, turn: Turn, reply: Reply) -> Submission:
+        """Return what a reply amounts to whatever else is in the tree."""
         parent = self._parent_of(turn, reply)
         if parent is None:
             return Submission(None, ILLEGAL)
@@ -222,7 +230,7 @@ class Episode(State):
         program = extract_program(well_formed(reply.text), called)
         if program is None:
             return Submission(None, NO_PROGRAM, parent=parent)
-        return self.compared(Submission(program, None, parent=parent, form=normal_form(program)))
+        return Submission(program, None, parent=parent, form=normal_form(program))
 
     def compared(self, submission: Submission) -> Submission:
         """Return a submission as it stands now: a node told meanwhile may have an equal program."""
@@ -240,7 +248,6 @@ class Episode(State):
         score: float | None = None,
         model_score: float | None = None,
         usage: Usage | None = None,
-        submission: Submission | None = None,
     ) -> Node | None:
         """Record the outcome of a turn and return the node it added; None for an illegal parent.
 
@@ -253,18 +260,13 @@ class Episode(State):
                 False are 1 and 0, as everywhere in Python.
             model_score: what a reward model says of the program, in [0, 1].
             usage: what the expansion cost; needed where the budget limits more than nodes.
-            submission: what `submit` said of this reply, so that it need not be parsed again.
 
         Raises:
             EpisodeError: the turn is not pending.
             ConfigError: the verdict lacks the scored tests, a score is not in [0, 1], or usage is missing; nothing has
                 changed.
         """
-        if submission is None:
-            submission = self.submit(turn, reply)
-        else:
-            self._check_pending(turn)
-            submission = self.compared(submission)
+        submission = self.submit(turn, reply)
         verdict = submission.verdict or verdict
         if not isinstance(verdict, Verdict):
             raise EpisodeError(f"turn {turn.id}: {verdict!r:.200} is no verdict; give what the judge found.")
@@ -366,7 +368,7 @@ class Episode(State):
 
     def snapshot(self) -> Snapshot:
         """Return the state as a value that nothing changes any more, in O(nodes)."""
-        return Snapshot(self._alone())
+        return Snapshot(self.copy())
 
     @classmethod
     def restore(cls, snapshot: Snapshot, on_event: Callable[[Event], None] | None = None) -> Episode:
@@ -377,13 +379,13 @@ class Episode(State):
         """
         if not isinstance(snapshot, Snapshot):
             raise EpisodeError(f"{snapshot!r:.200} is no snapshot; give one that snapshot() returned.")
-        episode = snapshot._episode._alone()
+        episode = snapshot._episode.copy()
         episode._on_event = on_event
         return episode
 
-    def _alone(self) -> Self:
-        """Return a copy that nobody listens to, and whose agents may come and go."""
-        twin = self.copy()
+    def copy(self) -> Self:
+        """Return an independent episode in the same state, to which nobody listens and whose agents may come and go."""
+        twin = super().copy()
         twin._on_event, twin.fixed_agents = None, False
         return twin
 
@@ -391,8 +393,9 @@ class Episode(State):
         if self._on_event is not None:
             self._on_event(event)
         self.apply(event)
-        for id in self._served.keys() - self.open.keys():
-            del self._served[id]
+        for kept in (self._served, self._submitted):
+            for id in kept.keys() - self.open.keys():
+                del kept[id]
 
     def _serve(self, id: int) -> Turn:
         """Return a turn in flight; its prompt is rendered here, about the tree as it stood when it was asked for."""

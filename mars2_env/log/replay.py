@@ -112,7 +112,7 @@ def _repeat(episode: Episode, event: Event) -> None:
         case Cancelled():
             episode.cancel(episode.pending[event.turn])
         case Ended(reason="faults") if not episode.asked:  # its seed program could not be graded
-            episode.abandon()
+            episode.abandon(event.detail)
         case Ended(reason="stopped"):  # by a rule that is not in the log, or from outside
             episode.stop(event.detail)
         case Ended():

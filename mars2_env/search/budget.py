@@ -168,5 +168,8 @@ def _from_text(text: str) -> Budget:
         if resource not in RESOURCES:
             raise ConfigError(unknown_name(f"resource in budget {text!r:.200}:", resource, RESOURCES))
         place = agents.setdefault(agent, {}) if dot else limits
-        place[resource] = typed(number, _KINDS.get(resource, float), f"budget {text!r:.200}: {name}")
+        try:
+            place[resource] = typed(number, _KINDS.get(resource, float), f"budget {text!r:.200}: {name}")
+        except ConfigError as error:
+            raise ConfigError(f"{error} Write nodes=60,tokens=20000 or the like.") from None
     return Budget(**limits, agents={agent: Budget(**own) for agent, own in agents.items()})

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
+from inspect import signature
 from typing import Any, Final, TypeVar
 
 from mars2_env.base.parts import Parts
 from mars2_env.base.spec import parse_spec, plain, typed_options
-from mars2_env.errors import ConfigError
+from mars2_env.errors import ConfigError, unknown_name
 from mars2_env.search.ab_mcts import AbMctsA, Mars2
 from mars2_env.search.ab_mcts_m import AbMctsM
 from mars2_env.search.baselines import (
@@ -72,6 +73,11 @@ def make_selector(name: str, **options: Any) -> Selector:
     if spec.rest:
         raise ConfigError(f"selector {name!r:.200}: nothing goes behind a colon; write {spec.name},option=value.")
     part = _PARTS.find(spec.name)
+    known = [name for name, one in signature(part).parameters.items() if one.kind is not one.VAR_KEYWORD]
+    if len(known) == len(signature(part).parameters):
+        for option in {**options, **spec.options}:
+            if option not in known:
+                raise ConfigError(unknown_name(f"option of selector {spec.name!r}", option, known))
     read = typed_options(part, {**options, **spec.options}, f"selector {spec.name!r}", otherwise=plain)
     selector = _PARTS.build(spec.name, options=read)
     if not isinstance(selector, Selector) or isinstance(selector, type):

@@ -56,7 +56,7 @@ def begin(episode: Episode, seed: Verdict | SandboxError, on_fault: OnFault) -> 
     elif on_fault == "raise":
         raise seed
     else:
-        episode.abandon()
+        episode.abandon(f"the seed program could not be graded: {seed}")
 
 
 def void(episode: Episode, turn: Turn, error: SandboxError, on_fault: OnFault) -> None:
@@ -79,8 +79,9 @@ def ratings(model: RewardModel, problem: PublicView, programs: Sequence[str]) ->
             return found
     except (TypeError, ValueError):
         pass
-    wanted = "one program; one score in [0, 1] is" if len(programs) == 1 else f"{len(programs)} programs; as many are"
-    raise PolicyError(f"reward model {model!r:.200} returned {scores!r:.200} for {wanted} needed.") from None
+    one = len(programs) == 1
+    count = "one program; one score in [0, 1] is" if one else f"{len(programs)} programs; one each in [0, 1] is"
+    raise PolicyError(f"reward model {model!r:.200} returned {scores!r:.200} for {count} needed.") from None
 
 
 class Match:
@@ -180,19 +181,17 @@ class Match:
         except SandboxError as error:
             return error
 
-    def tell(
-        self, turn: Turn, reply: Reply, submission: Submission, verdict: Verdict, usage: Usage | None = None
-    ) -> Node | None:
+    def tell(self, turn: Turn, reply: Reply, verdict: Verdict, usage: Usage | None = None) -> Node | None:
         """Tell the episode an outcome, with what a reward model says of the program, and return the node it added.
 
         Raises:
             PolicyError: the reward model did not return one score in [0, 1].
         """
         rating = None
-        submission = self.episode.compared(submission)
+        submission = self.episode.submit(turn, reply)
         if self.task.reward_model is not None and submission.program is not None and submission.duplicate_of is None:
             (rating,) = ratings(self.task.reward_model, self.episode.problem, [submission.program])
-        return self.episode.tell(turn, reply, verdict, model_score=rating, usage=usage, submission=submission)
+        return self.episode.tell(turn, reply, verdict, model_score=rating, usage=usage)
 
     def fault(self, turn: Turn, error: SandboxError) -> None:
         """Void a turn after a sandbox fault, or raise it where the task says so."""

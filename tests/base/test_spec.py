@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -57,6 +58,16 @@ class Inner:
         (None, Inner | None, None),
         ("on", str, "on"),
         ("ucb", Literal["thompson", "ucb"], "ucb"),
+        ("a/b", tuple[str, ...], ("a", "b")),
+        ("1/2", list[int], [1, 2]),
+        ("1/2", Sequence[int], [1, 2]),
+        ("0.5/1", tuple[float, ...] | None, (0.5, 1.0)),
+        ("none", tuple[float, ...] | None, None),
+        ("on/off", tuple[bool, ...], (True, False)),
+        ("on", bool | None, True),
+        ("+08", int, 8),
+        ("5.", float, 5.0),
+        ("7", int | None, 7),
     ],
 )
 def test_a_value_is_read_as_its_type_asks(value: Any, kind: Any, meant: Any) -> None:
@@ -73,6 +84,10 @@ def test_a_value_is_read_as_its_type_asks(value: Any, kind: Any, meant: Any) -> 
         ("maybe", bool, "is not on or off"),
         ("dice", Literal["thompson", "ucb"], "is not one of thompson, ucb"),
         (True, int, "is not a whole number"),
+        ("8.0", int, "is not a whole number"),
+        ("on", Inner | None, "is not `default` or none"),
+        ("a/b", tuple[float, ...], "is not a list, each item a number, with slashes between them"),
+        ("a", dict[str, int], "is not a dict"),
     ],
 )
 def test_a_value_of_another_type_is_refused_by_name(value: Any, kind: Any, message: str) -> None:

@@ -210,7 +210,7 @@ def play(
             verdict = graded(submission.program or "", node)
         else:
             passes[node] = submission.duplicate_of is not None and passes[submission.duplicate_of]
-        episode.tell(turn, reply, verdict, submission=submission)
+        episode.tell(turn, reply, verdict)
     index = {agent: number for number, agent in enumerate(task.agents)}
     return Trial(
         search=search,

@@ -64,7 +64,7 @@ def stages(budget: int, rounds: int) -> dict[str, list[float]]:
                 begin = time.process_time()
                 assert match.traces is not None
                 match.traces(trace_of(turn, reply, 0.0))
-                match.tell(turn, reply, submission, verdict)
+                match.tell(turn, reply, verdict)
                 marks.append(marks[-1] + time.process_time() - begin)
                 for stage, start, end in zip(STAGES, marks, marks[1:], strict=False):
                     spent[stage] += end - start
