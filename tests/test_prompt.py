@@ -449,6 +449,12 @@ def test_templates_of_ones_own_are_used_by_object_and_by_name() -> None:
             register_templates(name, object)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("wrong", [None, "text", {}, (), ({"role": "user"},), ["text"]])
+def test_templates_that_return_no_messages_are_told_what_is_needed(wrong: Any) -> None:
+    with pytest.raises(ConfigError, match=r"returned .*; chat messages are needed"):
+        mars2_env.task(toys.problem_set(), prompts=lambda context: wrong)
+
+
 def test_agents_of_unlike_models_can_be_asked_in_words_of_their_own() -> None:
     task = mars2_env.task(
         toys.problem_set(),

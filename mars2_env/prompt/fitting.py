@@ -58,9 +58,9 @@ def fitted(
     Each part is cut as little as is needed, and wholly before the next is touched.
 
     Raises:
-        ConfigError: not even what can never be cut fits.
+        ConfigError: not even what can never be cut fits, or the templates return something else than messages.
     """
-    messages = templates(context)
+    messages = _checked(templates(context), templates)
     if tokens_of(messages, count) <= max_tokens:
         return messages
     for part in ORDER[type(context)].values():
@@ -83,6 +83,17 @@ def fitted(
         f"max_tokens={max_tokens}: with everything cut that can be, a prompt for problem {context.problem.id!r} has "
         f"{tokens_of(messages, count)} tokens (the agent's role, {len(context.role)} characters, is never cut). "
         "Allow more, or say less of the role."
+    )
+
+
+def _checked(messages: Any, templates: Templates) -> tuple[Message, ...]:
+    """Return what templates returned, if it is chat messages."""
+    rows = messages if isinstance(messages, tuple | list) else ()
+    if rows and all(isinstance(one, dict) and isinstance(one.get("content"), str) and "role" in one for one in rows):
+        return tuple(rows)
+    raise ConfigError(
+        f"templates {templates!r:.200} returned {messages!r:.200}; chat messages are needed, such as "
+        "({'role': 'user', 'content': 'Write a program.'},)."
     )
 
 

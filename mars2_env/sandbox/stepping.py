@@ -220,9 +220,11 @@ async def _aone_by_one(sandbox: RunsAsync, asked: RunAll | Begin) -> AsyncIterat
         yield _only(await sandbox.arun(asked.program, [value], interface=asked.interface, limits=asked.limits))
 
 
-def _only(runs: Sequence[Run]) -> Run:
-    if len(runs) != 1:
-        raise SandboxError(f"the sandbox returned {len(runs)} runs for one input; this is a fault of the sandbox.")
+def _only(runs: Any) -> Run:
+    """Return the one run of a list of one; whoever wrote the sandbox is told what else it returned."""
+    if not isinstance(runs, list | tuple) or len(runs) != 1 or not isinstance(runs[0], Run):
+        count = f"{len(runs)} runs" if isinstance(runs, list | tuple) and len(runs) != 1 else f"{runs!r:.200}"
+        raise SandboxError(f"the sandbox returned {count} for one input, not a list of one Run; this is its own fault.")
     return runs[0]
 
 

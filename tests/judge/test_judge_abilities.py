@@ -166,6 +166,17 @@ def test_a_wrong_number_of_runs_is_a_fault_and_never_a_score(runs: list[Run]) ->
             grade(Miscounts())
 
 
+@pytest.mark.parametrize("returned", [None, Run("ok"), ["1"], iter([Run("ok")])])
+def test_what_is_no_list_of_runs_is_a_fault_that_names_it(returned: Any) -> None:
+    class Careless:
+        def run(self, program: str, inputs: Sequence[Any], **options: Any) -> Any:
+            return returned
+
+    for grade in (graded, agraded):
+        with pytest.raises(SandboxError, match=r"the sandbox returned .* for one input, not a list of one Run"):
+            grade(Careless())
+
+
 def test_what_can_run_nothing_is_refused_before_anything_is_graded() -> None:
     class Idle:
         run = None
