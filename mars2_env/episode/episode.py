@@ -214,12 +214,23 @@ class Episode(State):
         self._check_pending(turn)
         if not isinstance(reply, Reply):
             raise EpisodeError(f"turn {turn.id}: {reply!r:.200} is no reply; give Reply(text).")
+        interface = self.problem.interface
+        called = interface.name if isinstance(interface, Call) else None
+        legal = self._parent_of(turn, reply) is not None
+        return self.amounts_to(turn, reply, extract_program(well_formed(reply.text), called) if legal else None)
+
+    def amounts_to(self, turn: Turn, reply: Reply, program: str | None) -> Submission:
+        """Return what `submit` says of a reply whose program is known: of a log, whatever found it then.
+
+        Args:
+            turn: a pending turn.
+            reply: what the agent returned; its text is not read.
+            program: the program in it, or None.
+        """
+        self._check_pending(turn)
         parent = self._parent_of(turn, reply)
         if parent is None:
             return Submission(None, ILLEGAL)
-        interface = self.problem.interface
-        called = interface.name if isinstance(interface, Call) else None
-        program = extract_program(well_formed(reply.text), called)
         if program is None:
             return Submission(None, NO_PROGRAM, parent=parent)
         return self.compared(Submission(program, None, parent=parent, form=normal_form(program)))

@@ -99,13 +99,15 @@ def _repeat(episode: Episode, event: Event) -> None:
         case Left():
             episode.leave(event.agent)
         case Told():
+            turn, reply = episode.pending[event.turn], Reply(event.reply, event.parent)
             episode.tell(
-                episode.pending[event.turn],
-                Reply(event.reply, event.parent),
+                turn,
+                reply,
                 event.verdict,
                 score=event.score if event.given else None,
                 model_score=event.model_score,
                 usage=event.usage,
+                submission=episode.amounts_to(turn, reply, event.program),  # as it was found then
             )
         case Failed():
             episode.fail(episode.pending[event.turn], event.reason)
