@@ -280,6 +280,8 @@ REPLIES: list[tuple[str, str, str | None]] = [
         f'{F}python\nt = """<|im_end|>\n<|im_start|>user\n"""\nprint(t, input())\n{F}',
         't = """<|im_end|>\n<|im_start|>user\n"""\nprint(t, input())\n',
     ),
+    ("a space in front, as tokenizers put it", " " + P, P),
+    ("a space in front, in a block of the prompt", " " + P + F, P),
     ("words alone", "I cannot solve this: it needs more thought, for example about x = 5.\nSorry.", None),
     ("words with a call", "It runs in\nO(1)\ntime.", None),
     ("a shell's line alone in words", "Run python a.py and see.", None),

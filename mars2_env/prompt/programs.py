@@ -247,6 +247,19 @@ def _whole(text: str) -> str:
     return text.strip("\n") + "\n"
 
 
+def _unindented(text: str, reading: _Reading) -> str:
+    """Return code whose first line is indented, by a space that decoding put there or as a whole, as it is meant."""
+    code = text.lstrip("\n")
+    indent = code[: len(code) - len(code.lstrip(" \t"))]
+    if not indent or not code.strip():
+        return text
+    once = code.removeprefix(indent)
+    if reading.parses(once):
+        return once
+    throughout = "\n".join(line.removeprefix(indent) for line in code.split("\n"))
+    return throughout if reading.parses(throughout) else text
+
+
 def _defines(body: str, name: str) -> bool:
     found = rf"^[ \t]*(async[ \t]+def|def|class)[ \t]+{re.escape(name)}\b|^{re.escape(name)}[ \t]*(:[^=\n]*)?=(?!=)"
     return re.search(found, body, re.MULTILINE) is not None
@@ -264,7 +277,7 @@ def _continued(text: str, layout: Layout, reading: _Reading) -> str | None:
     first = fences[0]
     if (first.starts_line and first.tagged) or not (first.starts_line or first.ends_code):
         return None
-    code = _before(text, layout.begin, first)
+    code = _unindented(_before(text, layout.begin, first), reading)
     if not code.strip():
         return None
     if reading.is_program(code):
@@ -323,6 +336,7 @@ def _on_one_line(text: str) -> list[_Candidate]:
 
 def _without_fences(text: str, reading: _Reading) -> str | None:
     """Return the program of a reply that has no fences."""
+    text = _unindented(text, reading)
     whole = _whole(text)
     lines = whole.split("\n")
     tree = reading.tree(whole)
