@@ -13,6 +13,7 @@ import mars2_env
 from mars2_env import ConfigError, Feedback, LogError, Task, Tree, Usage, Verdict
 from mars2_env.episode.events import Asked, Cancelled, Ended, Event, Failed, Joined, Left, Seeded, Told
 from mars2_env.log import LogWriter, decode_event, encode_event, log_path
+from mars2_env.testing import ScriptedPolicy
 
 EVENTS: list[Event] = [
     Asked(0, "a_0", 0, 2**63 - 1),
@@ -108,6 +109,30 @@ def test_a_replay_of_a_log_with_faults_agrees(tmp_path: Path) -> None:
     (tree,) = mars2_env.rollout(shaken, Guesser(), problems=["toy/1"], out=tmp_path)
     assert any(isinstance(event, Failed) for event in tree.events)
     assert mars2_env.replay(tree) == tree
+
+
+def test_a_replay_takes_the_programs_that_were_found_when_the_log_was_written(tmp_path: Path) -> None:
+    """Rules by which a program is found in a reply may change; what a log says was found does not."""
+    tree = grown(tmp_path)
+    older = tuple(
+        replace(event, reply=f"Before it: {event.reply}\n```python\nprint('today this one is found')\n```")
+        if isinstance(event, Told)
+        else event
+        for event in tree.events
+    )
+    programs = [event.program for event in older if isinstance(event, Told)]
+    again = mars2_env.replay(replace(tree, events=older))
+    assert again.events == older
+    assert [node.program for node in again.nodes] == programs
+
+
+def test_a_replay_takes_a_reply_for_one_without_a_program_where_the_log_does(tmp_path: Path) -> None:
+    silent = ScriptedPolicy(lambda turn: "I do not know.")
+    (tree,) = mars2_env.rollout(task(), silent, problems=["toy/1"], out=tmp_path)
+    older = tuple(replace(event, reply="print(1)") if isinstance(event, Told) else event for event in tree.events)
+    again = mars2_env.replay(replace(tree, events=older))
+    assert again.events == older
+    assert all(node.program is None for node in again.nodes)
 
 
 def test_a_replay_of_a_log_that_was_tampered_with_fails(tmp_path: Path) -> None:

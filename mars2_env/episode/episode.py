@@ -217,17 +217,23 @@ class Episode(State):
             raise EpisodeError(f"turn {turn.id}: {reply!r:.200} is no reply; give Reply(text).")
         known = self._submitted.get(turn.id)
         if known is None or known[0] != reply:
-            known = self._submitted[turn.id] = reply, self._parsed(turn, reply)
+            interface = self.problem.interface
+            called = interface.name if isinstance(interface, Call) else None
+            legal = self._parent_of(turn, reply) is not None
+            program = extract_program(well_formed(reply.text), called) if legal else None
+            known = self._submitted[turn.id] = reply, self._amounts_to(turn, reply, program)
         return self.compared(known[1])
 
-    def _parsed(self, turn: Turn, reply: Reply) -> Submission:
-        """Return what a reply amounts to whatever else is in the tree."""
+    def recall(self, turn: Turn, reply: Reply, program: str | None) -> None:
+        """Let a pending turn's reply hold this program, whatever would be found in it now: what a log says was found."""
+        self._check_pending(turn)
+        self._submitted[turn.id] = reply, self._amounts_to(turn, reply, program)
+
+    def _amounts_to(self, turn: Turn, reply: Reply, program: str | None) -> Submission:
+        """Return what a reply that holds this program amounts to, whatever else is in the tree."""
         parent = self._parent_of(turn, reply)
         if parent is None:
             return Submission(None, ILLEGAL)
-        interface = self.problem.interface
-        called = interface.name if isinstance(interface, Call) else None
-        program = extract_program(well_formed(reply.text), called)
         if program is None:
             return Submission(None, NO_PROGRAM, parent=parent)
         return Submission(program, None, parent=parent, form=normal_form(program))

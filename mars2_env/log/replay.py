@@ -99,9 +99,11 @@ def _repeat(episode: Episode, event: Event) -> None:
         case Left():
             episode.leave(event.agent)
         case Told():
+            turn, reply = episode.pending[event.turn], Reply(event.reply, event.parent)
+            episode.recall(turn, reply, event.program)
             episode.tell(
-                episode.pending[event.turn],
-                Reply(event.reply, event.parent),
+                turn,
+                reply,
                 event.verdict,
                 score=event.score if event.given else None,
                 model_score=event.model_score,

@@ -1,259 +1,474 @@
-"""Programs as texts: what of a reply is the program, and when two programs are the same.
+"""The program in a reply: what a careful reader would take for it. Replies are parsed, never executed.
 
-Replies are hostile: they are parsed, never executed, and a text that Python's parser cannot take is simply not parsed.
+The rules, in the order in which they are asked (`docs/replies.md` has them with examples):
+
+1. Special tokens at either end, thinking (`marks`) and what follows the end of the model's turn are left out.
+2. A reply that is a JSON object with a field such as `code` is what that field says.
+3. Candidates are the fenced blocks (`blocks`) and what stands in tags such as `<answer>`. A reply that begins with code
+   and then closes a fence that it never opened goes on with a block of its prompt: that code is the program.
+4. The first of these that tells two candidates apart decides: which defines the called function, or, where none is
+   called, reads and prints; which sort it is (see `_Sort`); which is closed; which comes later.
+5. Names that it uses and only other blocks define come with their blocks' definitions in front of it.
+6. Without a candidate, the program is the reply itself where it reads as Python, or its lines that do.
 """
 
 from __future__ import annotations
 
 import ast
-import os
+import builtins
+import html
 import re
-import warnings
-from collections.abc import Callable, Iterable
-from functools import lru_cache, update_wrapper
-from hashlib import blake2b
-from threading import Lock
-from typing import Any, Final, TypeVar
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
 
-MAX_PARSED = 100_000
-"""Texts longer than this many characters are not parsed: they are compared, and taken for programs, as they stand."""
-
-KEPT: Final = 512
-MAX_KEPT: Final = 20_000
-"""What is made of a text is kept for the last so many texts of at most so many characters: one expansion of a tree asks
-for the same several times."""
-
-Made = TypeVar("Made")
-
-
-def kept(make: Callable[..., Made]) -> Callable[..., Made]:
-    """Keep what a function of texts made of the last few of them; of long ones it is made anew each time."""
-    keeping = lru_cache(maxsize=KEPT)(make)
-
-    def found(text: str, *others: Any) -> Made:
-        return keeping(text, *others) if len(text) <= MAX_KEPT else make(text, *others)
-
-    return update_wrapper(found, make)
-
-
-PYTHON_TAGS = frozenset({"", "python", "py", "python3", "python2", "py3", "pycon", "ipython"})
-
-_FENCE = re.compile(r"^([ \t]*)(`{3,}|~{3,})[ \t]*([^`\n]*)$")
-_MARKS = (
-    ("<think>", "</think>"),
-    ("<thinking>", "</thinking>"),
-    ("<thought>", "</thought>"),
-    ("<reasoning>", "</reasoning>"),
-    ("<seed:think>", "</seed:think>"),
-    ("[THINK]", "[/THINK]"),
-    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+from mars2_env.prompt.blocks import (
+    CODE,
+    PYTHON,
+    SESSION,
+    Fence,
+    Layout,
+    fenced,
+    fenced_blocks,
+    known,
+    layout_of,
+)
+from mars2_env.prompt.marks import without_tokens
+from mars2_env.prompt.syntax import MAX_PARSED, kept, normal_form, parse, syntax_tree
+from mars2_env.prompt.unfenced import (
+    OPENS_LIKE_CODE,
+    Parsed,
+    does_something,
+    is_prose,
+    is_words,
+    pieces_of_code,
+    regions_in,
+    set_off,
+    substantial,
+    told_in_json,
 )
 
+__all__ = ["MAX_PARSED", "extract_program", "fenced", "fenced_blocks", "normal_form", "parse", "syntax_tree"]
 
-def _unquoted(marks: Iterable[str]) -> re.Pattern[str]:
-    """Return a pattern whose group `mark` is set where a mark stands that is not in quotes."""
-    any_mark = "|".join(map(re.escape, marks))
-    return re.compile(rf"([\"'])(?:{any_mark})\1|(?<!`)`(?:{any_mark})`(?!`)|(?P<mark>{any_mark})")
+WORK: Final = 16
+"""How many times its own length the parser may be given of a reply: so a hostile one costs no more than linear time."""
+
+_READS: Final = re.compile(r"\binput\b|\bstdin\b|\bopen\(\s*0|\bfileinput\b|\bos\.read\b")
+_PRINTS: Final = re.compile(r"\bprint\b|\bstdout\b|\.write\(|\bos\.write\b")
+_BINDS: Final = re.compile(r"^[ \t]*(?:async|def|class|import|from)\b|=", re.MULTILINE)
+_ENTITY: Final = re.compile(r"&(?:lt|gt|amp|quot|apos|nbsp|#\d{1,6}|#x[0-9a-fA-F]{1,5});")
+_LONE_RETURN: Final = re.compile(r"\r(?!\n)")
+_ON_ONE_LINE: Final = re.compile(r"(?<!`)(`{3,})(?!`)([^`\n]{1,2000})\1(?!`)")
+_BUILTIN: Final = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
 
 
-_THINKING_BEGINS = _unquoted(begin for begin, _ in _MARKS)
-_THINKING_ENDS = _unquoted(end for _, end in _MARKS)
+class _Sort(IntEnum):
+    """Sorts of candidates; the later, the better."""
 
-_OPENS_LIKE_CODE = re.compile(
-    r"(from\s+[\w.]+\s+import\b|import\s+\w|(async\s+)?def\s+\w+\s*\(|class\s+\w+\s*[:(]|@\w|#!)"
-)
+    OTHER = 0  # named as text, output, a shell's line, ...
+    BARE = 1  # no language is named, and it does not read as a program
+    FOREIGN = 2  # named as a program in another language
+    MENDED = 3  # a session with prompts, a diff, a JSON object, one line: what is meant had to be made out
+    BROKEN = 4  # named as Python, and does not parse
+    READABLE = 5  # no language is named, and it is a program in Python
+    PYTHON = 6  # named as Python, and parses
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A text that may be the program."""
+
+    text: str
+    tag: str
+    closed: bool
+    start: int
+    mended: bool = False
+
+    @property
+    def named_python(self) -> bool:
+        return PYTHON.match(self.tag) is not None
+
+    @property
+    def certain(self) -> bool:
+        """Whether it is meant as a program: named as one, as it stands."""
+        return (self.named_python or self.tag in CODE) and not self.mended
+
+
+class _Reading:
+    """One reading of a reply: what is parsed of it, within bounds."""
+
+    def __init__(self, length: int, defines: str | None) -> None:
+        self.defines = defines
+        self._left = WORK * length + 1000
+        self._trees: dict[str, Parsed] = {}
+
+    def parsed(self, text: str) -> Parsed:
+        """Return the tree of a text, or where Python stops; None if it cannot be parsed, or would be too much work."""
+        if text in self._trees:
+            return self._trees[text]
+        if len(text) > min(self._left, MAX_PARSED):
+            return None
+        self._left -= len(text)
+        found: Parsed
+        try:
+            found = syntax_tree(text)
+        except SyntaxError as error:
+            found = error
+        except (ValueError, MemoryError, RecursionError):
+            found = None
+        self._trees[text] = found
+        return found
+
+    def tree(self, text: str) -> ast.Module | None:
+        """Return the tree of a text, or None."""
+        found = self.parsed(text)
+        return found if isinstance(found, ast.Module) else None
+
+    def parses(self, text: str) -> bool:
+        """Whether Python parses a text."""
+        return self.tree(text) is not None
+
+    def is_code(self, text: str) -> bool:
+        """Whether a text parses and is more than words that happen to."""
+        tree = self.tree(text)
+        return tree is not None and substantial(tree)
+
+    def is_program(self, text: str) -> bool:
+        """Whether a text parses and does more than name something."""
+        tree = self.tree(text)
+        return tree is not None and any(map(does_something, tree.body))
+
+    def rank(self, one: _Candidate) -> tuple[int, _Sort, bool, int]:
+        """Return what candidates are compared by."""
+        return self.fits(one), self.sort(one), one.closed, one.start
+
+    def fits(self, one: _Candidate) -> int:
+        """Say how far a candidate does what the problem asks of a program."""
+        return self.may_fit(one) if one.certain or self.parses(one.text) else 0
+
+    def may_fit(self, one: _Candidate) -> int:
+        """Say the same of a candidate as its words have it, whether it parses or not."""
+        if self.defines is not None:
+            return _defines(one.text, self.defines)
+        return (_READS.search(one.text) is not None) + (_PRINTS.search(one.text) is not None)
+
+    def sort(self, one: _Candidate) -> _Sort:
+        """Return the sort of a candidate."""
+        tree = self.tree(one.text)
+        if one.mended:
+            return _Sort.MENDED if tree is not None else _Sort.OTHER
+        if one.named_python:
+            return _Sort.BROKEN if tree is None else _Sort.PYTHON
+        if one.tag in CODE:
+            return _Sort.FOREIGN
+        if known(one.tag):
+            return _Sort.OTHER
+        return _Sort.READABLE if self.is_code(one.text) else _Sort.BARE
 
 
 @kept
 def extract_program(reply: str, defines: str | None = None) -> str | None:
-    """Return the program in a reply, or None where there is none.
+    """Return the program in a reply, or None where there is none; the rules are in this module's docstring.
 
     Args:
         reply: what an agent returned.
         defines: the function that the program is called by, if it is.
-
-    1. Thinking is dropped (`drop_thinking`).
-    2. A reply that begins with code and then closes a fence that it never opened goes on with a block that its prompt
-       opened (plain completion): what comes before that fence is the program.
-    3. The last fenced block is the program. Blocks that never close (a reply cut short), that are empty, or that are
-       labelled as another language than Python count only where there is no other; nor, where a function is called, do
-       blocks without it (an example of its use after the program, say).
-    4. Without a fence, the whole reply is the program if it reads as Python: it opens like code, or it parses and does
-       more than name something.
     """
-    text = drop_thinking(reply)
-    continued = continued_block(text)
+    text = reply.removeprefix("\ufeff")
+    if "\r" in text:
+        text = _LONE_RETURN.sub("\n", text)  # line ends of old Macs
+    text = without_tokens(text)
+    told = told_in_json(text)
+    reading = _Reading(len(text), defines)
+    if told is not None:
+        return _program_of(told, reading)
+    return _program_of(text, reading)
+
+
+def _program_of(text: str, reading: _Reading) -> str | None:
+    layout = layout_of(text, reading.parses)
+    answer = text[layout.begin : layout.stop]
+    if not layout.fences:
+        if len(answer) < len(text) and reading.is_program(text):
+            return _whole(text)  # what looked like thinking was a string in a program
+        return _without_fences(answer, reading)
+    continued = _continued(text, layout, reading)
     if continued is not None:
         return continued
-    blocks = fenced_blocks(text)
-    if blocks:
-        filled = [block for block in blocks if block[1].strip()]
-        if not filled:
-            return None
-        ranks = [(closed, tag in PYTHON_TAGS, _defines(body, defines)) for tag, body, closed in filled]
-        last = max(range(len(filled)), key=lambda index: (ranks[index], index))
-        return filled[last][1]
-    return text.strip("\n") + "\n" if reads_as_python(text) else None
+    filled = [placed for placed in layout.blocks if placed.block.body.strip()]
+    candidates = [
+        _candidate(placed.block.tag, placed.block.body, placed.block.closed, placed.start, reading) for placed in filled
+    ]
+    rest = _outside(text, layout)
+    candidates += _in_tags(rest, reading)
+    if not candidates:
+        candidates = _on_one_line(answer)
+    clear = any(one.named_python and not one.mended for one in candidates)
+    if not clear and not any(reading.sort(one) >= _Sort.MENDED or one.tag in CODE for one in candidates):
+        # Nothing so far is Python: then code that stands outside all fences may be.
+        loose = pieces_of_code(rest, reading.parsed)
+        candidates += [_Candidate(piece, "", True, len(text)) for piece in loose]
+    return _best(candidates, reading)
 
 
-def _defines(body: str, name: str | None) -> bool:
-    if name is None:
-        return True
-    return re.search(rf"^[ \t]*(async[ \t]+def|def|class)[ \t]+{name}\b|^{name}[ \t]*=", body, re.MULTILINE) is not None
+def _candidate(tag: str, body: str, closed: bool, start: int, reading: _Reading) -> _Candidate:
+    """Return a block as a candidate: a session without its prompts, a diff applied, JSON read, entities replaced."""
+    head, _, rest = body.partition("\n")
+    if tag == "" and PYTHON.match(head.strip().lower()):
+        tag, body = "python", rest  # the tag slipped into the block
+    first = body.lstrip()
+    if tag in SESSION or first.startswith(">>> "):
+        return _Candidate(_without_prompts(body), tag, closed, start, mended=first.startswith(">>>"))
+    if tag in ("diff", "patch") or first.startswith(("@@ ", "--- a/", "diff --git ")):
+        return _Candidate(_patched(body), tag, closed, start, mended=True)
+    told = told_in_json(body) if first.startswith("{") else None
+    if told is not None:
+        return _Candidate(_whole(told), tag, closed, start, mended=True)
+    if "&" in body and _ENTITY.search(body) and not reading.parses(body):
+        plain = html.unescape(body)
+        body = plain if reading.parses(plain) else body
+    return _Candidate(body, tag, closed, start)
 
 
-def drop_thinking(text: str) -> str:
-    """Drop what a reasoning model thought: all up to the last closing mark, and all from an opening one left open.
+def _best(candidates: Sequence[_Candidate], reading: _Reading) -> str | None:
+    if len(candidates) < 2:
+        return candidates[0].text if candidates else None
+    most = [reading.may_fit(one) for one in candidates]
+    clear = most.index(max(most))
+    if candidates[clear].certain and most.count(most[clear]) == 1:
+        best = candidates[clear]  # no other can come before it, so none need be parsed
+    else:
+        best = max(candidates, key=reading.rank)
+    return "".join(_needed(best, candidates, reading)) + best.text
 
-    The marks are `<think>`, `<thinking>`, `<thought>`, `<reasoning>`, `<seed:think>`, `[THINK]`, `<|begin_of_thought|>`
-    and what closes each. One in quotes is spoken of, and does not count.
+
+def _whole(text: str) -> str:
+    return text.strip("\n") + "\n"
+
+
+def _unindented(text: str, reading: _Reading) -> str:
+    """Return code whose first line is indented, by a space that decoding put there or as a whole, as it is meant."""
+    code = text.lstrip("\n")
+    indent = code[: len(code) - len(code.lstrip(" \t"))]
+    if not indent or not code.strip():
+        return text
+    once = code.removeprefix(indent)
+    if reading.parses(once):
+        return once
+    throughout = "\n".join(line.removeprefix(indent) for line in code.split("\n"))
+    return throughout if reading.parses(throughout) else text
+
+
+def _defines(body: str, name: str) -> bool:
+    found = rf"^[ \t]*(async[ \t]+def|def|class)[ \t]+{re.escape(name)}\b|^{re.escape(name)}[ \t]*(:[^=\n]*)?=(?!=)"
+    return re.search(found, body, re.MULTILINE) is not None
+
+
+def _continued(text: str, layout: Layout, reading: _Reading) -> str | None:
+    """Return the code before a fence that closes a block which the reply does not open; None if it is no such reply.
+
+    The code must read as Python by itself, or begin like code, or end with lines of code, in a reply whose fences do
+    not pair up otherwise.
     """
-    ends = [found for found in _THINKING_ENDS.finditer(text) if found["mark"]]
-    rest = text[ends[-1].end() :] if ends else text
-    begin = next((found for found in _THINKING_BEGINS.finditer(rest) if found["mark"]), None)
-    return rest if begin is None else rest[: begin.start()]
-
-
-def continued_block(text: str) -> str | None:
-    """Return the code before a bare fence that closes a block which `text` does not open; None if it is no such text.
-
-    The code must read as Python by itself, or open like code in a text whose fences do not pair up otherwise.
-    """
-    lines = text.split("\n")
-    fences = [number for number, line in enumerate(lines) if _FENCE.match(line.rstrip("\r"))]
-    if not fences or lines[fences[0]].strip().strip("`~"):
+    fences = [fence for fence in layout.fences if layout.begin <= fence.at < layout.stop]
+    if not fences:
         return None
-    code = "".join(line + "\n" for line in lines[: fences[0]])
+    first = fences[0]
+    if (first.starts_line and first.tagged) or not (first.starts_line or first.ends_code):
+        return None
+    code = _unindented(_before(text, layout.begin, first), reading)
     if not code.strip():
         return None
-    opens = len(fences) % 2 == 1 and _OPENS_LIKE_CODE.match(code.lstrip()) is not None
-    return code if opens or _parses_as_program(code) else None
-
-
-def fenced_blocks(text: str) -> list[tuple[str, str, bool]]:
-    """Return the Markdown fenced blocks of a text as (language tag in lower case, body, whether it closes).
-
-    A fence is three or more backticks or tildes alone on a line; it closes with at least as many of the same kind. The
-    indentation of the opening fence is taken off the body's lines.
-    """
-    blocks: list[tuple[str, str, bool]] = []
-    opening: tuple[str, str, str] | None = None
-    body: list[str] = []
-    for line in text.split("\n"):
-        match = _FENCE.match(line.rstrip("\r"))
-        if opening is None:
-            if match:
-                opening, body = (match[1], match[2], match[3]), []
-            continue
-        indent, fence, info = opening
-        if match and not match[3].strip() and match[2][0] == fence[0] and len(match[2]) >= len(fence):
-            blocks.append((_tag(info), "".join(body), True))
-            opening = None
-        else:
-            body.append((line.removeprefix(indent) if indent else line) + "\n")
-    if opening is not None:
-        blocks.append((_tag(opening[2]), "".join(body), False))
-    return blocks
-
-
-def _tag(info: str) -> str:
-    words = info.strip().strip("{}").lstrip(".").split()
-    return words[0].lower() if words else ""
-
-
-def reads_as_python(text: str) -> bool:
-    """Whether a text without fences is a program: it opens like code, or parses and does more than name something."""
-    return _OPENS_LIKE_CODE.match(text.lstrip()) is not None or _parses_as_program(text)
-
-
-def _parses_as_program(text: str) -> bool:
-    tree = parse(text)
-    return tree is not None and any(map(_does_something, tree.body))
-
-
-def _does_something(statement: ast.stmt) -> bool:
-    """Whether a statement is more than words that happen to parse: `fine`, `a, b`, `Answer: below`."""
-    match statement:
-        case ast.Expr(value):
-            return isinstance(value, ast.Call)
-        case ast.AnnAssign(value=None):
-            return False
-        case _:
-            return True
-
-
-_parsing = Lock()
-
-
-def _new_lock() -> None:
-    global _parsing
-    _parsing = Lock()
-
-
-os.register_at_fork(after_in_child=_new_lock)  # a thread that held it at the fork is not there to let go of it
-
-
-def syntax_tree(source: str, mode: str = "exec") -> Any:
-    """Return `ast.parse(source, mode=mode)` without the warnings that it gives of the source.
-
-    One thread at a time: Python 3.11 counts the depth of all threads' trees together, so that a thread that is stopped
-    inside `ast.parse` while another one is in there ends in a SystemError (CPython's issue 106905).
-
-    Raises:
-        SyntaxError, ValueError, MemoryError, RecursionError: as of `ast.parse`.
-    """
-    with _parsing, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # such as for "\\d" in other people's docstrings
-        return ast.parse(source, mode=mode)
-
-
-def parse(program: str) -> ast.Module | None:
-    """Return the syntax tree of a program, or None if Python cannot parse it or it is longer than `MAX_PARSED`."""
-    if len(program) > MAX_PARSED:
+    if reading.is_program(code):
+        return code
+    begins = OPENS_LIKE_CODE.match(code.lstrip()) is not None
+    for fence in fences[1:16] if begins else ():  # the first one stood inside a string
+        longer = _before(text, layout.begin, fence)
+        if reading.is_program(longer):
+            return longer
+    if len(fences) % 2 == 0:
         return None
-    try:
-        tree: ast.Module = syntax_tree(program)
-        return tree
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
+    if begins and first.starts_line:
+        return code
+    pieces = pieces_of_code(code, reading.parsed)
+    if pieces and code.rstrip().endswith(pieces[-1].rstrip()):
+        return _best([_Candidate(piece, "", True, place) for place, piece in enumerate(pieces)], reading)
+    return None
+
+
+def _before(text: str, begin: int, fence: Fence) -> str:
+    """Return what stands before a fence, and on its line, as whole lines."""
+    return text[begin : max(begin, fence.start)] if fence.starts_line else text[begin : fence.at] + "\n"
+
+
+def _outside(text: str, layout: Layout) -> str:
+    """Return the answer without its blocks."""
+    parts, at = [], layout.begin
+    for placed in layout.blocks:
+        parts.append(text[at : max(at, placed.start)])
+        at = placed.end
+    return "\n".join([*parts, text[at : layout.stop]])
+
+
+def _in_tags(text: str, reading: _Reading) -> list[_Candidate]:
+    """Return what stands in tags of markup as candidates; where words are around it there, its lines of code."""
+    found = []
+    for start, inside, closed in regions_in(text) if "<" in text or "[" in text or "\\begin" in text else ():
+        body = _whole(html.unescape(inside) if _ENTITY.search(inside) and not reading.parses(inside) else inside)
+        if not reading.is_program(body):
+            pieces = pieces_of_code(body, reading.parsed)
+            body = _best([_Candidate(piece, "", True, at) for at, piece in enumerate(pieces)], reading) or body
+        if body.strip() and (reading.is_program(body) or OPENS_LIKE_CODE.match(body.lstrip())):
+            found.append(_Candidate(body, "python" if "\n" in inside.strip() else "", closed, start))
+    return found
+
+
+def _on_one_line(text: str) -> list[_Candidate]:
+    """Return what stands between fences on one line."""
+    found = []
+    for span in _ON_ONE_LINE.finditer(text):
+        words = span[2].split(maxsplit=1)
+        named = len(words) == 2 and PYTHON.match(words[0].lower()) is not None
+        found.append(_Candidate((words[1] if named else span[2]).strip() + "\n", "", True, span.start(), mended=True))
+    return found
+
+
+def _without_fences(text: str, reading: _Reading) -> str | None:
+    """Return the program of a reply that has no fences."""
+    text = _unindented(text, reading)
+    whole = _whole(text)
+    lines = whole.split("\n")
+    tree = reading.tree(whole)
+    if tree is not None and not any(map(is_words, tree.body)) and reading.is_program(whole):
+        return whole
+    tagged = _in_tags(text, reading)
+    if tagged:
+        return _best(tagged, reading)
+    pieces = pieces_of_code(text, reading.parsed)
+    if OPENS_LIKE_CODE.match(text.lstrip()) is not None:
+        behind = _line_behind(lines, pieces)
+        if behind is None or not is_prose(behind):
+            return whole  # a program that was cut short, or is broken
+    if not pieces:
+        pieces = [group for group in set_off(text) if reading.is_code(group)]
+    return _best([_Candidate(piece, "", True, place) for place, piece in enumerate(pieces)], reading)
+
+
+def _line_behind(lines: Sequence[str], pieces: Sequence[str]) -> str | None:
+    """Return the first line behind the first piece of code, if the text begins with it."""
+    if not pieces:
         return None
+    ahead = 0
+    while not lines[ahead].strip():
+        ahead += 1
+    count = pieces[0].count("\n")
+    rest = [line for line in lines[ahead + count :] if line.strip()]
+    return rest[0] if rest else None
 
 
-@kept
-def normal_form(program: str) -> bytes:
-    """Return a key that is equal for programs with equal syntax trees: layout and comments do not count.
+def _without_prompts(body: str) -> str:
+    """Return what was typed in an interactive session."""
+    typed = [line.lstrip() for line in body.split("\n")]
+    kept_lines = [line[4:] for line in typed if line.startswith((">>> ", "... "))]
+    return "".join(line + "\n" for line in kept_lines) if kept_lines else body
 
-    A program that does not parse is its own normal form.
+
+def _patched(body: str) -> str:
+    """Return what a diff leaves."""
+    lines = [
+        line[1:] if line[:1] in ("+", " ") else line
+        for line in body.splitlines()
+        if not line.startswith(("-", "+++", "@@", "diff ", "index ", "\\ No newline"))
+    ]
+    return "".join(line + "\n" for line in lines)
+
+
+def _needed(best: _Candidate, candidates: Iterable[_Candidate], reading: _Reading) -> list[str]:
+    """Return the definitions of other blocks that the best candidate needs, in the order of the reply.
+
+    A name is taken from the nearest block before it that binds it, else from the nearest behind it.
     """
-    tree = parse(program)
-    text = "text:" + program if tree is None else _written(tree)
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    binding = [one for one in candidates if one is not best and _BINDS.search(one.text)]
+    tree = reading.tree(best.text) if binding else None
+    if tree is None:
+        return []
+    others = [
+        (one, other)
+        for one in binding
+        if reading.sort(one) >= _Sort.BARE and (other := reading.tree(one.text)) is not None
+    ]
+    before = sorted((pair for pair in others if pair[0].start < best.start), key=lambda pair: -pair[0].start)
+    behind = sorted((pair for pair in others if pair[0].start > best.start), key=lambda pair: pair[0].start)
+    binders: dict[str, tuple[_Candidate, ast.Module]] = {}
+    for pair in (*before, *behind):
+        for name in _bound_at_top(pair[1]):
+            binders.setdefault(name, pair)
+    taken: dict[int, tuple[_Candidate, ast.Module]] = {}
+    missing = list(_missing(tree))
+    while missing:
+        pair_found = binders.get(missing.pop())
+        if pair_found is not None and pair_found[0].start not in taken:
+            taken[pair_found[0].start] = pair_found
+            missing += _missing(pair_found[1])
+    return [_definitions(*taken[start]) for start in sorted(taken)]
 
 
-def _written(tree: ast.AST) -> str:
-    """Return a text that is equal for equal syntax trees alone, without recursion: replies are hostile.
+def _missing(tree: ast.Module) -> set[str]:
+    """Return the names that a program reads and binds nowhere."""
+    read, bound = set(), set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Load()):
+                read.add(name)
+            case ast.Name(id=name) | ast.arg(arg=name):
+                bound.add(name)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                bound.add(name)
+            case ast.alias(name=module, asname=given):
+                bound.add(given or module.partition(".")[0])
+            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                bound.add(name)
+            case _:
+                pass
+    return read - bound - _BUILTIN
 
-    Nodes come before their fields, lists with their length, and what is neither with its type, one a line.
-    """
-    lines = []
-    stack: list[object] = [tree]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, ast.AST):
-            lines.append(type(item).__name__)
-            stack += [getattr(item, name, None) for name in reversed(item._fields)]
-        elif isinstance(item, list):
-            lines.append(f"[{len(item)}")
-            stack += reversed(item)
-        elif type(item) is int:
-            lines.append(hex(item))  # long ones have no decimal text
-        else:
-            lines.append(repr(item))
+
+def _bound_at_top(tree: ast.Module) -> set[str]:
+    """Return the names that a program's outermost statements bind."""
+    found: set[str] = set()
+    for statement in tree.body:
+        match statement:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                found.add(name)
+            case ast.Import(names) | ast.ImportFrom(names=names):
+                found |= {alias.asname or alias.name.partition(".")[0] for alias in names}
+            case ast.Assign() | ast.AnnAssign() | ast.AugAssign():
+                names_in = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
+                found |= {name.id for name in names_in if isinstance(name.ctx, ast.Store)}
+            case _:
+                pass
+    return found
+
+
+def _definitions(one: _Candidate, tree: ast.Module) -> str:
+    """Return a block without the statements that only show or test what it defines."""
+    own = _bound_at_top(tree)
+    lines = one.text.split("\n")
+    for statement in tree.body:
+        if _shows(statement, own):
+            for number in range(statement.lineno - 1, statement.end_lineno or statement.lineno):
+                lines[number] = ""
     return "\n".join(lines)
 
 
-@kept
-def fenced(text: str, tag: str = "") -> str:
-    """Return a Markdown block whose fence is longer than any run of backticks inside: nothing in it closes it."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{tag}\n{text}{'' if text.endswith(chr(10)) else chr(10)}{fence}"
+def _shows(statement: ast.stmt, own: set[str]) -> bool:
+    match statement:
+        case ast.Assert():
+            return True
+        case ast.Expr(ast.Call(func=ast.Name(id=name))):
+            return name == "print" or name in own
+        case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
+            return True
+        case _:
+            return False

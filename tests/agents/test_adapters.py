@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import multiprocessing
+import pickle
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,6 +44,162 @@ def test_openrlhf_rewards_leave_the_prompt_out() -> None:
         [prompt + "print(2)", prompt + "I do not know"], [prompt, prompt], ["toy/2", "toy/2"]
     )
     assert found["rewards"].tolist() == [1.0, 0.0]
+
+
+RIGHT = "```python\nprint(2)\n```"
+WRONG_PROMPT = "Mend this:\n```python\nprint(2)\n```\nNot so:\n```\nprint(3)\n```\n"
+
+
+def rewards(queries: list[str], prompts: list[str], **options: Any) -> list[float]:
+    pytest.importorskip("torch")
+    judge = JudgeReward(problem_set(), sandbox(), **options)
+    found: list[float] = judge.openrlhf_rewards(queries, prompts, ["toy/2"] * len(queries))["rewards"].tolist()
+    return found
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "<|im_end|>",
+        "</s>",
+        " </s>",
+        "<|eot_id|>\n",
+        "<eos><pad><pad>",
+        "<end_of_turn>",
+        "<\uff5cend\u2581of\u2581sentence\uff5c>",
+    ],
+)
+@pytest.mark.parametrize("reply", [RIGHT, "print(2)", "So: ```python\nprint(2)```"])
+def test_end_tokens_cost_no_reward(reply: str, end: str) -> None:
+    assert rewards(["Print 2. " + reply + end], ["Print 2. "]) == [1.0]
+    assert JudgeReward(problem_set(), sandbox()).verl_score("toy", reply + end, "toy/2")["score"] == 1.0
+
+
+def test_special_tokens_of_an_odd_tokenizer_are_known_by_it() -> None:
+    tokenizer = SimpleNamespace(
+        all_special_tokens=["%%FIN%%"],
+        added_tokens_decoder={7: SimpleNamespace(special=True, __str__=None), 8: SimpleNamespace(special=False)},
+    )
+    query = "%%FIN%% Print 2. print(2)%%FIN%%\n%%FIN%%"
+    assert rewards([query], ["Print 2. "], tokenizer=tokenizer) == [1.0]
+    assert rewards(["Print 2. print(2)%%FIN%%"], ["Print 2. "]) == [0.0]
+
+
+@pytest.mark.parametrize(
+    "decoded",
+    [
+        "<s> {}",
+        "<pad><pad><s>{}",
+        " {}",
+        "You are an expert.\n```python\nprint(2)\n```\n{}",
+        "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n",
+    ],
+)
+def test_a_prompt_is_found_through_what_decoding_adds(decoded: str) -> None:
+    query = decoded.format(WRONG_PROMPT)
+    assert rewards([query + RIGHT, query + "I do not know.", query], [WRONG_PROMPT] * 3) == [1.0, 0.0, 0.0]
+
+
+def test_a_prompt_is_found_through_what_decoding_takes_away() -> None:
+    prompt = f"<|im_start|>user\n{WRONG_PROMPT}<|im_end|>\n<|im_start|>assistant\n"
+    query = f"user\n{WRONG_PROMPT}\nassistant\n"
+    squeezed = "user " + " ".join(WRONG_PROMPT.split()) + " assistant "
+    for shown in (query, squeezed):
+        assert rewards([shown + RIGHT, shown + "I do not know."], [prompt] * 2) == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "query"),
+    [
+        (WRONG_PROMPT, WRONG_PROMPT[5:] + "I do not know."),  # cut to a length
+        (WRONG_PROMPT, WRONG_PROMPT.replace("Mend", "mend") + "I do not know."),
+        ("", WRONG_PROMPT + "I do not know."),
+        (WRONG_PROMPT, WRONG_PROMPT[:-20]),
+        ([{"role": "user", "content": WRONG_PROMPT}], WRONG_PROMPT),
+    ],
+)
+def test_a_reply_that_cannot_be_told_from_its_prompt_is_an_error_and_never_paid(prompt: Any, query: str) -> None:
+    with pytest.raises(ConfigError, match="does not hold its prompt"):
+        rewards([query], [prompt])
+
+
+def assistant(content: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": content}
+
+
+@pytest.mark.parametrize(
+    ("completion", "reward"),
+    [
+        ([assistant([{"type": "text", "text": RIGHT}])], 1.0),
+        ([assistant([{"type": "text", "text": "So:\n"}, {"type": "text", "text": RIGHT}])], 1.0),
+        ([assistant([{"type": "thinking", "thinking": RIGHT}, {"type": "text", "text": "I do not know."}])], 0.0),
+        ([assistant([{"type": "image_url", "image_url": {"url": "x"}}, RIGHT])], 1.0),
+        ([assistant({"type": "text", "text": RIGHT})], 1.0),
+        (assistant(RIGHT), 1.0),
+        ([SimpleNamespace(role="assistant", content=RIGHT)], 1.0),
+        ([assistant(None)], 0.0),
+        ([{"role": "assistant", "tool_calls": []}], 0.0),
+        ([assistant(None), {"role": "tool", "content": RIGHT}], 0.0),
+        ([assistant(RIGHT), {"role": "tool", "content": "ran"}], 1.0),
+        ([assistant("no"), {"role": "user", "content": RIGHT}], 0.0),
+        ([assistant("print(3)"), {"role": "user", "content": "wrong"}, assistant(RIGHT)], 1.0),
+        ([], 0.0),
+        (None, 0.0),
+    ],
+)
+def test_the_reply_of_a_conversation_is_what_the_assistant_said_last(completion: Any, reward: float) -> None:
+    judge = JudgeReward(problem_set(), sandbox())
+    assert judge.trl_reward(completions=[completion], problem=["toy/2"]) == [reward]
+
+
+def in_a_fork(judge: JudgeReward) -> list[float]:
+    context = multiprocessing.get_context("fork")
+    found = context.SimpleQueue()
+    child = context.Process(
+        target=lambda: found.put(judge.trl_reward(completions=[RIGHT, "print(3)"], problem=["toy/2", "toy/2"])),
+        daemon=True,
+    )
+    child.start()
+    child.join(60)  # a hang is what it is about
+    if child.is_alive():
+        child.kill()
+        pytest.fail("the reward function hangs in a forked process")
+    rewards: list[float] = found.get()
+    return rewards
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_reward_function_works_before_and_after_a_fork() -> None:
+    judge = JudgeReward(problem_set(), sandbox())
+    assert in_a_fork(judge) == [1.0, 0.0]
+    assert judge.trl_reward(completions=[RIGHT], problem=["toy/2"]) == [1.0]
+    assert in_a_fork(judge) == [1.0, 0.0]
+    assert judge.trl_reward(completions=[RIGHT], problem=["toy/2"]) == [1.0]
+
+
+@pytest.mark.parametrize("travel", [copy.deepcopy, lambda judge: pickle.loads(pickle.dumps(judge))])
+def test_a_reward_function_travels(travel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mars2_env, "make_sandbox", lambda kind: sandbox())
+    judge = JudgeReward("starter", score="fraction", tests="public")
+    there = travel(judge)
+    id = next(iter(judge.problems)).id
+    assert there.score(id, "no program, sorry") == 0.0
+    judge.score(id, "print(1)")  # has a sandbox of its own now, which is made again where the copy is
+    assert travel(judge.trl_reward)(completions=["print(1)"], problem=[id]) == [0.0]
+    assert (travel(judge)._score, travel(judge)._tests) == ("fraction", ("public",))
+
+
+def test_replies_that_are_judged_side_by_side_share_one_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def make(kind: str) -> Any:
+        made.append(kind)
+        return sandbox()
+
+    monkeypatch.setattr(mars2_env, "make_sandbox", make)
+    judge = JudgeReward(problem_set(), "auto")
+    assert judge.scores(["toy/2"] * 16, [f"print({n})" for n in range(16)]).count(1.0) == 1
+    assert made == ["auto"]
 
 
 def test_fraction_is_the_share_of_public_and_scoring_tests_and_hidden_ones_are_never_run() -> None:

@@ -8,7 +8,7 @@ turn. A prompt that is a plain completion (one message of the role `assistant`) 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,8 +32,8 @@ def prompt_ids(tokenizer: Any, messages: Sequence[Message], *, limit: int) -> tu
     """Return the token ids of the prompt, ending where the assistant begins to write or the text is to be gone on with.
 
     A prompt longer than `limit` loses the middle of its longest content (and then of the next longest), where `CUT` is
-    put; the template's markup stays whole. A system message goes in front of the first user message where the template
-    refuses one.
+    put; the template's markup stays whole. Where the template refuses a system message, or passes over it, it goes in
+    front of the first user message; where it demands that roles alternate, neighbours of one role become one message.
 
     Args:
         tokenizer: a transformers tokenizer, with a chat template unless the prompt is a plain completion.
@@ -44,7 +44,7 @@ def prompt_ids(tokenizer: Any, messages: Sequence[Message], *, limit: int) -> tu
         PolicyError: the tokenizer has no chat template, or its template does not show each message once.
     """
     found = completion_pieces(tokenizer, messages) if completion(messages) else chat_pieces(tokenizer, messages)
-    pieces = shorten(found, limit, plain_ids(tokenizer, CUT))
+    pieces = shorten(found, limit, plain_ids(tokenizer, CUT, inside=True))
     ids = tuple(id for piece in pieces for id in piece.ids)
     return ids[-limit:]
 
@@ -62,36 +62,94 @@ def chat_pieces(tokenizer: Any, messages: Sequence[Message]) -> list[Piece]:
             f"the tokenizer {getattr(tokenizer, 'name_or_path', '')!r} has no chat template; use an instruct model, or "
             'ask for plain completions with prompts="base".'
         )
-    try:
-        rendered = _render(tokenizer, messages)
-    except Exception as error:  # templates raise jinja2's own errors, and jinja2 need not be importable here
-        merged = merge_system(messages)
-        if merged == list(messages):
-            raise PolicyError(f"the chat template refused the messages: {error}.") from error
-        messages = merged
-        rendered = _render(tokenizer, messages)
-    parts = re.split(_SLOT, rendered)
-    shown = [int(number) for number in parts[1::2]]
-    if sorted(shown) != list(range(len(messages))):
-        raise PolicyError(
-            f"the chat template shows messages {shown} of {len(messages)}; one that shows each message once is needed."
-        )
+    shown, parts = _laid_out(tokenizer, messages)
     pieces: list[Piece] = []
     for index, part in enumerate(parts):
         if index % 2:
-            number = int(part)
-            pieces.append(Piece(plain_ids(tokenizer, messages[number]["content"]), number))
+            content = shown[int(part)]["content"]
+            spaced = (index == 1 and not parts[0]) or _spaced_behind(tokenizer, pieces)
+            pieces.append(Piece(plain_ids(tokenizer, content, inside=not spaced), int(part)))
         elif part:
-            pieces.append(Piece(tuple(tokenizer.encode(part, add_special_tokens=False))))
+            pieces.append(Piece(_ids(tokenizer, part, inside=index > 0)))
     return pieces
 
 
-def plain_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
-    """Return the token ids of `text` with no special token among them, whatever it says."""
-    ids = tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+def _spaced_behind(tokenizer: Any, pieces: Sequence[Piece]) -> bool:
+    """Whether the last piece ends with a special token behind which the tokenizer begins a text anew, with a space."""
+    last = pieces[-1].ids[-1:] if pieces else ()
+    if not last or last[0] not in special_ids(tokenizer):
+        return False
+    word = _ids(tokenizer, "x", inside=False)
+    behind = _ids(tokenizer, tokenizer.convert_ids_to_tokens(last[0]) + "x", inside=False)
+    return behind[-len(word) :] == word
+
+
+def _laid_out(tokenizer: Any, messages: Sequence[Message]) -> tuple[Sequence[Message], list[str]]:
+    """Return the messages as the template takes them, and its text cut at their contents: texts and numbers in turn.
+
+    Raises:
+        PolicyError: no form of the messages is shown whole, each message once.
+    """
+    problem = ""
+    cause: Exception | None = None
+    merged = merge_system(messages)
+    for form in (list(messages), merged, merge_neighbours(merged)):
+        for as_parts in (False, True):
+            try:
+                parts = re.split(_SLOT, _render(tokenizer, form, as_parts=as_parts))
+            except Exception as error:  # templates raise jinja2's own errors, and jinja2 need not be importable here
+                problem = problem or f"the chat template refused the messages: {error}."
+                cause = cause or error
+                continue
+            shown = [int(number) for number in parts[1::2] if "'type': 'text'" not in parts[0]]
+            if sorted(shown) == list(range(len(form))):
+                return form, parts
+            problem = problem or (
+                f"the chat template shows messages {shown} of {len(form)}; one that shows each message once is needed."
+            )
+    raise PolicyError(problem) from cause
+
+
+def plain_ids(tokenizer: Any, text: str, *, inside: bool = False) -> tuple[int, ...]:
+    """Return the token ids of `text` with no special token among them, whatever it says.
+
+    Args:
+        tokenizer: a transformers tokenizer.
+        text: any text.
+        inside: whether it follows other text: then it does not get the space that some tokenizers put before a text.
+    """
+    ids = _ids(tokenizer, text, inside=inside, split_special_tokens=True)
     special = special_ids(tokenizer)
     # A tokenizer that cannot split its special tokens would still return them: then they are left out.
     return tuple(id for id in ids if id not in special)
+
+
+_ANCHORS = ("\n", ":", "x", "0")
+
+
+def _ids(tokenizer: Any, text: str, *, inside: bool, **options: Any) -> tuple[int, ...]:
+    """Return the token ids of a text; `inside`, without the space that the tokenizer would put before it.
+
+    SentencePiece's `add_dummy_prefix`, and what imitates it, puts a space before whatever is encoded. So a text that
+    stands inside another is encoded behind a character whose own ids are then taken off.
+    """
+
+    def encoded(some: str) -> tuple[int, ...]:
+        return tuple(tokenizer.encode(some, add_special_tokens=False, **options))
+
+    if not inside or not text or not _puts_a_space_before(encoded):
+        return encoded(text)
+    for anchor in _ANCHORS:
+        alone, both = encoded(anchor), encoded(anchor + text)
+        if alone and both[: len(alone)] == alone:
+            return both[len(alone) :]
+    return encoded(text)
+
+
+def _puts_a_space_before(encoded: Callable[[str], tuple[int, ...]]) -> bool:
+    """Whether a tokenizer gives a word at the beginning of a text other ids than behind a line's end."""
+    line_end, word = encoded("\n"), encoded("x")
+    return encoded("\nx") != line_end + word
 
 
 def special_ids(tokenizer: Any) -> frozenset[int]:
@@ -106,6 +164,18 @@ def merge_system(messages: Sequence[Message]) -> list[Message]:
         return list(messages)
     both = f"{messages[0]['content']}\n\n{messages[1]['content']}"
     return [{"role": "user", "content": both}, *messages[2:]]
+
+
+def merge_neighbours(messages: Sequence[Message]) -> list[Message]:
+    """Return the messages with those of one role that follow each other made one, as templates need that alternate."""
+    merged: list[Message] = []
+    for message in messages:
+        if merged and merged[-1]["role"] == message["role"]:
+            both = f"{merged[-1]['content']}\n\n{message['content']}"
+            merged[-1] = {"role": message["role"], "content": both}
+        else:
+            merged.append({"role": message["role"], "content": message["content"]})
+    return merged
 
 
 def shorten(pieces: Sequence[Piece], limit: int, cut: tuple[int, ...]) -> list[Piece]:
@@ -135,7 +205,13 @@ def shorten(pieces: Sequence[Piece], limit: int, cut: tuple[int, ...]) -> list[P
 _SLOT = r"mars2-content-(\d+)-slot"
 
 
-def _render(tokenizer: Any, messages: Sequence[Message]) -> str:
-    slots = [{"role": m["role"], "content": f"mars2-content-{i}-slot"} for i, m in enumerate(messages)]
+def _render(tokenizer: Any, messages: Sequence[Message], *, as_parts: bool) -> str:
+    """Return the template's text around placeholders; `as_parts`, contents are lists, as models that see want them."""
+
+    def slot(number: int) -> Any:
+        text = f"mars2-content-{number}-slot"
+        return [{"type": "text", "text": text}] if as_parts else text
+
+    slots = [{"role": message["role"], "content": slot(number)} for number, message in enumerate(messages)]
     rendered: str = tokenizer.apply_chat_template(slots, tokenize=False, add_generation_prompt=True)
     return rendered
