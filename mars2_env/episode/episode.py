@@ -225,7 +225,7 @@ class Episode(State):
         return self.compared(known[1])
 
     def recall(self, turn: Turn, reply: Reply, program: str | None) -> None:
-        """Let a pending turn's reply hold this program, whatever would be found in it now: what a log says was found."""
+        """Let a pending turn's reply hold this program, whatever would be found in it now: a log says what was."""
         self._check_pending(turn)
         self._submitted[turn.id] = reply, self._amounts_to(turn, reply, program)
 
