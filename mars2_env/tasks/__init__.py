@@ -4,6 +4,7 @@ A `Task` says what is played: problems, agents, budget, selector, rules, rewards
 problem: the episode with its log, opened or resumed, and the grading of replies. Drivers add only who is asked when.
 """
 
+from mars2_env.tasks.absence import outlasting
 from mars2_env.tasks.build import OPTIONS, add_task, task
 from mars2_env.tasks.game import GAMES, Api, Game
 from mars2_env.tasks.match import Match, begin, ratings, sandbox_of, shared_sandbox, void
@@ -32,6 +33,7 @@ __all__ = [
     "calls",
     "identity_of",
     "load_from",
+    "outlasting",
     "ratings",
     "sandbox_of",
     "seat",
