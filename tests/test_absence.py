@@ -12,6 +12,7 @@ from toys import FaultySandbox, Guesser, outcome, problem_set, sandbox
 
 import mars2_env
 from mars2_env import LogError, Reply, Run, SandboxError, SandboxUnavailableError, Task, Turn
+from mars2_env.base.journal import claim
 from mars2_env.engine import on_its_sandbox, read_run
 from mars2_env.episode import Failed
 from mars2_env.errors import SandboxAwayError
@@ -90,6 +91,17 @@ def test_an_environment_raises_that_its_engine_is_away_and_takes_the_step_again(
     assert env.episode.asked == 2
 
 
+def test_a_round_of_a_parallel_environment_is_taken_again_as_a_whole(at_once: None) -> None:
+    env: Any = mars2_env.make(task(Away(8), game="play", api="parallel"))
+    env.reset(seed=0)
+    actions = {agent: {"parent": 0, "program": f"print({number})"} for number, agent in enumerate(env.agents)}
+    with pytest.raises(SandboxUnavailableError):
+        env.step(actions)
+    assert env.episode.asked == 2 and not env.episode.nodes
+    env.step(actions)
+    assert [node.program for node in env.episode.nodes] == ["print(0)\n", "print(1)\n"]
+
+
 @pytest.mark.parametrize("in_flight", [1, 2, 3])
 @pytest.mark.parametrize("before", [0, 4, 9])
 def test_a_tree_that_ended_by_faults_is_taken_up_again_as_if_it_had_met_none(
@@ -136,6 +148,8 @@ def test_a_run_says_which_kind_of_sandbox_it_is_in_and_auto_sticks_to_it(
     (tmp_path / "run.json").unlink()  # as of an earlier version: then a log says it
     assert on_its_sandbox(made, tmp_path).sandbox == "docker"
     assert on_its_sandbox(made, tmp_path / "new") is made
+    claim(tmp_path / "played" / "run.json", {"sandbox": "scripted"})
+    assert on_its_sandbox(made, tmp_path / "played") is made, "it sticks to none that runs nothing"
     monkeypatch.setattr("mars2_env.tasks.match._shared", {})
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     with pytest.raises(SandboxUnavailableError, match=r"was begun in docker.*no Docker engine answers"):

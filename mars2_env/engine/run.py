@@ -51,7 +51,7 @@ def on_its_sandbox(task: Task, out: str | Path | None) -> Task:
 def _begun_with(out: Path) -> str | None:
     """Return the kind of sandbox that a run folder was begun with, if it says so: itself, or by a log in it."""
     if (out / RUN_FILE).exists() and isinstance(kind := read_claim(out / RUN_FILE).get("sandbox"), str):
-        return kind
+        return kind_of(kind)
     headers = (read_header(path) for path in sorted((out / "trees").glob("*.jsonl")))
     return next((kind_of(header.sandbox) for header in headers if header is not None), None)
 

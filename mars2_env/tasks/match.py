@@ -142,10 +142,14 @@ class Match:
                     f"{self.writer.path} holds this tree already; environments begin trees and never resume them: "
                     "use another `out` folder (or seed), or `rollout` to resume."
                 )
-            for event in self.writer.events:
-                self.events.append(event)
-                self.episode.apply(event)
-            self.episode.settle()
+            try:
+                for event in self.writer.events:
+                    self.events.append(event)
+                    self.episode.apply(event)
+                self.episode.settle()
+            except BaseException:
+                self.writer.close()
+                raise
 
     def begin(self) -> None:
         """Grade and plant the program that a repair problem starts from; nothing where there is none.
