@@ -38,6 +38,10 @@ class SandboxUnavailableError(SandboxError):
     """No usable sandbox on this machine; the message says what was tried and which command mends it."""
 
 
+class SandboxAwayError(SandboxUnavailableError):
+    """The engine behind a sandbox does not answer now, as while it restarts: worth waiting for, no program's doing."""
+
+
 class JudgeError(Mars2Error, ValueError):
     """A grading request makes no sense, such as an empty selection of tests."""
 

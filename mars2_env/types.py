@@ -10,6 +10,7 @@ import json
 import zlib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import zip_longest
 from keyword import iskeyword
 from operator import index
 from typing import Any, Final, Literal, Protocol, TypeAlias, TypedDict, runtime_checkable
@@ -356,14 +357,39 @@ class Generation:
     """The tokens behind a reply.
 
     `prompt_ids` and `completion_ids` are token ids, `logprobs` the sampler's log-probability (natural log, of the
-    distribution actually sampled from) of each completion token. `finish_reason` is "stop" or "length".
+    distribution actually sampled from) of each completion token. `finish_reason` is "stop" or "length". A server that
+    tells no ids may tell how many there were: `prompt_tokens` and `completion_tokens`. Where there are ids, they are
+    counted and these are not looked at.
     """
 
-    prompt_ids: tuple[int, ...]
-    completion_ids: tuple[int, ...]
-    logprobs: tuple[float, ...]
+    prompt_ids: tuple[int, ...] = ()
+    completion_ids: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
     finish_reason: str = "stop"
     weights_version: int = 0
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("prompt_tokens", "completion_tokens"):
+            if (count := getattr(self, name)) is not None:
+                if not is_whole(count) or index(count) < 0:
+                    raise PolicyError(f"{said(name, count, 'Generation')}: give a whole number of at least 0, or None.")
+                object.__setattr__(self, name, index(count))
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        """Take what was pickled, by an earlier version too: it knew fewer fields."""
+        for one, value in zip_longest(fields(self), state, fillvalue=None):
+            if one is not None:
+                object.__setattr__(self, one.name, value)
+
+    @property
+    def tokens(self) -> tuple[int, int] | None:
+        """How many tokens the prompt and the completion have; None where nothing tells those of the completion."""
+        if not self.prompt_ids and not self.completion_ids and self.completion_tokens is None:
+            return None
+        prompt = len(self.prompt_ids) if self.prompt_ids else self.prompt_tokens or 0
+        return prompt, len(self.completion_ids) if self.completion_ids else self.completion_tokens or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,6 +437,20 @@ class ActsTogether(Protocol):
 
     def act_together(self, turns: Sequence[tuple[Policy, Turn]]) -> list[Reply]:
         """Return one reply for each turn, in order; each comes with the policy that it is for."""
+        ...
+
+
+@runtime_checkable
+class Identified(Protocol):
+    """An optional ability of policies: says by name and configuration what it is.
+
+    A run folder holds whoever goes on with its run to that, so what decides replies (a model, its settings) belongs in
+    it, and what changes from run to run does not.
+    """
+
+    @property
+    def identity(self) -> str:
+        """Name and configuration as a short stable text, such as `openai:gpt-x,temperature=0.8`."""
         ...
 
 

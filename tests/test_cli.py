@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -105,6 +106,98 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_a_run_that_can(run: Path, tmp_path:
     assert "Traceback" not in errors
     assert mars2(*command[3:]).returncode == 0
     assert logs(tmp_path) == logs(run)
+
+
+INTERRUPTED = """
+import os, signal, sys
+import typer
+from mars2_env.cli.interrupts import be_patient, interruptible
+be_patient()
+try:
+    with interruptible("all is kept"):
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        finally:
+            for _ in range(int(sys.argv[1])):
+                os.kill(os.getpid(), signal.SIGINT)
+            print("put away", flush=True)
+except typer.Exit as ended:
+    sys.exit(ended.exit_code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("further", "out", "said"),
+    [
+        (0, "put away\n", "interrupted; all is kept.\n"),
+        (1, "put away\n", "stopping; once more to leave at once.\ninterrupted; all is kept.\n"),
+        (2, "", "stopping; once more to leave at once.\n"),
+    ],
+)
+def test_ctrl_c_interrupts_once_and_the_third_leaves_at_once(further: int, out: str, said: str) -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, str(further)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, out, said)
+
+
+def test_three_ctrl_c_in_a_row_leave_no_traceback_and_a_run_that_can_be_gone_on_with(run: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mars2_env.cli", "search", *PROBLEMS, *TEAM, "--out", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    trees = tmp_path / "trees"
+    while process.poll() is None and not (trees.is_dir() and any(trees.iterdir())):
+        os.sched_yield()
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        os.sched_yield()
+    _, errors = process.communicate()
+    assert process.returncode in (0, 130)
+    assert "Traceback" not in errors
+    assert mars2(*command[3:]).returncode == 0
+    assert logs(tmp_path) == logs(run)
+
+
+def test_a_search_says_its_sandbox_and_that_nothing_is_kept_without_out(run: Path) -> None:
+    done = mars2("search", "starter", "--limit", "1", "--budget", "1", "--agent", "coder=noise:default")
+    assert "sandbox: docker runs a known program as it must.\n" in done.stderr
+    assert "no --out: nothing is kept" in done.stderr
+    again = mars2("search", *PROBLEMS, *TEAM, "--out", run)
+    assert "sandbox: docker, which the run was begun in.\n" in again.stderr
+    assert "no --out" not in again.stderr
+
+
+def test_a_run_that_is_not_finished_is_evaluated_only_when_asked_for(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "part")
+    next((tmp_path / "part" / "trees").glob("*.jsonl")).unlink()
+    done = mars2("evaluate", tmp_path / "part")
+    assert done.returncode == 2
+    assert "2 of 3 planned trees are finished" in done.stderr and "--partial" in done.stderr
+    done = mars2("evaluate", tmp_path / "part", "--partial")
+    assert done.returncode == 0, done.stderr
+    assert "2 of 3 planned trees" in done.stdout and "if the missing fail - pass" in done.stdout
+
+
+FAULTY = """
+import sys
+from mars2_env.cli import main
+from mars2_env.errors import SandboxError
+from mars2_env.sandbox import register_sandbox
+from mars2_env.testing import ScriptedSandbox
+@register_sandbox("faulty")
+def faulty(*, workers=None):
+    def run(program, input):
+        raise SandboxError("two workers failed")
+    return ScriptedSandbox(run)
+sys.argv[0] = "mars2"
+main()
+"""
+
+
+def test_a_search_whose_trees_end_by_faults_says_so_and_does_not_exit_with_0(tmp_path: Path) -> None:
+    search = ["search", "starter", "--limit", "2", "--agent", "coder=noise:default", "--sandbox", "faulty"]
+    command = [sys.executable, "-c", FAULTY, *search, "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "300"})
+    assert done.returncode == 1, done.stderr
+    assert "2 of 2 trees ended by faults; the same command takes them up again." in done.stderr
+    assert done.stderr.count("ENDED BY FAULTS (coder_0: 3 in a row)") == 2
 
 
 def test_the_environment_writes_the_log_of_the_search_command(run: Path, tmp_path: Path, docker_engine: None) -> None:
@@ -226,6 +319,11 @@ def test_sandbox_check_says_which_isolation_is_in_force() -> None:
         (("search", "empty.jsonl", *TEAM), "empty.jsonl"),
         (("search", "missing.jsonl", *TEAM), "missing.jsonl"),
         (("search", "starter", *TEAM, "--sandbox", "dokcer"), "docker"),
+        (("search", "starter", *TEAM, "--sandbox", "scripted"), "invents verdicts"),
+        (("judge", "starter/train/badge/0", "missing.py", "--sandbox", "scripted"), "invents verdicts"),
+        (("problems", "check", "starter", "--sandbox", "scripted"), "invents verdicts"),
+        (("env", "--sandbox", "scripted"), "invents verdicts"),
+        (("sandbox", "check", "scripted"), "no isolation"),
         (("search", "starter", *TEAM, "--budget", "0"), "at least 1"),
         (("search", "starter", *TEAM, "--budget", "nodes=5,token=9"), "Did you mean 'tokens'"),
         (("search", "starter", *TEAM, "--budget", "5,fixer.nodes=1"), "Did you mean 'fixer_0'"),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from toys import FaultySandbox, Guesser, problem_set, sandbox
 
 import mars2_env
-from mars2_env import ConfigError, ProblemSet, Run
-from mars2_env.results.evaluation import HIDDEN_FILE, wilson_interval
+from mars2_env import ConfigError, ProblemSet, Results, Run
+from mars2_env.results import TreeResult, clustered_interval, wilson_interval
+from mars2_env.results.evaluation import HIDDEN_FILE
 from mars2_env.testing import ScriptedSandbox
 
 
@@ -103,6 +106,96 @@ def test_a_folder_that_does_not_know_its_problems_says_what_to_give(tmp_path: Pa
     env.reset(seed=0)
     with pytest.raises(ConfigError, match="problems="):
         mars2_env.evaluate(tmp_path)
+
+
+def unfinished(out: Path) -> None:
+    """A run that was interrupted after the first of its trees."""
+    task = mars2_env.task(problem_set(6), sandbox=sandbox(), budget=4)
+    run = mars2_env.rollout(task, Guesser(), out=out, trees=1)
+    next(run)
+    run.close()  # type: ignore[attr-defined]  # it is a generator
+
+
+def test_a_run_that_is_not_finished_is_refused_or_evaluated_with_bounds(tmp_path: Path) -> None:
+    unfinished(tmp_path)
+    with pytest.raises(ConfigError, match=r"1 of 6 planned trees are finished.*partial=True"):
+        mars2_env.evaluate(tmp_path, problems=problem_set(6), sandbox=sandbox())
+    part = mars2_env.evaluate(tmp_path, problems=problem_set(6), sandbox=sandbox(), partial=True)
+    assert (len(part.trees), part.planned, part.missing) == (1, 6, 5)
+    solved = part.pass_at_n
+    assert part.bounds("pass_at_n") == (solved / 6, (solved + 5) / 6)
+    grow(tmp_path)
+    whole = mars2_env.evaluate(tmp_path, problems=problem_set(6), sandbox=sandbox())
+    assert (whole.planned, whole.missing) == (6, 0)
+    low, high = part.bounds("pass_at_n")
+    assert low <= whole.pass_at_n <= high
+    assert whole.bounds("pass_at_n") == (whole.pass_at_n, whole.pass_at_n)
+
+
+def test_the_plan_of_a_folder_is_all_that_was_to_be_played_in_it(tmp_path: Path) -> None:
+    task = mars2_env.task(problem_set(6), sandbox=sandbox(), budget=4)
+    for ids in (["toy/1"], ["toy/1", "toy/2"], ["toy/0"]):
+        list(mars2_env.rollout(task, Guesser(), out=tmp_path, problems=ids))
+        results = mars2_env.evaluate(tmp_path, problems=problem_set(6), sandbox=sandbox())
+        assert results.planned == len(results.trees)
+    assert results.planned == 3
+
+
+def test_a_folder_without_a_plan_is_evaluated_and_says_that_it_has_none(tmp_path: Path) -> None:
+    unfinished(tmp_path)
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({name: value for name, value in json.loads(path.read_text()).items() if name != "plan"}))
+    results = mars2_env.evaluate(tmp_path, problems=problem_set(6), sandbox=sandbox())
+    assert (len(results.trees), results.planned) == (1, None)
+
+
+def results_of(outcomes: dict[str, list[bool]]) -> Results:
+    """Results with so many trees of each problem, of which these pass."""
+    return Results(
+        tuple(
+            TreeResult(problem, seed, 1, 0, 1, passed, int(passed))
+            for problem, passes in outcomes.items()
+            for seed, passed in enumerate(passes)
+        )
+    )
+
+
+def test_one_tree_a_problem_has_the_wilson_interval_and_copies_of_trees_add_nothing_to_it() -> None:
+    alone = results_of({f"p{k}": [k < 12] for k in range(40)})
+    assert alone.interval("pass_at_n") == wilson_interval(12, 40) == alone.interval(0.3)
+    copied = results_of({f"p{k}": [k < 12] * 10 for k in range(40)})
+    assert copied.interval("pass_at_n") == pytest.approx(wilson_interval(12 * 39 / 40, 39), abs=1e-12)  # K / (K - 1)
+    with pytest.raises(ConfigError, match="400 trees are of 40 problems"):
+        copied.interval(0.3)
+    with pytest.raises(ConfigError, match="Did you mean 'pass_at_n'"):
+        copied.interval("pass_at_m")  # type: ignore[arg-type]
+
+
+def test_trees_of_one_problem_that_are_independent_count_in_full() -> None:
+    mixed = results_of({f"p{k}": [True, False] for k in range(20)})
+    assert mixed.interval("pass_at_n") == wilson_interval(20, 40)
+
+
+@pytest.mark.parametrize("passes", [True, False])
+def test_where_all_trees_agree_each_problem_counts_once(passes: bool) -> None:
+    same = results_of({f"p{k}": [passes] * 5 for k in range(8)})
+    assert same.interval("pass_at_n") == wilson_interval(8 * passes, 8)
+    one = results_of({"p": [True, False, True]})
+    assert one.interval("pass_at_n") == wilson_interval(2 / 3, 1)
+
+
+def test_the_interval_over_seeds_covers_the_truth_and_one_that_takes_trees_for_problems_does_not() -> None:
+    rng = np.random.default_rng(7)
+    covered = naive = 0
+    for _ in range(400):
+        chances = rng.beta(0.3, 0.3, size=40)  # problems are easy or hard; the true share is 1/2
+        passes = rng.random((40, 8)) < chances[:, None]
+        low, high = clustered_interval(passes.ravel().tolist(), np.repeat(np.arange(40), 8).tolist())
+        covered += low <= 0.5 <= high
+        low, high = wilson_interval(int(passes.sum()), passes.size)
+        naive += low <= 0.5 <= high
+    assert 0.92 < covered / 400 < 0.98
+    assert naive / 400 < 0.75
 
 
 def test_a_tree_that_ended_by_faults_is_left_out_and_counted() -> None:

@@ -8,8 +8,10 @@ comes later is held to it (`claim`, `check_same`).
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import get_ident
 from typing import Any, Final, TypeVar
@@ -21,6 +23,23 @@ from mars2_env.errors import LogError
 T = TypeVar("T")
 
 _PIECE: Final = 2**16
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def refusing(path: Path) -> Iterator[None]:
+    """Say of a file that cannot be written, on a full disk say, what it is and what to do about it.
+
+    Raises:
+        LogError: in place of an `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        hint = ""
+        if error.errno in _FULL:
+            hint = " Make room; then the same command goes on from what is written."
+        raise LogError(f"{path} cannot be written: {error.strerror}.{hint}") from None
 
 
 class Journal:
@@ -43,11 +62,10 @@ class Journal:
             LogError: another writer has it for itself, or it cannot be opened.
         """
         self.path = Path(path)
-        try:
+        self._file = -1
+        with refusing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise LogError(f"{self.path} cannot be written: {error.strerror}.") from None
         self._mended = False
         if alone:
             try:
@@ -66,19 +84,36 @@ class Journal:
 
         Args:
             line: what it says, without a newline.
+
+        Raises:
+            LogError: there is no room for it, or another trouble of the file's; it is as if nothing had been written.
         """
-        if not self._mended:
+        with refusing(self.path):
+            if not self._mended:
+                size = os.fstat(self._file).st_size
+                if (whole := _whole(self._file, size)) < size:
+                    os.ftruncate(self._file, whole)
+            self._mended = False  # until the line is whole
+            view = memoryview(line + b"\n")
+            while view:
+                view = view[os.write(self._file, view) :]
             self._mended = True
-            size = os.fstat(self._file).st_size
-            if (whole := _whole(self._file, size)) < size:
-                os.ftruncate(self._file, whole)
-        view = memoryview(line + b"\n")
-        while view:
-            view = view[os.write(self._file, view) :]
+
+    def keep(self, lines: int) -> None:
+        """Take back all but the first so many lines; for the writer that has the file for itself."""
+        with refusing(self.path):
+            whole = self.path.read_bytes().splitlines(keepends=True)
+            os.ftruncate(self._file, sum(map(len, whole[:lines])))
+            os.fsync(self._file)
 
     def sync(self) -> None:
-        """Have the operating system bring everything to the disk."""
-        os.fsync(self._file)
+        """Have the operating system bring everything to the disk.
+
+        Raises:
+            LogError: it could not.
+        """
+        with refusing(self.path):
+            os.fsync(self._file)
 
     def close(self) -> None:
         """Close the file. Idempotent."""
@@ -145,7 +180,8 @@ def read_journal(path: Path, kind: type[T]) -> Iterator[T]:
 
 def _begun(path: Path, data: bytes) -> bool:
     """Write a file as a whole if it is not there, and return whether it was this writer that did."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with refusing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
     new = _beside(path, data)
     try:
         os.link(new, path)  # of several writers one gets the name
@@ -161,7 +197,12 @@ def _begun(path: Path, data: bytes) -> bool:
 
 def _beside(path: Path, data: bytes) -> Path:
     new = path.with_name(f"{path.name}.{os.getpid()}.{get_ident()}.tmp")
-    new.write_bytes(data)
+    try:
+        with refusing(path):
+            new.write_bytes(data)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
     return new
 
 

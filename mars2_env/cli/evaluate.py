@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 import mars2_env
+from mars2_env.cli.interrupts import interruptible
 from mars2_env.cli.options import say
 from mars2_env.render import printable_line
+from mars2_env.results import Measure
 
 
 def evaluate(
@@ -22,6 +24,9 @@ def evaluate(
             "varied from the public ones)."
         ),
     ] = "best",
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Evaluate a run that is not finished, with bounds on what is missing.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="One line for each tree.")] = False,
 ) -> None:
     """Grade the trees of a run on hidden tests: Pass@1(MCTS) and Pass@N with 95 % Wilson intervals."""
@@ -32,10 +37,12 @@ def evaluate(
     from mars2_env.render.progress import share_of
 
     console = Console()
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    kept = "what was graded is kept, and the same command goes on from here"
+    with interruptible(kept), Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("hidden tests", total=None)
         results = mars2_env.evaluate(
             run,
+            partial=partial,
             answer=answer,  # type: ignore[arg-type]  # `evaluate` checks it
             observer=lambda done, total: progress.update(bar, completed=done, total=total),
         )
@@ -44,16 +51,24 @@ def evaluate(
             answer = "no answer" if tree.answer is None else f"answer #{tree.answer}"
             verdict = "passes" if tree.answer_passed else "fails"
             say(f"{printable_line(tree.problem)}: {answer} {verdict}; {tree.nodes_passed} of {tree.nodes} nodes pass")
-    table = Table(title=f"Hidden tests, {len(results.trees)} trees")
-    for column in ("", "share", "95 % interval"):
+    of = f" of {results.planned} planned" if results.planned is not None and results.missing else ""
+    table = Table(title=f"Hidden tests, {len(results.trees)}{of} trees")
+    bounded = ("if the missing fail - pass",) if results.missing else ()
+    for column in ("", "share", "95 % interval", *bounded):
         table.add_column(column)
     chosen = "Pass@1(MCTS)" if results.rule == "best" else f"Pass@1(MCTS), answer by {results.rule}"
-    for name, share in ((chosen, results.pass_at_1_mcts), ("Pass@N", results.pass_at_n)):
-        low, high = results.interval(share)
-        table.add_row(name, f"{share:.3f}", f"{low:.3f} - {high:.3f}")
+    measures: tuple[tuple[str, Measure, float], ...] = (
+        (chosen, "pass_at_1_mcts", results.pass_at_1_mcts),
+        ("Pass@N", "pass_at_n", results.pass_at_n),
+    )
+    for name, measure, share in measures:
+        spans = [results.interval(measure), *([results.bounds(measure)] if results.missing else [])]
+        table.add_row(name, f"{share:.3f}", *(f"{low:.3f} - {high:.3f}" for low, high in spans))
     console.print(table)
     nodes = sum(tree.nodes for tree in results.trees)
     duplicates = sum(tree.duplicates for tree in results.trees)
     say(f"{share_of(duplicates, nodes)} of {nodes} nodes repeat an earlier program of their tree.")
     if results.unfinished:
-        say(f"{results.unfinished} trees are unfinished or ended by sandbox faults, and were left out.")
+        say(f"{results.unfinished} trees are unfinished or ended by faults, and were left out.")
+    if results.planned is None:
+        say("The folder does not say how many trees were planned, so nobody knows whether any are missing.")

@@ -13,6 +13,7 @@ from mars2_env.base.parts import Parts
 from mars2_env.cli import problems
 from mars2_env.cli.env import env
 from mars2_env.cli.evaluate import evaluate
+from mars2_env.cli.interrupts import be_patient
 from mars2_env.cli.judging import judge, sandbox_app
 from mars2_env.cli.options import say
 from mars2_env.cli.search import search
@@ -86,6 +87,7 @@ def _add_commands() -> None:
 
 def main() -> None:
     """Run the command line."""
+    be_patient()
     _add_commands()
     try:
         app()

@@ -15,7 +15,16 @@ from mars2_env.render import printable
 SetName = Annotated[str, typer.Argument(help="A problem set (mars2 problems list), or a .jsonl file.", metavar="SET")]
 SetPath = Annotated[Path | None, typer.Option("--path", help="The data file or folder, for sets that come from one.")]
 Split = Annotated[str | None, typer.Option("--split", help="The split; the set's own default if left out.")]
-SandboxKind = Annotated[str, typer.Option("--sandbox", help="docker, bubblewrap, or auto.")]
+
+
+def _runs_programs(kind: str) -> str:
+    """Refuse what runs nothing: its verdicts are invented, and only tests of the machinery know that."""
+    if kind == "scripted":
+        raise ConfigError("--sandbox scripted: it runs nothing and invents verdicts. Say docker, bubblewrap or auto.")
+    return kind
+
+
+SandboxKind = Annotated[str, typer.Option("--sandbox", help="docker, bubblewrap, or auto.", callback=_runs_programs)]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -9,9 +9,12 @@ from typing import Annotated, Any
 import typer
 
 import mars2_env
+from mars2_env.cli.interrupts import interruptible
 from mars2_env.cli.options import SandboxKind, SetName, SetOption, SetPath, Split, parse_options, say
+from mars2_env.engine import on_its_sandbox
 from mars2_env.errors import ConfigError
-from mars2_env.tasks import agent_names
+from mars2_env.sandbox import why_taken
+from mars2_env.tasks import agent_names, sandbox_of
 
 
 def parse_agents(texts: list[str]) -> dict[str, str]:
@@ -128,41 +131,56 @@ def search(
         "problem_options": parse_options(option) or None,
     }
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    task = mars2_env.task(
-        problem_set,
-        path=None if path is None else str(path),
-        split=split,
-        agents=list(team),
-        budget=budget,
-        game=game,
-        score=score,
-        stop_on_solved=solutions or stop_on_solved,
-        patience=patience,
-        reward_model=reward_model,
-        sandbox=sandbox,
-        **options,
-    )
-    total = min(len(problem) if problem else len(task.problems), limit or sys.maxsize)
-    bar = ProgressBar(total, task.budget.nodes)
-    runs = mars2_env.rollout(
-        task,
-        team,
-        seed=seed,
-        out=out,
-        problems=problem,
-        limit=limit,
-        trees=trees,
-        in_flight=in_flight,
-        observer=bar,
-    )
-    try:
+    kept = "the same command goes on from here" if out else "give --out to be able to resume"
+    with interruptible(kept):
+        task = mars2_env.task(
+            problem_set,
+            path=None if path is None else str(path),
+            split=split,
+            agents=list(team),
+            budget=budget,
+            game=game,
+            score=score,
+            stop_on_solved=solutions or stop_on_solved,
+            patience=patience,
+            reward_model=reward_model,
+            sandbox=sandbox,
+            **options,
+        )
+        total = min(len(problem) if problem else len(task.problems), limit or sys.maxsize)
+        bar = ProgressBar(total, task.budget.nodes)
+        faulty = 0
+        task = on_its_sandbox(task, out)
+        runs = mars2_env.rollout(
+            task,
+            team,
+            seed=seed,
+            out=out,
+            problems=problem,
+            limit=limit,
+            trees=trees,
+            in_flight=in_flight,
+            observer=bar,
+        )
+        say(f"sandbox: {_taken(task, sandbox)}.", err=True)
+        if out is None:
+            say("no --out: nothing is kept, so this run can be neither evaluated nor gone on with.", err=True)
         with bar:
             for tree in runs:
                 bar.finish(tree)
-    except KeyboardInterrupt:
-        again = "the same command goes on from here" if out else "give --out to be able to resume"
-        bar.console.print(f"interrupted; {again}.", style="yellow")
-        raise typer.Exit(130) from None
+                faulty += tree.ended == "faults"
     Console().print(summary_table(bar.tally))
     if out is not None:
         say(f"Logs are in {out}. Next: mars2 evaluate {out}")
+    if faulty:
+        say(f"{faulty} of {total} trees ended by faults; the same command takes them up again.", err=True)
+        raise typer.Exit(1)
+
+
+def _taken(task: mars2_env.Task, asked_for: str) -> str:
+    """Return which sandbox a task is played in, and why."""
+    if asked_for != "auto":
+        return f"{asked_for}, as asked for"
+    if task.sandbox != "auto":
+        return f"{task.sandbox}, which the run was begun in"
+    return why_taken(sandbox_of(task)).rstrip(".")

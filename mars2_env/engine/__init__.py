@@ -5,7 +5,19 @@ It adds no rules of its own. A tree's way is a state machine without I/O (`cours
 
 from mars2_env.engine.course import Ask, Course, Grade, Plant, Rate, Work
 from mars2_env.engine.rollout import rollout
-from mars2_env.engine.run import RUN_FILE, read_run
+from mars2_env.engine.run import RUN_FILE, on_its_sandbox, read_run
 from mars2_env.engine.threads import Observer
 
-__all__ = ["RUN_FILE", "Ask", "Course", "Grade", "Observer", "Plant", "Rate", "Work", "read_run", "rollout"]
+__all__ = [
+    "RUN_FILE",
+    "Ask",
+    "Course",
+    "Grade",
+    "Observer",
+    "Plant",
+    "Rate",
+    "Work",
+    "on_its_sandbox",
+    "read_run",
+    "rollout",
+]

@@ -66,7 +66,7 @@ class _Going:
     reply: Reply | None = None
     submission: Submission | None = None
     trace: Trace | None = None
-    result: Verdict | SandboxError | None = None
+    result: Verdict | SandboxError | PolicyError | None = None
     model_score: float | None = None
 
 
@@ -76,7 +76,7 @@ class Course:
     Args:
         episode: the episode, at its start or as its log left it; nothing else drives it.
         in_flight: how many turns may be open at a time.
-        on_fault: whether a sandbox fault voids a turn or is raised.
+        on_fault: whether a fault of the sandbox or of a policy voids a turn or is raised.
         rated: whether a reward model is asked about every new program.
         on_trace: called with what an expansion cost, right before its outcome is told.
 
@@ -153,6 +153,18 @@ class Course:
         if going.submission.verdict is None:
             return [Grade(turn, going.submission)]
         going.result = going.submission.verdict
+        return self._advance()
+
+    def unanswered(self, turn: Turn, error: PolicyError) -> list[Work]:
+        """Take that a turn's policy failed to answer it: the turn is void, and the same agent is asked again.
+
+        Raises:
+            SandboxError: an earlier fault falls due, and the task says that faults are raised.
+            PolicyError: this one does, likewise.
+        """
+        if self.done:
+            return []
+        self._of(turn).result = error
         return self._advance()
 
     def graded(self, turn: Turn, result: Verdict | SandboxError, seconds: float = 0.0) -> list[Work]:
@@ -252,15 +264,13 @@ class Course:
 
     def _apply(self, going: _Going) -> None:
         turn, reply, result, submission = going.turn, going.reply, going.result, going.submission
-        assert reply is not None and submission is not None
-        if isinstance(result, SandboxError):
+        if isinstance(result, SandboxError) and submission is not None:
             # A program that an earlier turn wrote too is a copy by now: it would not have been run a moment later.
-            now = self.episode.compared(submission)
-            if now.verdict is None:
-                void(self.episode, turn, result, self._on_fault)
-                return
-            result = now.verdict
-        assert result is not None
+            result = self.episode.compared(submission).verdict or result
+        if isinstance(result, SandboxError | PolicyError):
+            void(self.episode, turn, result, self._on_fault)
+            return
+        assert reply is not None and result is not None
         trace = going.trace or Trace(turn.id)
         if self._on_trace is not None:
             self._on_trace(trace)
@@ -279,10 +289,14 @@ def used(reply: Reply, trace: Trace, agent: str, metered: Set[str]) -> Usage:
     Raises:
         PolicyError: a budget limits what the agent's policy does not tell, and would never be spent.
     """
-    for resource, where, told in (("tokens", "generation", reply.generation), ("cost", "cost", reply.cost)):
+    tokens = None if reply.generation is None else reply.generation.tokens
+    for resource, where, told in (
+        ("tokens", "generation=Generation(completion_tokens=...)", tokens),
+        ("cost", "cost=...", reply.cost),
+    ):
         if resource in metered and told is None:
             raise PolicyError(
                 f"the budget limits {resource}, and the policy of {agent} does not say how much a reply took: give "
-                f"Reply({where}=...), or another budget."
+                f"Reply({where}), or another budget."
             )
     return Usage(trace.completion_tokens, trace.policy_seconds, trace.judge_seconds, reply.cost or 0.0)

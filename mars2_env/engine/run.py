@@ -2,41 +2,112 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from mars2_env.base.journal import claim, read_claim
-from mars2_env.errors import LogError
-from mars2_env.tasks import Task
+from mars2_env.errors import LogError, SandboxUnavailableError
+from mars2_env.log import read_header
+from mars2_env.sandbox import kind_of
+from mars2_env.tasks import Task, identity_of, sandbox_of
 from mars2_env.types import Policy
 
 RUN_FILE: Final = "run.json"
 
-
-def _team_names(task: Task, team: Policy | str | Mapping[str, Policy | str]) -> dict[str, str]:
-    given = team if isinstance(team, Mapping) else dict.fromkeys(task.agents, team)
-    return {agent: p if isinstance(p, str) else type(p).__qualname__ for agent, p in given.items()}
+Team = Policy | str | Mapping[str, Policy | str]
 
 
-def claim_run(
-    out: Path, task: Task, team: Policy | str | Mapping[str, Policy | str], seed: int, in_flight: int
-) -> None:
-    """Write what is run into the run folder, or check that it holds the same run."""
-    run = {
+def _given(task: Task, team: Team) -> Mapping[str, Policy | str]:
+    return team if isinstance(team, Mapping) else dict.fromkeys(task.agents, team)
+
+
+def on_its_sandbox(task: Task, out: str | Path | None) -> Task:
+    """Return a task whose sandbox is `auto` on the kind of sandbox that its run folder was begun with.
+
+    Where nothing was begun, `auto` takes what it takes, and the task is returned as it is.
+
+    Args:
+        task: the task.
+        out: the run folder, if there is one.
+
+    Raises:
+        SandboxUnavailableError: the kind that the folder was begun with cannot be had now.
+    """
+    if task.sandbox != "auto" or out is None or (kind := _begun_with(Path(out))) is None:
+        return task
+    task = replace(task, sandbox=kind)
+    try:
+        sandbox_of(task)
+    except SandboxUnavailableError as error:
+        raise SandboxUnavailableError(
+            f"{out} was begun in {kind}, and one run stays in one kind of sandbox: {error} Or begin anew in another "
+            "output folder."
+        ) from error
+    return task
+
+
+def _begun_with(out: Path) -> str | None:
+    """Return the kind of sandbox that a run folder was begun with, if it says so: itself, or by a log in it."""
+    if (out / RUN_FILE).exists() and isinstance(kind := read_claim(out / RUN_FILE).get("sandbox"), str):
+        return kind_of(kind)
+    headers = (read_header(path) for path in sorted((out / "trees").glob("*.jsonl")))
+    return next((kind_of(header.sandbox) for header in headers if header is not None), None)
+
+
+def _kind(task: Task) -> str | None:
+    """Return the kind of sandbox that a task names, `auto` being what it took; None for one of the caller's own."""
+    if task.sandbox != "auto":
+        return task.sandbox if isinstance(task.sandbox, str) else None
+    return kind_of(sandbox_of(task).identity)
+
+
+def claim_run(out: Path, task: Task, team: Team, seed: int, in_flight: int, problems: Sequence[str]) -> None:
+    """Write what is run into the run folder, or check that it holds the same run.
+
+    A folder that was begun by an earlier version lacks some of it, and is not held to that. Several runs may each play
+    a part of the problems: the folder's plan is all of them.
+    """
+    given = _given(task, team)
+    run: dict[str, Any] = {
         "task": task.config(),
         "problems": task.problems.hash,
         "source": dict(task.source),
-        "team": _team_names(task, team),
+        "team": {agent: policy if isinstance(policy, str) else identity_of(policy) for agent, policy in given.items()},
         "seed": seed,
         "in_flight": in_flight,
+        "plan": list(problems),
     }
-    # a file may move; its contents are in the hash
-    claim(out / RUN_FILE, run, wanted=lambda found: {**run, "source": found.get("source")})
+    if (kind := _kind(task)) is not None:
+        run["sandbox"] = kind
+    # as earlier versions called a policy
+    classes = {agent: type(policy).__qualname__ for agent, policy in given.items() if not isinstance(policy, str)}
+
+    def wanted(found: dict[str, Any]) -> dict[str, Any]:
+        # a file may move; its contents are in the hash
+        same = {**run, "source": found.get("source"), "plan": found.get("plan")}
+        if "sandbox" not in found or kind is None:
+            same["sandbox"] = found.get("sandbox")
+        if isinstance(team := found.get("team"), dict):
+            same["team"] = {
+                agent: team[agent] if team.get(agent) == classes.get(agent, name) else name
+                for agent, name in run["team"].items()
+            }
+        return same
+
+    def joined(found: dict[str, Any]) -> dict[str, Any]:
+        planned = found.get("plan")
+        return {**found, "plan": list(dict.fromkeys([*(planned if isinstance(planned, list) else ()), *problems]))}
+
+    claim(out / RUN_FILE, run, wanted=wanted, joined=joined)
 
 
 def read_run(out: str | Path) -> dict[str, Any]:
-    """Return what a run folder says was run: task, problems (hash), source, team, seed, in_flight.
+    """Return what a run folder says was run.
+
+    That is task, problems (their hash), source, team, seed, in_flight, plan (ids of the problems) and sandbox (its
+    kind); one that an earlier version made lacks the last two.
 
     Raises:
         LogError: the folder holds no run.

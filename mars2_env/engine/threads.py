@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
+from traceback import extract_tb
 from typing import TypeAlias
 
+from mars2_env.base.texts import well_formed
 from mars2_env.engine.course import Ask, Course, Grade, Plant, Rate, Work
 from mars2_env.episode import Event, Told
-from mars2_env.errors import SandboxError
+from mars2_env.errors import Mars2Error, PolicyError, SandboxError
 from mars2_env.log import Header, Trace, Tree, read_trace
 from mars2_env.tasks import Match, call, calls, ratings
 from mars2_env.types import Policy, Reply, Turn, Verdict
+
+_log = logging.getLogger(__name__)
 
 Observer: TypeAlias = Callable[[Header, Event, Trace | None], None]
 """Called with every event of every tree, those read back from a log included; a told event comes with its trace."""
@@ -59,10 +64,12 @@ class ThreadDriver:
         policies: agent -> policy.
         trees: how many trees grow at a time.
         batch: how many turns are handed to policies at a time.
+        retries: how often a call of a policy that failed is made again.
     """
 
-    def __init__(self, policies: Mapping[str, Policy], trees: int, batch: int) -> None:
+    def __init__(self, policies: Mapping[str, Policy], trees: int, batch: int, retries: int = 1) -> None:
         self._policies = policies
+        self._retries = retries
         self._trees = trees
         self._batch = batch
         self._ready: list[tuple[Play, Turn]] = []
@@ -89,6 +96,8 @@ class ThreadDriver:
                     yield play.match.tree()
                 self._step()
         finally:
+            for play in going:
+                play.match.give_up()
             self._judges.shutdown(wait=True, cancel_futures=True)
             for play in going:
                 play.match.close()
@@ -100,8 +109,11 @@ class ThreadDriver:
             key=lambda one: (one[0].number, one[1].id),
         )
         now, self._ready = self._ready[: self._batch], self._ready[self._batch :]
-        for play, turn, reply, trace in answered(self._policies, now):
-            self._take(play, play.course.replied(turn, reply, trace))
+        for play, turn, reply, trace in answered(self._policies, now, self._retries):
+            if isinstance(reply, PolicyError):
+                self._take(play, play.course.unanswered(turn, reply))
+            else:
+                self._take(play, play.course.replied(turn, reply, trace))
         self._rate()
         while self._grading and len(self._ready) < self._batch:  # small batches waste a model's time
             done, _ = wait(self._grading, return_when=FIRST_COMPLETED)
@@ -140,9 +152,11 @@ def _timed(grade: Callable[[], Verdict | SandboxError]) -> tuple[Verdict | Sandb
 
 
 def answered(
-    policies: Mapping[str, Policy], batch: Sequence[tuple[Play, Turn]]
-) -> Iterator[tuple[Play, Turn, Reply, Trace]]:
+    policies: Mapping[str, Policy], batch: Sequence[tuple[Play, Turn]], retries: int = 1
+) -> Iterator[tuple[Play, Turn, Reply | PolicyError, Trace]]:
     """Call each policy once on its turns, and yield each reply with what it cost; each has an equal share of a call.
+
+    In place of the reply to a turn that its policy failed on, however often it was asked, the error is yielded.
 
     Raises:
         PolicyError: a policy did not return one reply a turn.
@@ -150,20 +164,60 @@ def answered(
     for places in calls(policies, [turn for _, turn in batch]):
         members = [batch[place] for place in places]
         start = time.perf_counter()
-        replies = call(policies, [turn for _, turn in members])
+        replies = replies_of(policies, [turn for _, turn in members], retries)
         share = (time.perf_counter() - start) / len(members)
         for (play, turn), reply in zip(members, replies, strict=True):
-            yield play, turn, reply, trace_of(turn, reply, share)
+            trace = Trace(turn.id) if isinstance(reply, PolicyError) else trace_of(turn, reply, share)
+            yield play, turn, reply, trace
+
+
+def replies_of(policies: Mapping[str, Policy], turns: Sequence[Turn], retries: int) -> list[Reply | PolicyError]:
+    """Return the reply to each turn of one call; an error for each that the policy fails on, by an exception.
+
+    A call that failed is made again, at most `retries` times, and then turn by turn, so that one turn that cannot be
+    answered costs the others of its batch nothing.
+
+    Raises:
+        PolicyError: the policy did not return one reply a turn. That is a slip in its code, which no retry mends.
+    """
+    failure: Exception | None = None
+    for _ in range(retries + 1):
+        try:
+            return [*call(policies, turns)]
+        except Mars2Error:
+            raise
+        except Exception as error:  # whatever a server or a model may raise
+            failure = error
+            _log.warning("the policy of %s failed (%s), at %s.", turns[0].agent, _said(error), _place(error))
+    if len(turns) > 1:
+        return [reply for turn in turns for reply in replies_of(policies, [turn], 0)]
+    assert failure is not None
+    void = PolicyError(f"the policy of {turns[0].agent} failed: {_said(failure)}")
+    void.__cause__ = failure
+    return [void]
+
+
+def _said(error: Exception) -> str:
+    """Return what an exception says, in so few words that a log can hold them."""
+    said = well_formed(f"{type(error).__name__}: {error}".rstrip(": "))
+    return said if len(said) <= 300 else f"{said[:300]}..."
+
+
+def _place(error: Exception) -> str:
+    """Return the file and line that raised an exception."""
+    frames = extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
 
 
 def trace_of(turn: Turn, reply: Reply, seconds: float) -> Trace:
     """Return what is known of the cost of a reply that took so many seconds in its policy."""
-    tokens = reply.generation
+    generation = reply.generation
+    prompt, completion = (generation and generation.tokens) or (0, 0)
     return Trace(
         turn=turn.id,
         policy_seconds=seconds,
-        prompt_tokens=len(tokens.prompt_ids) if tokens else 0,
-        completion_tokens=len(tokens.completion_ids) if tokens else 0,
+        prompt_tokens=prompt,
+        completion_tokens=completion,
         cost=reply.cost or 0.0,
-        generation=tokens,
+        generation=generation,
     )

@@ -42,8 +42,9 @@ class TreeSearchAEC(AgentGame, AECEnv[str, Any, Any]):
 
     **End.** Terminated for all agents together when the budget is spent or, with `stop_on_solved`, the problem solved.
     Truncated only after `max_faults` sandbox faults in a row; a fault is a void turn: no node, no budget, reward 0,
-    `info["fault"]`, and the same agent is asked again. Where faults keep the program to be repaired from being judged,
-    `reset` truncates.
+    `info["fault"]`, and the same agent is asked again. An engine that is away is waited for, a minute at most; then
+    `step` raises `SandboxUnavailableError`, and the same step can be taken later. Where faults keep the program to be
+    repaired from being judged, `reset` truncates.
 
     **Infos.** `play`, `place`: `action_mask`, which slots exist (in `play` `{"parent": mask, "program": None}`, as
     `sample` takes it). Of the last actor: `outcome`, `node`, `score`, and `duplicate_of` for a copy. Of the

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from mars2_env.episode import Submission
-from mars2_env.errors import SandboxError
+from mars2_env.errors import SandboxError, SandboxUnavailableError
 from mars2_env.tasks import Match
 from mars2_env.types import Verdict
 
@@ -42,5 +42,13 @@ def side_by_side(calls: Sequence[Callable[[], Made]]) -> list[Made]:
 
 
 def grade_side_by_side(jobs: Sequence[tuple[Match, Submission]]) -> list[Verdict | SandboxError]:
-    """Return what became of each job, in order; all are judged at once, and no tree changes meanwhile."""
-    return side_by_side([partial(match.grade, submission) for match, submission in jobs])
+    """Return what became of each job, in order; all are judged at once, and no tree changes meanwhile.
+
+    Raises:
+        SandboxUnavailableError: there is no sandbox any more. As nothing has changed, the same can be asked for later.
+    """
+    results = side_by_side([partial(match.grade, submission) for match, submission in jobs])
+    for result in results:
+        if isinstance(result, SandboxUnavailableError):
+            raise result
+    return results

@@ -1,7 +1,7 @@
 """What ends an episode, in this order where several would.
 
-`max_faults` faults of one agent in a row; `stop_on_solved`; the tree's budget; the own budgets of all agents;
-`patience`; and `stop_when`, a rule of the caller's own.
+`max_faults` faults of one kind that one agent meets in a row; `stop_on_solved`; the tree's budget; the own budgets of
+all agents; `patience`; and `stop_when`, a rule of the caller's own.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ def reason_to_end(state: State, stop_when: StopRule | None = None) -> tuple[EndR
     for agent in state.agents:
         if (faults := state.account(agent).faults) >= rules.max_faults:
             return "faults", f"{agent}: {faults} in a row"
+        if (unanswered := state.account(agent).unanswered) >= rules.max_faults:
+            return "faults", f"{agent}: its policy failed on {unanswered} turns in a row"
     if rules.stop_on_solved and state.solved >= rules.stop_on_solved:
         return "solved", f"programs that pass: {state.solved} of {int(rules.stop_on_solved)}"
     if spent := state.budget.reached(state.spent, state.usage):

@@ -26,7 +26,19 @@ import numpy as np
 
 from mars2_env.base.texts import well_formed
 from mars2_env.episode.ends import StopRule, reason_to_end
-from mars2_env.episode.events import Asked, Cancelled, Ended, EndReason, Event, Failed, Joined, Left, Seeded, Told
+from mars2_env.episode.events import (
+    Asked,
+    Cancelled,
+    Ended,
+    EndReason,
+    Event,
+    Failed,
+    FaultKind,
+    Joined,
+    Left,
+    Seeded,
+    Told,
+)
 from mars2_env.episode.luck import child_key, choice_draws, choosing_seed, seed_of
 from mars2_env.episode.rules import Rules
 from mars2_env.episode.state import Open, State
@@ -309,10 +321,10 @@ class Episode(State):
         self.settle()
         return None if event.node is None else self.node(event.node)
 
-    def fail(self, turn: Turn, reason: str) -> None:
+    def fail(self, turn: Turn, reason: str, kind: FaultKind = "sandbox") -> None:
         """Void a turn after a fault: no node, no budget, and the same agent is asked again for the same place."""
         self._check_pending(turn)
-        self._emit(Failed(turn.id, reason))
+        self._emit(Failed(turn.id, reason, kind))
         self.settle()
 
     def cancel(self, turn: Turn) -> None:

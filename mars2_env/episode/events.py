@@ -13,6 +13,9 @@ EndReason: TypeAlias = Literal["solved", "budget", "no_improvement", "stopped", 
 a rule of the caller's own or from outside; or faults, which say nothing about any program."""
 
 
+FaultKind: TypeAlias = Literal["sandbox", "policy"]
+
+
 @dataclass(frozen=True, slots=True)
 class Seeded:
     """The root got the program that a repair problem starts from; always the first event of such an episode."""
@@ -75,10 +78,14 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A turn was void through a fault that says nothing about the program: no node, no budget; it is asked again."""
+    """A turn was void through a fault that says nothing about the program: no node, no budget; it is asked again.
+
+    `kind` is whose fault it was: the sandbox's, or the policy's, which did not reply.
+    """
 
     turn: int
     reason: str
+    kind: FaultKind = "sandbox"
 
 
 @dataclass(frozen=True, slots=True)

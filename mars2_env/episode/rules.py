@@ -28,7 +28,8 @@ class Rules:
         observe: `all`, or `own`: of other agents' nodes only place, author and score are shown.
         stop_on_solved: whether the episode ends at the first node that passes all scored tests; a number k ends it at
             the k-th different program (after normalisation) that does.
-        max_faults: how many faults of one agent in a row end the episode.
+        max_faults: how many faults of one kind (the sandbox's, its policy's) that an agent meets in a row end the
+            episode.
         patience: after how many expansions in a row that did not raise the best score the episode ends; None: never.
         model_weight: how much of a node's value for selectors is a reward model's score: they see
             (1 - w) * score + w * model score. The score itself stays as the tests gave it.

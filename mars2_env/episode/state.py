@@ -18,6 +18,7 @@ from mars2_env.episode.events import (
     EndReason,
     Event,
     Failed,
+    FaultKind,
     Joined,
     Left,
     Seeded,
@@ -43,7 +44,8 @@ class Account:
         present: whether it takes part now.
         expansions, nodes: how many it was told the outcome of, and how many nodes it wrote.
         rounds: how many rounds it has played; one that joins begins with the next.
-        faults: how many it met in a row.
+        faults: how many of the sandbox's it met in a row.
+        unanswered: how many turns in a row its policy failed to answer.
         usage: what it spent of the resources that a budget limits.
     """
 
@@ -53,6 +55,7 @@ class Account:
     rounds: int = 0
     nodes: int = 0
     faults: int = 0
+    unanswered: int = 0
     usage: Usage = NOTHING
 
 
@@ -267,7 +270,7 @@ class State:
                 self._apply_told(event)
             case Failed():
                 asked = self._closed(event.turn)
-                self._change(self._chooser(asked.agent), faults=self._accounts[self._chooser(asked.agent)].faults + 1)
+                self._count_fault(self._chooser(asked.agent), event.kind)
                 if self.rules.game != "route":  # its controller is asked again, and picks anew
                     self._retry.append((asked.agent, asked.parent))
             case Cancelled():
@@ -278,6 +281,13 @@ class State:
                 self._apply_left(event)
             case Ended():
                 self.ended, self.end_detail = event.reason, event.detail
+
+    def _count_fault(self, agent: str, kind: FaultKind) -> None:
+        account = self._accounts[agent]
+        if kind == "policy":
+            self._change(agent, unanswered=account.unanswered + 1)
+        else:
+            self._change(agent, faults=account.faults + 1)
 
     def _apply_seeded(self, event: Seeded) -> None:
         if self.root is not None or self.asked:
@@ -298,7 +308,7 @@ class State:
         account = self._accounts[event.agent]
         rounds = max(map(self._rounds, self.present), default=account.rounds)
         budget = account.budget if event.budget is None else parse_budget(event.budget)
-        self._change(event.agent, rounds=rounds, present=True, faults=0, budget=budget)
+        self._change(event.agent, rounds=rounds, present=True, faults=0, unanswered=0, budget=budget)
 
     def _apply_left(self, event: Left) -> None:
         if event.agent not in self.present:
@@ -334,7 +344,7 @@ class State:
         value = checked_score(self._value(event))
         del self.open[event.turn]
         self._no_longer_pending(event.turn)
-        self._change(self._chooser(agent), faults=0)
+        self._change(self._chooser(agent), faults=0, unanswered=0)
         account = self._accounts[agent]
         used = NOTHING if event.usage is None else event.usage
         self.usage += used

@@ -4,9 +4,10 @@ Line 1 is the header, every further line an event of the episode, written to the
 changes by it and synced to disk when the tree ends. Clock times, token counts and sampled tokens live in a trace file
 beside the log, so that two runs with the same task, seed and replies have byte-identical logs.
 
-    runs/x/run.json                          task, team and seed of the run
+    runs/x/run.json                          task, team, seed, plan and kind of sandbox of the run
     runs/x/trees/HumanEval%2F0.seed0.jsonl   the log of one tree
     runs/x/trees/HumanEval%2F0.seed0.trace   its trace
+    runs/x/trees/HumanEval%2F0.seed0.faults  faults that ended the tree before it was taken up again, if any did
     runs/x/hidden.jsonl                      verdicts on hidden tests, written by `evaluate` after trees are closed
 """
 
@@ -15,7 +16,7 @@ from mars2_env.log.codec import EVENTS, SCHEMA, Header, decode_event, encode_eve
 from mars2_env.log.fold import Tree, fold, read_log, tree_of
 from mars2_env.log.replay import make_episode, replay
 from mars2_env.log.trace import Trace, TraceWriter, read_trace, trace_path
-from mars2_env.log.writer import LogWriter, log_path, read_events
+from mars2_env.log.writer import LogWriter, faults_path, log_path, read_events, read_header
 
 __all__ = [
     "EVENTS",
@@ -28,10 +29,12 @@ __all__ = [
     "check_same",
     "decode_event",
     "encode_event",
+    "faults_path",
     "fold",
     "log_path",
     "make_episode",
     "read_events",
+    "read_header",
     "read_log",
     "read_trace",
     "replay",

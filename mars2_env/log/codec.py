@@ -26,7 +26,14 @@ EVENTS: dict[str, type[Event]] = {
 }
 NAMES = {kind: name for name, kind in EVENTS.items()}
 
-OMITTED: dict[str, Any] = {"detail": "", "given": False, "model_score": None, "usage": None, "budget": None}
+OMITTED: dict[str, Any] = {
+    "detail": "",
+    "given": False,
+    "model_score": None,
+    "usage": None,
+    "budget": None,
+    "kind": "sandbox",
+}
 """Fields that came after the first version of the format, and their defaults: at these they are not written."""
 
 

@@ -110,7 +110,7 @@ def _repeat(episode: Episode, event: Event) -> None:
                 usage=event.usage,
             )
         case Failed():
-            episode.fail(episode.pending[event.turn], event.reason)
+            episode.fail(episode.pending[event.turn], event.reason, event.kind)
         case Cancelled():
             episode.cancel(episode.pending[event.turn])
         case Ended(reason="faults") if not episode.asked:  # its seed program could not be graded

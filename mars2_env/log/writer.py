@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import Final
 from urllib.parse import quote
 
 import msgspec
 
 from mars2_env.base.journal import Journal, check_same, whole_lines
-from mars2_env.episode.events import Ended, Event
+from mars2_env.episode.events import Asked, Cancelled, Ended, Event, Failed
 from mars2_env.errors import LogError
 from mars2_env.log.codec import SCHEMA, Header, decode_event, encode_event
+
+_VOID: Final = (Asked, Failed, Cancelled, Ended)
+"""Events that tell no outcome."""
 
 
 def log_path(out: str | Path, problem: str, seed: int) -> Path:
@@ -31,14 +36,7 @@ def read_events(path: Path) -> tuple[Header | None, list[Event]]:
     lines = whole_lines(path)
     if not lines:
         return None, []
-    try:
-        found = msgspec.json.decode(lines[0])
-        schema = found.get("schema") if isinstance(found, dict) else None
-        if schema != SCHEMA:
-            raise LogError(f"{path}: line 1: schema {schema!r}; this version reads schema {SCHEMA}.")
-        header = msgspec.convert(found, Header)
-    except msgspec.MsgspecError as error:
-        raise LogError(f"{path}: line 1: not a log header: {error}") from None
+    header = _header(path, lines[0])
     events: list[Event] = []
     for number, line in enumerate(lines[1:], start=2):
         try:
@@ -48,6 +46,48 @@ def read_events(path: Path) -> tuple[Header | None, list[Event]]:
     return header, events
 
 
+def faults_path(log: Path) -> Path:
+    """Return where the faults lie that a tree ended by before it was taken up again."""
+    return log.with_suffix(".faults")
+
+
+def before_faults(events: Sequence[Event]) -> int:
+    """Return how many events of a tree stand before the faults that ended it; all of them if it did not end so.
+
+    The faults are what follows the last outcome but for the turns that were asked for right after it: with these in
+    flight a tree that meets no fault goes on in the same way.
+    """
+    if not events or not isinstance(events[-1], Ended) or events[-1].reason != "faults":
+        return len(events)
+    outcome = max((place for place, event in enumerate(events) if not isinstance(event, _VOID)), default=-1)
+    return next(place for place in range(outcome + 1, len(events)) if not isinstance(events[place], Asked))
+
+
+def read_header(path: Path) -> Header | None:
+    """Return the header of a log; None where not even that was written.
+
+    Raises:
+        LogError: the log cannot be read, or its first line is none of this schema.
+    """
+    try:
+        with path.open("rb") as file:
+            line = file.readline()
+    except OSError as error:
+        raise LogError(f"{path}: cannot be read: {error.strerror}.") from None
+    return _header(path, line) if line.endswith(b"\n") else None
+
+
+def _header(path: Path, line: bytes) -> Header:
+    try:
+        found = msgspec.json.decode(line)
+        schema = found.get("schema") if isinstance(found, dict) else None
+        if schema != SCHEMA:
+            raise LogError(f"{path}: line 1: schema {schema!r}; this version reads schema {SCHEMA}.")
+        return msgspec.convert(found, Header)
+    except msgspec.MsgspecError as error:
+        raise LogError(f"{path}: line 1: not a log header: {error}") from None
+
+
 class LogWriter:
     """Appends the events of one tree to its file.
 
@@ -55,8 +95,15 @@ class LogWriter:
     that was cut off is removed.
     """
 
-    def __init__(self, path: str | Path, header: Header) -> None:
+    def __init__(self, path: str | Path, header: Header, *, reopen: bool = False) -> None:
         """Open or resume the log at `path`.
+
+        Args:
+            path: the file.
+            header: what is logged in it.
+            reopen: whether a tree that ended by faults is taken up again where they began (`before_faults`). What the
+                log says of them goes into a file of its own beside it, so that the finished log is that of a tree that
+                met none.
 
         Raises:
             LogError: the file belongs to another configuration; the message names the first key that differs.
@@ -67,11 +114,25 @@ class LogWriter:
             found, self.events = read_events(self.path)
             if found is not None:
                 check_same(self.path, found, header)
+            if reopen and (kept := before_faults(self.events)) < len(self.events):
+                self._set_aside(kept)
+            if found is None:
+                self._journal.append(msgspec.json.encode(header))
         except BaseException:
             self.close()
             raise
-        if found is None:
-            self._journal.append(msgspec.json.encode(header))
+
+    def _set_aside(self, kept: int) -> None:
+        """Move all but the first so many events into the file of faults; they are there before they are gone here."""
+        aside = Journal(faults_path(self.path))
+        try:
+            for event in self.events[kept:]:
+                aside.append(encode_event(event))
+            aside.sync()
+        finally:
+            aside.close()
+        self._journal.keep(1 + kept)
+        del self.events[kept:]
 
     def __call__(self, event: Event) -> None:
         """Write one event; a tree's last event is synced to disk.

@@ -140,7 +140,8 @@ class ProgressBar:
         outcome = f"solved by {first.agent} at node {first.id}" if first else "not solved"
         ending = ""
         if tree.ended == "faults":
-            ending = "; ENDED BY SANDBOX FAULTS, to be left out of results; delete its log to play it again"
+            why = printable_line(tree.detail)
+            ending = f"; ENDED BY FAULTS ({why}), left out of results; the same command takes it up again"
         elif tree.ended not in ("solved", None) and not tree.detail.startswith("nodes:"):
             ending = f"; ended by {tree.ended.replace('_', ' ')} ({printable_line(tree.detail)})"
         line = f"{printable_line(tree.problem)}: {len(tree.nodes)} nodes, {outcome} (public tests){ending}"

@@ -1,6 +1,18 @@
 """What trees come to: the one answer of each, and how answers and nodes do on hidden tests."""
 
 from mars2_env.results.answers import AnswerRule, alike, answer
-from mars2_env.results.evaluation import Results, TreeResult, evaluate, wilson_interval
+from mars2_env.results.evaluation import Measure, Results, TreeResult, evaluate
+from mars2_env.results.intervals import clustered_interval, effective_size, wilson_interval
 
-__all__ = ["AnswerRule", "Results", "TreeResult", "alike", "answer", "evaluate", "wilson_interval"]
+__all__ = [
+    "AnswerRule",
+    "Measure",
+    "Results",
+    "TreeResult",
+    "alike",
+    "answer",
+    "clustered_interval",
+    "effective_size",
+    "evaluate",
+    "wilson_interval",
+]

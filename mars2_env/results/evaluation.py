@@ -6,27 +6,36 @@ Hidden verdicts never enter a log; they are kept in `hidden.jsonl` of the run fo
 
 from __future__ import annotations
 
-import math
+import functools
+import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
+from threading import Event
+from typing import Any, Literal, TypeAlias, get_args
 
 from mars2_env.engine import RUN_FILE, read_run
-from mars2_env.errors import ConfigError, unknown_name
+from mars2_env.errors import ConfigError, SandboxUnavailableError, unknown_name
 from mars2_env.judge import Judge
 from mars2_env.log import Tree, read_log
 from mars2_env.problems import ProblemSet
 from mars2_env.results.answers import AnswerRule
 from mars2_env.results.answers import answer as choose
+from mars2_env.results.intervals import clustered_interval, wilson_interval
 from mars2_env.results.variations import INPUTS
 from mars2_env.results.verdicts import AGREEMENT_FILE, HIDDEN_FILE, Agreement, HiddenVerdict, Kept, key_of
-from mars2_env.sandbox import Sandbox
-from mars2_env.tasks import load_from, shared_sandbox
+from mars2_env.sandbox import Sandbox, kind_of
+from mars2_env.tasks import load_from, outlasting, shared_sandbox
 from mars2_env.types import Limits, Problem
 from mars2_env.version import __version__
+
+_log = logging.getLogger(__name__)
+
+
+Measure: TypeAlias = Literal["pass_at_1_mcts", "pass_at_n"]
+"""A share of trees: those whose answer passes, those in which some node does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +57,17 @@ class Results:
 
     Attributes:
         trees: one entry a tree.
-        unfinished: how many trees were left out because they were cut off or ended by sandbox faults, which say nothing
-            about programs.
+        unfinished: how many trees were left out because they were cut off or ended by faults, which say nothing about
+            programs.
         rule: how answers were chosen: `best`, `reward` or `agreement`.
+        planned: how many trees the run was to grow; None where nobody wrote that down (trees that were handed over,
+            folders of environments or of earlier versions).
     """
 
     trees: tuple[TreeResult, ...]
     unfinished: int = 0
     rule: AnswerRule = "best"
+    planned: int | None = None
 
     @property
     def pass_at_1_mcts(self) -> float:
@@ -72,24 +84,48 @@ class Results:
         """The share of nodes that repeat an earlier program of their tree (after normalisation)."""
         return sum(tree.duplicates for tree in self.trees) / max(sum(tree.nodes for tree in self.trees), 1)
 
-    def interval(self, share: float) -> tuple[float, float]:
-        """Return the 95 % Wilson interval of a share of these trees."""
-        return wilson_interval(round(share * len(self.trees)), len(self.trees))
+    @property
+    def missing(self) -> int:
+        """How many trees that were planned are not in these results, as far as is known."""
+        return self.unfinished if self.planned is None else self.planned - len(self.trees)
 
+    def interval(self, measure: Measure | float) -> tuple[float, float]:
+        """Return the 95 % confidence interval of a share of these trees.
 
-def wilson_interval(successes: int, n: int, z: float = 1.959963984540054) -> tuple[float, float]:
-    """Return the Wilson score interval of a proportion (Wilson 1927): sound at 0, at 1 and for few trials.
+        It is the Wilson interval; where there are several trees of one problem, at their effective number, since they
+        tell less than as many problems would (`mars2_env.results.intervals`).
 
-    Args:
-        successes: how many of `n` trials succeeded.
-        n: how many trials, at least 1.
-        z: quantile of the normal distribution; 1.96 for 95 %.
-    """
-    p = successes / n
-    centre = p + z * z / (2 * n)
-    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
+        Args:
+            measure: `pass_at_1_mcts` or `pass_at_n`; a number where each tree is of a problem of its own.
+
+        Raises:
+            ConfigError: the measure is unknown, or a number where problems have several trees.
+        """
+        problems = [tree.problem for tree in self.trees]
+        if isinstance(measure, str):
+            return clustered_interval(self._passed(measure), problems)
+        if len(set(problems)) < len(problems):
+            raise ConfigError(
+                f"interval({measure!r}): {len(problems)} trees are of {len(set(problems))} problems, and how much "
+                "those of one are alike decides; name the measure, 'pass_at_1_mcts' or 'pass_at_n'."
+            )
+        return wilson_interval(round(measure * len(self.trees)), len(self.trees))
+
+    def bounds(self, measure: Measure) -> tuple[float, float]:
+        """Return between which values a share lies whatever the missing trees come to: all fail, or all pass.
+
+        Raises:
+            ConfigError: the measure is unknown.
+        """
+        passed, whole = sum(self._passed(measure)), len(self.trees) + self.missing
+        return passed / whole, (passed + self.missing) / whole
+
+    def _passed(self, measure: str) -> list[bool]:
+        if measure not in get_args(Measure):
+            raise ConfigError(unknown_name("measure", measure, get_args(Measure)))
+        if measure == "pass_at_n":
+            return [tree.nodes_passed > 0 for tree in self.trees]
+        return [tree.answer_passed for tree in self.trees]
 
 
 def evaluate(
@@ -98,6 +134,7 @@ def evaluate(
     problems: ProblemSet | None = None,
     sandbox: Sandbox | None = None,
     answer: AnswerRule = "best",
+    partial: bool = False,
     observer: Callable[[int, int], None] | None = None,
 ) -> Results:
     """Grade the nodes of finished trees on hidden tests.
@@ -105,23 +142,29 @@ def evaluate(
     Args:
         log_or_trees: a run folder, or trees.
         problems: the problem set that was played; a run folder knows how to load its own.
-        sandbox: the sandbox to run programs in; by default the one this process shares.
+        sandbox: the sandbox to run programs in; by default the one this process shares of the kind that the trees were
+            grown in, or, where that cannot be had, of the best kind.
         answer: how the one answer of each tree is chosen, never by a hidden test (`mars2_env.answer`).
+        partial: whether a run folder whose plan is not finished is evaluated all the same; `Results.bounds` then says
+            what the missing trees can change. Trees that come first are not a fair sample: refused by default.
         observer: called with (nodes graded, nodes in all) as the work goes on.
 
     Raises:
-        ConfigError: there is nothing to evaluate, or no problem set, or another one than was played.
+        ConfigError: there is nothing to evaluate, or no problem set, or another one than was played, or a run is not
+            finished.
         LogError: the run folder is unreadable.
         SandboxError: the sandbox could not decide; what was graded is kept.
     """
     if answer not in get_args(AnswerRule):
         raise ConfigError(unknown_name("way to answer", str(answer), get_args(AnswerRule)))
     folder: Path | None = None
+    run: dict[str, Any] = {}
     if isinstance(log_or_trees, str | Path):
         folder = Path(log_or_trees)
         trees = read_log(folder)
+        run = read_run(folder) if (folder / RUN_FILE).exists() else {}
         if problems is None:
-            source = read_run(folder).get("source") if (folder / RUN_FILE).exists() else None
+            source = run.get("source")
             if not isinstance(source, dict) or "problems" not in source:
                 raise ConfigError(f"{folder} does not say how its problems were loaded; call evaluate(..., problems=).")
             problems = load_from(source)
@@ -136,6 +179,13 @@ def evaluate(
     finished = [tree for tree in trees if tree.ended not in (None, "faults")]
     if not finished:
         raise ConfigError(f"there is no finished tree among the {len(trees)} given; run the search to its end first.")
+    planned = _planned(run, trees)
+    if planned is not None and len(finished) < planned and not partial:
+        raise ConfigError(
+            f"{folder}: {len(finished)} of {planned} planned trees are finished, and those that come first are no fair "
+            "sample of all. Run the same search again to finish it, or evaluate what there is, with bounds on the "
+            "rest, by partial=True (--partial)."
+        )
     for tree in finished:
         if tree.header.problems != problems.hash:
             raise ConfigError(
@@ -148,8 +198,9 @@ def evaluate(
     agreed = Kept(None if folder is None else folder / AGREEMENT_FILE, Agreement)
     total = sum(len(tree.nodes) for tree in finished)
     done = 0
+    leave = Event()  # nobody waits for a sandbox any more
     results = []
-    used = sandbox if sandbox is not None else shared_sandbox("auto")
+    used = sandbox if sandbox is not None else _sandbox_for(finished)
 
     def result(tree: Tree) -> TreeResult:
         problem, settings = problems[tree.problem], tree.header.task
@@ -161,7 +212,7 @@ def evaluate(
         else:
             found = choose(tree, answer)
             number = None if found is None else found.id
-        return _evaluate_tree(tree, problem, judge, number, known)
+        return _evaluate_tree(tree, problem, judge, number, known, leave)
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         try:
@@ -171,12 +222,34 @@ def evaluate(
                 if observer is not None:
                     observer(done, total)
         except BaseException:
+            leave.set()
             pool.shutdown(cancel_futures=True)
             raise
         finally:
             known.close()
             agreed.close()
-    return Results(tuple(results), len(trees) - len(finished), answer)
+    return Results(tuple(results), len(trees) - len(finished), answer, planned)
+
+
+def _planned(run: Mapping[str, Any], trees: Sequence[Tree]) -> int | None:
+    """Return how many trees a run folder is to hold, those that are there in any case; None if it does not say."""
+    plan = run.get("plan")
+    if not isinstance(plan, list):
+        return None
+    return len({*((problem, run.get("seed")) for problem in plan), *((tree.problem, tree.seed) for tree in trees)})
+
+
+def _sandbox_for(trees: Sequence[Tree]) -> Sandbox:
+    """Return the sandbox that this process shares of the kind that all trees were grown in, else of the best kind."""
+    kinds = {kind_of(tree.header.sandbox) for tree in trees}
+    kind = kinds.pop() if len(kinds) == 1 else None
+    if kind is None:
+        return shared_sandbox("auto")
+    try:
+        return shared_sandbox(kind)
+    except SandboxUnavailableError as error:
+        _log.warning("these trees were grown in %s, which cannot be had now; another is taken. %s", kind, error)
+        return shared_sandbox("auto")
 
 
 def _agreement(tree: Tree, problem: Problem, sandbox: Sandbox, agreed: Kept[Agreement]) -> int | None:
@@ -199,6 +272,7 @@ def _evaluate_tree(
     judge: Judge,
     answer: int | None,
     known: Kept[HiddenVerdict],
+    leave: Event,
 ) -> TreeResult:
     passed: dict[int, bool] = {}
     # the seed node of a repair problem is graded only where another node repeats it
@@ -213,7 +287,8 @@ def _evaluate_tree(
         key = key_of(tree, node.program)
         kept = known.get(key)
         if kept is None:
-            verdict = judge.grade(problem, node.program, tests="hidden")
+            grade = functools.partial(judge.grade, problem, node.program, tests="hidden")
+            verdict = outlasting(grade, leave.wait)
             kept = HiddenVerdict(tree.problem, key, verdict.passed)
             known.add(kept)
         passed[node.id] = kept.passed

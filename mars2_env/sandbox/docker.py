@@ -17,17 +17,20 @@ import socket
 import tempfile
 import threading
 import time
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from mars2_env.errors import SandboxError, SandboxUnavailableError
+from mars2_env.errors import SandboxAwayError, SandboxError, SandboxUnavailableError
 from mars2_env.sandbox import jobs
+from mars2_env.sandbox.base import LIMITS, STDIN, ClosesAsync
 from mars2_env.sandbox.bundle import BOOT, bundle
 from mars2_env.sandbox.connection import KEPT_BYTES, Worker, WorkerLostError
 from mars2_env.sandbox.filter import allowed_calls, seccomp_profile
 from mars2_env.sandbox.image import BOX, PACKAGES, PYTHON, Image, build_image
 from mars2_env.sandbox.owner import Owner
 from mars2_env.sandbox.warm import ENVIRONMENT, PROCESSES, WarmSandbox, check_known_good
+from mars2_env.types import Interface, Limits, Run
 
 SANDBOX_LABEL: Final = "mars2_env.sandbox"
 OWNER_LABEL: Final = "mars2_env.owner"
@@ -172,6 +175,49 @@ class DockerSandbox(WarmSandbox["_Launcher"]):
         runtime = f":runtime={self._runtime}" if self._runtime else ""
         return f"docker:{self.image.identity}:isolation={self._isolation}{runtime}"
 
+    def stream(
+        self, program: str, inputs: Sequence[Any], *, interface: Interface = STDIN, limits: Limits = LIMITS
+    ) -> Iterator[Run]:
+        """Run `program` on one input after the other; see `Sandbox.stream`.
+
+        Raises:
+            SandboxAwayError: no engine answers any more, which is why workers are lost or cannot be started.
+        """
+        return self._told(super().stream(program, inputs, interface=interface, limits=limits))
+
+    def _told(self, runs: Iterator[Run]) -> Iterator[Run]:
+        try:
+            yield from runs
+        except SandboxError as error:
+            if (away := self._absence(error)) is not None:
+                raise away from error
+            raise
+
+    def astream(
+        self, program: str, inputs: Sequence[Any], *, interface: Interface = STDIN, limits: Limits = LIMITS
+    ) -> AsyncIterator[Run]:
+        """Async twin of `stream`."""
+        return self._told_later(super().astream(program, inputs, interface=interface, limits=limits))
+
+    async def _told_later(self, runs: AsyncIterator[Run]) -> AsyncIterator[Run]:
+        try:
+            async for run in runs:
+                yield run
+        except SandboxError as error:
+            if (away := self._absence(error)) is not None:
+                raise away from error
+            raise
+        finally:
+            if isinstance(runs, ClosesAsync):
+                await runs.aclose()
+
+    def _absence(self, error: SandboxError) -> SandboxAwayError | None:
+        """Return what a fault is if the engine is away: one that stops ends its containers, no program's doing."""
+        opened = self._here.peek()
+        if self._closed or opened is None or isinstance(error, SandboxAwayError):
+            return None
+        return opened.launcher.away(str(error))
+
     def describe(self) -> dict[str, str]:
         """Say which isolation is in force, for people to read."""
         engine = self._opened().launcher.client.info()
@@ -272,11 +318,16 @@ class _Launcher:
         except BaseException as error:
             if container is not None:
                 self._remove(container)
-            if isinstance(error, SandboxError) or not isinstance(error, Exception):
+            if not isinstance(error, Exception):
+                raise
+            if isinstance(error, SandboxError):
+                if (away := self.away(str(error))) is not None:
+                    raise away from error
                 raise
             if isinstance(error, ImageNotFound):
                 raise _ImageGoneError(f"the sandbox image {image.name!r} was removed from the engine.") from error
-            raise SandboxError(f"a sandbox container could not be started: {error}") from error
+            said = f"a sandbox container could not be started: {error}"
+            raise self.away(said) or SandboxError(said) from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         try:
@@ -288,6 +339,14 @@ class _Launcher:
                 raise SandboxError(f"a fresh sandbox container does not work: {error}") from None
             raise
         return worker
+
+    def away(self, what: str) -> SandboxAwayError | None:
+        """Return the error that says that no engine answers, and that `what` came of it; None if one does."""
+        try:
+            _knock(self._address)
+        except OSError as error:
+            return SandboxAwayError(f"no Docker engine answers at {self._address} any more ({error}): {what}")
+        return None
 
     def _accept(self, listener: socket.socket, container: Any) -> socket.socket:
         """Wait until a container that was just started calls back; one that has died meanwhile is not waited for."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary
 
 from mars2_env.base.parts import Parts
 from mars2_env.errors import ConfigError, SandboxError, SandboxUnavailableError
@@ -12,6 +14,8 @@ from mars2_env.sandbox.language import PYTHON, Language, language_of
 from mars2_env.sandbox.scripted import ScriptedSandbox
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_log = logging.getLogger(__name__)
 
 _MEMBERS: Final = ("identity", "run", "stream", "arun", "astream", "close", "__enter__", "__exit__")
 """What a `Sandbox` has."""
@@ -73,9 +77,24 @@ def _scripted(*, workers: int | None = None, script: Any = None, identity: str =
     return ScriptedSandbox(script, identity=identity)
 
 
+_taken: Final[WeakKeyDictionary[Any, str]] = WeakKeyDictionary()
+
+
+def why_taken(sandbox: Sandbox) -> str:
+    """Return why "auto" took this sandbox, in a sentence; "" for one that was asked for by its own kind."""
+    return _taken.get(sandbox, "")
+
+
+def kind_of(identity: str) -> str | None:
+    """Return the kind of the library's own sandbox that has this identity; None for any other's."""
+    kind = identity.partition(":")[0]
+    return kind if kind in ("docker", "bubblewrap") else None
+
+
 def _best(*, workers: int | None = None, **options: Any) -> Sandbox:
-    """Return the first that runs a known program as it must."""
-    reasons = []
+    """Return the first that runs a known program as it must; what it is, and why, is in `why_taken` and logged."""
+    reasons: list[str] = []
+    level = logging.INFO  # where there is no engine, nobody expected it
     # An engine's options say that an engine is wanted.
     kinds = ("docker",) if options.keys() & {"image", "runtime"} else ("docker", "bubblewrap")
     for kind in kinds:
@@ -84,6 +103,8 @@ def _best(*, workers: int | None = None, **options: Any) -> Sandbox:
             sandbox = _made(kind, workers, options)
             run = sandbox.run("print(input())", ["known\n"])[0]  # its first worker has run others already
             if run.status == "ok" and run.output == "known\n":
+                _taken[sandbox] = " ".join([f"{kind} runs a known program as it must.", *reasons])
+                _log.log(level, "sandbox auto: %s", _taken[sandbox])
                 return sandbox
             reasons.append(f"{kind}: a known program ended in {run}")
         except SandboxError as error:
@@ -93,6 +114,7 @@ def _best(*, workers: int | None = None, **options: Any) -> Sandbox:
                 sandbox.close()
             raise
         if sandbox is not None:
+            level = logging.WARNING  # it is there, and of no use
             sandbox.close()
     raise SandboxUnavailableError(
         "nothing here can run untrusted programs safely, so none will be run. " + " ".join(reasons)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Final, Generic, TypeVar
 
-from mars2_env.errors import SandboxError
+from mars2_env.errors import SandboxAwayError, SandboxError
 from mars2_env.sandbox.connection import Worker
 
 Launch = Callable[[], Worker]
@@ -19,6 +19,10 @@ Launch = Callable[[], Worker]
 _pools: Final[weakref.WeakSet[Pool]] = weakref.WeakSet()
 
 Made = TypeVar("Made")
+
+PAUSES: Final = (0.1, 0.5)
+"""Seconds before a worker that could not be started is tried again, once for each: a start that fails by chance costs
+no job a fault."""
 
 
 class PerProcess(Generic[Made]):
@@ -70,6 +74,7 @@ class Pool:
         self._spare = 0
         self._threads: set[threading.Thread] = set()
         self._closed = False
+        self._closing = threading.Event()
         self._refusal = "the sandbox is closed."
         _pools.add(self)
         with self._lock:
@@ -124,6 +129,7 @@ class Pool:
 
     def close(self) -> None:
         """Stop every worker, wait for those that are just starting, and refuse what comes. Idempotent."""
+        self._closing.set()
         with self._lock:
             self._closed = True
             workers = [*self._idle, *self._leased]
@@ -143,6 +149,8 @@ class Pool:
     def abandon(self) -> None:
         """Forget every worker without a word to it; for a forked process, whose other threads are gone."""
         self._lock = threading.RLock()
+        self._closing = threading.Event()
+        self._closing.set()
         self._closed = True
         self._refusal = "this job was begun before a fork; it goes on in the process that was forked, not here."
         self._idle.clear()
@@ -176,7 +184,7 @@ class Pool:
 
     def _start_one(self) -> None:
         try:
-            worker = self._launch()
+            worker = self._launched()
         except Exception as error:
             self._failed(error)
             return
@@ -194,6 +202,18 @@ class Pool:
             dead += self._serve()
         for one in (*dead, *([worker] if closed else [])):
             one.stop()
+
+    def _launched(self) -> Worker:
+        """Start one worker, in as many tries as it takes and `PAUSES` allows."""
+        for pause in PAUSES:
+            try:
+                return self._launch()
+            except SandboxAwayError:
+                raise  # whoever waits for a worker knows how long the engine is worth waiting for
+            except Exception:  # the next one may be luckier, whatever it was
+                if self._closing.wait(pause):
+                    raise
+        return self._launch()
 
     def _failed(self, error: Exception) -> None:
         if not isinstance(error, SandboxError):

@@ -4,9 +4,11 @@ A `Task` says what is played: problems, agents, budget, selector, rules, rewards
 problem: the episode with its log, opened or resumed, and the grading of replies. Drivers add only who is asked when.
 """
 
+from mars2_env.tasks.absence import outlasting
 from mars2_env.tasks.build import OPTIONS, add_task, task
 from mars2_env.tasks.game import GAMES, Api, Game
 from mars2_env.tasks.match import Match, begin, ratings, sandbox_of, shared_sandbox, void
+from mars2_env.tasks.policies import identity_of
 from mars2_env.tasks.presets import PRESETS, TASKS
 from mars2_env.tasks.task import OnFault, Share, Task, load_from
 from mars2_env.tasks.team import DEFAULT_GENERATOR, Generators, agent_names, call, calls, seat
@@ -29,7 +31,9 @@ __all__ = [
     "begin",
     "call",
     "calls",
+    "identity_of",
     "load_from",
+    "outlasting",
     "ratings",
     "sandbox_of",
     "seat",

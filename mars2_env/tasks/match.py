@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from threading import Event as Flag
 from threading import Lock
 
 from mars2_env.episode import Episode, Event, Submission
-from mars2_env.errors import LogError, PolicyError, SandboxError
+from mars2_env.errors import LogError, PolicyError, SandboxError, SandboxUnavailableError
 from mars2_env.judge import Judge
 from mars2_env.log import LogWriter, TraceWriter, Tree, log_path, make_episode, tree_of
 from mars2_env.sandbox import Sandbox, make_sandbox
 from mars2_env.search.budget import Usage
 from mars2_env.search.tree import checked_score
+from mars2_env.tasks.absence import outlasting
 from mars2_env.tasks.task import OnFault, Task
 from mars2_env.types import Node, PublicView, Reply, RewardModel, Turn, Verdict
 
@@ -53,17 +56,20 @@ def begin(episode: Episode, seed: Verdict | SandboxError, on_fault: OnFault) -> 
     """Begin a repair problem's episode with the verdict on its seed program; a fault ends it, or is raised."""
     if isinstance(seed, Verdict):
         episode.plant(seed)
-    elif on_fault == "raise":
+    elif on_fault == "raise" or isinstance(seed, SandboxUnavailableError):
         raise seed
     else:
         episode.abandon(f"the seed program could not be graded: {seed}")
 
 
-def void(episode: Episode, turn: Turn, error: SandboxError, on_fault: OnFault) -> None:
-    """Void a turn after a sandbox fault, or raise the fault."""
-    if on_fault == "raise":
+def void(episode: Episode, turn: Turn, error: SandboxError | PolicyError, on_fault: OnFault) -> None:
+    """Void a turn after a fault of the sandbox or of its policy, or raise the fault.
+
+    That there is no sandbox (any more) says nothing about the turn: it is raised in any case, and the turn stays open.
+    """
+    if on_fault == "raise" or isinstance(error, SandboxUnavailableError):
         raise error
-    episode.fail(turn, str(error))
+    episode.fail(turn, str(error), "policy" if isinstance(error, PolicyError) else "sandbox")
 
 
 def ratings(model: RewardModel, problem: PublicView, programs: Sequence[str]) -> list[float]:
@@ -106,18 +112,20 @@ class Match:
             problem: the id of the problem.
             seed: with the problem's id, the source of all randomness.
             out: run folder to log to; None keeps the events in memory alone.
-            resume: whether a log that is there already is gone on with; else it is an error.
+            resume: whether a log that is there already is gone on with; else it is an error. A tree that ended by
+                faults is taken up again.
 
         Raises:
             LogError: the log in `out` belongs to another configuration, or is there already and not to be resumed.
         """
         self.task = task
+        self._given_up = Flag()
         self.problem = task.problem(problem)
         sandbox = sandbox_of(task)
         self.judge = Judge(sandbox, strict_types=task.strict_types)
         self.header = task.header(problem, seed, sandbox.identity)
         self.events: list[Event] = []
-        self.writer = None if out is None else LogWriter(log_path(out, problem, seed), self.header)
+        self.writer = None if out is None else LogWriter(log_path(out, problem, seed), self.header, reopen=resume)
         self.on_event: Callable[[Event], None] | None = None
         self.episode: Episode = make_episode(
             self.header,
@@ -135,10 +143,14 @@ class Match:
                     f"{self.writer.path} holds this tree already; environments begin trees and never resume them: "
                     "use another `out` folder (or seed), or `rollout` to resume."
                 )
-            for event in self.writer.events:
-                self.events.append(event)
-                self.episode.apply(event)
-            self.episode.settle()
+            try:
+                for event in self.writer.events:
+                    self.events.append(event)
+                    self.episode.apply(event)
+                self.episode.settle()
+            except BaseException:
+                self.writer.close()
+                raise
 
     def begin(self) -> None:
         """Grade and plant the program that a repair problem starts from; nothing where there is none.
@@ -157,7 +169,7 @@ class Match:
         submission = Submission(self.problem.seed_program, None)
         for _ in range(1 if self.task.on_fault == "raise" else self.task.rules.max_faults):
             found = self.grade(submission)
-            if isinstance(found, Verdict):
+            if isinstance(found, Verdict | SandboxUnavailableError):
                 break
         return found
 
@@ -171,13 +183,14 @@ class Match:
     def grade(self, submission: Submission) -> Verdict | SandboxError:
         """Return the verdict on a submission, or why the sandbox could not decide; what needs no running is not run.
 
-        Safe to call from several threads.
+        While the sandbox's engine is away it is waited for, a minute at most. Safe to call from several threads.
         """
         if submission.verdict is not None:
             return submission.verdict
         rules = self.task.rules
+        grade = partial(self.judge.grade, self.problem, submission.program or "", tests=rules.tests, stop=rules.stop)
         try:
-            return self.judge.grade(self.problem, submission.program or "", tests=rules.tests, stop=rules.stop)
+            return outlasting(grade, self._given_up.wait)
         except SandboxError as error:
             return error
 
@@ -202,8 +215,13 @@ class Match:
         path = None if self.writer is None else self.writer.path
         return tree_of(self.header, tuple(self.events), self.episode, path)
 
+    def give_up(self) -> None:
+        """Wait for no sandbox any more: gradings that do end at once."""
+        self._given_up.set()
+
     def close(self) -> None:
         """Close the log; it can be resumed later."""
+        self.give_up()
         if self.writer is not None:
             self.writer.close()
         if self.traces is not None:

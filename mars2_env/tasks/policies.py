@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+from hashlib import sha256
+from pathlib import PurePath
 from typing import Any, Final, Protocol, TypeVar
 
 from mars2_env.base.parts import Parts
 from mars2_env.base.spec import parse_spec
 from mars2_env.errors import PolicyError
 from mars2_env.problems.base import ProblemSet
-from mars2_env.types import Policy, PublicView, RewardModel
+from mars2_env.types import Identified, Policy, PublicView, RewardModel
 
 POLICIES: Final = Parts("policy", "mars2_env.policies")
+_ADDRESS: Final = re.compile(r"\b0x[0-9a-fA-F]{4,}")
+_SHOWN: Final = 400
 REWARD_MODELS: Final = Parts("reward model", "mars2_env.reward_models")
 
 
@@ -64,6 +70,39 @@ def make_policy(text: str, *, problems: ProblemSet | None = None) -> Policy:
     if not isinstance(policy, Policy):
         raise PolicyError(f"policy {text!r}: its factory returned {type(policy).__name__}, which has no act(turns).")
     return policy
+
+
+def identity_of(policy: Policy) -> str:
+    """Return what a run folder knows a policy by, so that no other goes on with its run.
+
+    That is its `identity` (`Identified`); else, of a dataclass, its name and those fields that hold plain values, since
+    others may change as it plays; else its `repr`, unless an address is in it; else the name of its class.
+
+    Raises:
+        PolicyError: its `identity` is no text.
+    """
+    if isinstance(policy, Identified):
+        identity = policy.identity
+        if not isinstance(identity, str) or not identity:
+            raise PolicyError(f"{type(policy).__qualname__}.identity is {identity!r:.200}; a text is needed.")
+        return identity
+    name = type(policy).__qualname__
+    if is_dataclass(policy):
+        values = {one.name: getattr(policy, one.name) for one in fields(policy) if one.repr}
+        return f"{name}({', '.join(f'{key}={value!r}' for key, value in values.items() if _is_plain(value))})"
+    if type(policy).__repr__ is object.__repr__:
+        return name
+    said = repr(policy)
+    if _ADDRESS.search(said):
+        return name
+    return said if len(said) <= _SHOWN else f"{said[:_SHOWN]}... ({sha256(said.encode()).hexdigest()[:12]})"
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is data that cannot change."""
+    if isinstance(value, tuple | frozenset):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | complex | str | bytes | PurePath | Enum)
 
 
 @dataclass(frozen=True, slots=True)

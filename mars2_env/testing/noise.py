@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from hashlib import sha256
 from math import sqrt
 from random import Random
 from threading import Lock
@@ -125,6 +126,14 @@ class NoisePolicy:
 
     def __repr__(self) -> str:
         return f"NoisePolicy(simulated, profile={self.name!r}, {len(self._programs)} reference programs)"
+
+    @property
+    def identity(self) -> str:
+        """The profile, by name and chances, and a digest of the reference programs."""
+        chances = {one.name: getattr(self.profile, one.name) for one in fields(self.profile)}
+        chances["skill"] = sorted(self.profile.skill.items())
+        parts = (sorted(chances.items()), sorted(self._programs.items()))
+        return f"noise:{self.name},{sha256(repr(parts).encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
     def act(self, turns: list[Turn]) -> list[Reply]:
         """Return one reply for each turn, in order.

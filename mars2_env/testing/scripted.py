@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any, TypeAlias
 
 from mars2_env.errors import ConfigError, PolicyError
@@ -40,6 +41,16 @@ class ScriptedPolicy:
     def __repr__(self) -> str:
         kind = "function" if callable(self._replies) else f"{len(self._replies)} entries"
         return f"ScriptedPolicy({kind})"
+
+    @property
+    def identity(self) -> str:
+        """The script: a digest of its entries, or the name of its function."""
+        replies = self._replies
+        if callable(replies):
+            what = getattr(replies, "__qualname__", type(replies).__qualname__)
+        else:
+            what = sha256(repr(replies).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        return f"scripted:{what},parent={self._parent}"
 
     def act(self, turns: list[Turn]) -> list[Reply]:
         """Return the script's reply to each turn, in order.

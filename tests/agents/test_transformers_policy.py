@@ -12,6 +12,7 @@ from mars2_agents.policies import transformers as transformers_policy
 from mars2_agents.policies.transformers import Engine, Settings, TransformersPolicy, from_spec, named_parent
 
 from mars2_env.errors import ConfigError, PolicyError
+from mars2_env.tasks import identity_of
 from mars2_env.types import Call, Policy, Problem, TestCase, Turn
 
 ADD = Problem("add", "Add.", Call("add"), public=(TestCase([1, 2], 3),))
@@ -44,6 +45,8 @@ def test_it_is_a_policy_and_says_what_it_is(engine: Engine) -> None:
     assert isinstance(policy, Policy)
     assert repr(policy) == "TransformersPolicy('tiny', temperature=0.5, top_p=0.95, max_new_tokens=384)"
     assert policy.act([]) == []
+    settings = "temperature=0.5,top_p=0.95,max_new_tokens=384,batch_size=16,context=None"
+    assert identity_of(policy) == f"transformers:tiny,dtype=float32,weights=0,{settings}"
 
 
 def test_a_reply_carries_its_tokens(engine: Engine, tokenizer: Any) -> None:

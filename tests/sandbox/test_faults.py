@@ -25,7 +25,7 @@ from mars2_env.errors import SandboxError
 from mars2_env.judge import Judge
 from mars2_env.sandbox import Sandbox, make_sandbox
 from mars2_env.sandbox.connection import Reader
-from mars2_env.sandbox.docker import DockerSandbox
+from mars2_env.sandbox.docker import DockerSandbox, _Launcher
 from mars2_env.sandbox.image import PYTHON
 from mars2_env.types import Call, Limits
 
@@ -108,6 +108,30 @@ def test_a_worker_killed_in_the_middle_of_its_answer_is_replaced(
     runs = sandbox.run(f"print('x' * {MEGABYTES} + input())", ["a", "b"], limits=limits)
     assert [run.output == "x" * MEGABYTES + end for run, end in zip(runs, ("a\n", "b\n"), strict=True)] == [True, True]
     assert len(killed) == 1 and killed[0] not in sandbox.containers
+
+
+@pytest.mark.parametrize("kind", ["docker", "auto"])
+def test_a_container_that_dies_while_it_starts_is_started_again_and_costs_no_job_a_fault(
+    docker_engine: None, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    accept, deaths = _Launcher._accept, [2, 3]
+
+    def dying(self: _Launcher, listener: Any, container: Any) -> Any:
+        if deaths[0]:
+            deaths[0] -= 1
+            container.kill()
+        return accept(self, listener, container)
+
+    monkeypatch.setattr(_Launcher, "_accept", dying)
+    with make_sandbox(kind, workers=1) as sandbox:
+        assert isinstance(sandbox, DockerSandbox)
+        assert sandbox.run(ADD, ["1 2"])[0].output == "3\n"
+    assert deaths.pop(0) == 0
+    with make_sandbox("docker", workers=1) as sandbox:
+        with pytest.raises(SandboxError):
+            sandbox.run(ADD, ["1 2"])
+        assert deaths == [0], "it is not tried without end"
+        assert sandbox.run(ADD, ["1 2"])[0].output == "3\n"
 
 
 @pytest.mark.parametrize("busy", [True, False], ids=["busy", "idle"])

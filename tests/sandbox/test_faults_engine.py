@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -18,6 +19,8 @@ from typing import Any
 import docker
 import pytest
 
+import mars2_env
+from mars2_env.episode import Told
 from mars2_env.errors import SandboxError, SandboxUnavailableError
 from mars2_env.sandbox import make_sandbox
 from mars2_env.sandbox.docker import DockerSandbox
@@ -161,6 +164,65 @@ def test_two_hundred_jobs_over_a_restart_of_the_engine(private: PrivateEngine, s
     assert all(output in (f"{number + 1}\n", "fault") for number, output in enumerate(outputs))
     assert outputs[:25].count("fault") == 0 and set(outputs[100:120]) == {"fault"}
     assert outputs[120:].count("fault") == 0
+
+
+class Restarter(logging.Handler):
+    """Starts the engine once somebody says that it is waited for."""
+
+    def __init__(self, engine: PrivateEngine) -> None:
+        super().__init__()
+        self.engine = engine
+        self.threads: list[threading.Thread] = []
+        self.stopped = threading.Event()
+
+    def start(self) -> None:
+        """Start it as soon as it has stopped: one that is stopping answers no more, and is waited for already."""
+        self.stopped.wait()
+        self.engine.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Start it in a thread: whoever says so goes on waiting."""
+        if record.getMessage().startswith("waiting up to"):
+            self.threads.append(threading.Thread(target=self.start))
+            self.threads[-1].start()
+
+
+def test_a_search_over_restarts_of_the_engine_has_the_logs_of_one_without(
+    private: PrivateEngine, sandbox: DockerSandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It comes back in time once, and too late the second time: then the same run again goes on from there."""
+    task = mars2_env.task("starter", sandbox=sandbox, budget=6)
+    restarter, logger = Restarter(private), logging.getLogger("mars2_env.tasks.absence")
+
+    def search(out: Path, stop_at: int = 0) -> dict[str, bytes]:
+        told = 0
+
+        def observer(header: Any, event: Any, trace: Any) -> None:
+            nonlocal told
+            told += isinstance(event, Told)
+            if isinstance(event, Told) and told == stop_at:
+                private.stop()  # while other programs are being judged
+                restarter.stopped.set()
+
+        trees = mars2_env.rollout(task, "noise:default", out=out, limit=4, trees=4, batch=1, observer=observer)
+        assert [tree.ended for tree in trees] == ["budget"] * 4
+        return {path.name: path.read_bytes() for path in (out / "trees").glob("*.jsonl")}
+
+    whole = search(tmp_path / "whole")
+    logger.addHandler(restarter)
+    try:
+        assert search(tmp_path / "cut", stop_at=7) == whole
+    finally:
+        logger.removeHandler(restarter)
+        for thread in restarter.threads:
+            thread.join()
+    assert len(restarter.threads) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr("mars2_env.tasks.absence.PAUSES", (0.0, 0.0))
+        with pytest.raises(SandboxUnavailableError, match="no Docker engine answers"):
+            search(tmp_path / "late", stop_at=9)
+    private.start()
+    assert search(tmp_path / "late") == whole
 
 
 def test_an_engine_killed_outright_costs_jobs_that_run_nothing(private: PrivateEngine, sandbox: DockerSandbox) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mars2_env.errors import SandboxError
+from mars2_env.errors import SandboxAwayError, SandboxError
 from mars2_env.sandbox import jobs
 from mars2_env.sandbox.connection import Done, WorkerLostError
 from mars2_env.sandbox.masking import mask
@@ -109,21 +109,68 @@ def test_a_dead_idle_worker_is_not_handed_out() -> None:
     assert living.runs == 1 and dead.stopped.wait(5)
 
 
-def test_workers_that_cannot_start_are_an_error_to_whoever_waits_and_are_tried_again() -> None:
+def test_a_start_that_fails_by_chance_is_tried_again_and_nobody_hears_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mars2_env.sandbox.pool.PAUSES", (0.0, 0.0))
+    outcomes: list[Any] = [SandboxError("died while it started"), ValueError("odd"), Played()]
+    pool = Pool(lambda: started(outcomes), 1, recycle_after=1000)
+    assert run(pool, ["a"])[0].output == "a" and not outcomes
+
+
+def test_an_engine_that_is_away_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mars2_env.sandbox.pool.PAUSES", (600.0, 600.0))
+    somebody_waits = threading.Event()
+    outcomes: list[Any] = [SandboxAwayError("no engine")]
+
+    def launch() -> Any:
+        somebody_waits.wait(10)
+        return started(outcomes)
+
+    pool = Pool(launch, 1, recycle_after=1000)
+    waiting = pool.lease()
+    somebody_waits.set()
+    with pytest.raises(SandboxAwayError, match="no engine"):
+        waiting.result(60)
+
+
+def test_a_pool_that_is_closed_does_not_wait_for_another_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mars2_env.sandbox.pool.PAUSES", (600.0, 600.0))
+    tried = threading.Event()
+
+    def launch() -> Any:
+        tried.set()
+        raise SandboxError("died while it started")
+
+    pool = Pool(launch, 1, recycle_after=1000)
+    waiting = pool.lease()
+    assert tried.wait(60)
+    pool.close()
+    with pytest.raises(SandboxError):
+        waiting.result(60)
+
+
+def started(outcomes: list[Any]) -> Any:
+    """Return or raise what comes of the next start."""
+    outcome = outcomes.pop(0)
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def test_workers_that_cannot_start_are_an_error_to_whoever_waits_and_are_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mars2_env.sandbox.pool.PAUSES", (0.0, 0.0))
     somebody_waits = threading.Semaphore(0)
-    outcomes: list[Any] = [SandboxError("no engine"), ValueError("odd"), Played()]
+    outcomes: list[Any] = [*[SandboxError("no engine")] * 3, *[ValueError("odd")] * 3, Played()]
 
     def launch() -> Any:
         somebody_waits.acquire(timeout=10)
-        outcome = outcomes.pop(0)
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        return started(outcomes)
 
     pool = Pool(launch, 1, recycle_after=1000)
     for words in ("no engine", "ValueError: odd"):
         waiting = pool.lease()
-        somebody_waits.release()
+        somebody_waits.release(3)
         with pytest.raises(SandboxError, match=words):
             waiting.result(10)
     waiting = pool.lease()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -112,6 +112,13 @@ class TransformersPolicy:
             f"TransformersPolicy({self.engine.name!r}, temperature={self.settings.temperature}, "
             f"top_p={self.settings.top_p}, max_new_tokens={self.settings.max_new_tokens})"
         )
+
+    @property
+    def identity(self) -> str:
+        """The model with its dtype and version of weights, and how it samples."""
+        settings = ",".join(f"{one.name}={getattr(self.settings, one.name)}" for one in fields(self.settings))
+        dtype = str(getattr(self.engine.model, "dtype", "unknown")).removeprefix("torch.")
+        return f"transformers:{self.engine.name},dtype={dtype},weights={self.engine.weights_version},{settings}"
 
     @property
     def batch_key(self) -> Hashable:

@@ -1,0 +1,230 @@
+"""Policies that fail, that are others than before, and that say how many tokens a reply took."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toys import Guesser, problem_set, sandbox
+
+import mars2_env
+from mars2_env import ConfigError, Generation, LogError, PolicyError, Reply, Task, Tree, Turn
+from mars2_env.engine import read_run
+from mars2_env.episode import Failed
+from mars2_env.log import log_path, read_trace
+from mars2_env.tasks import identity_of
+from mars2_env.testing import NoisePolicy, ScriptedPolicy
+
+
+def task(count: int = 2, **options: Any) -> Task:
+    return mars2_env.task(problem_set(count), sandbox=sandbox(), agents=1, **options)
+
+
+class Failing(Guesser):
+    """Raises on the calls whose numbers it is given, or whenever a turn of one problem is among those asked."""
+
+    def __init__(self, calls: set[int] = frozenset(), problem: str = "") -> None:  # type: ignore[assignment]
+        super().__init__()
+        self.calls, self.problem, self.called = calls, problem, 0
+
+    identity = "guesser"
+
+    def act(self, turns: list[Turn]) -> list[Reply]:
+        """Guess, or fail."""
+        self.called += 1
+        if self.called - 1 in self.calls or any(turn.problem.id == self.problem for turn in turns):
+            raise ConnectionError("the server\ud800 hung up")
+        return super().act(turns)
+
+
+def logs(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (out / "trees").glob("*.jsonl")}
+
+
+def test_a_call_that_fails_once_is_made_again_and_the_log_does_not_know(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    list(mars2_env.rollout(task(), Failing({0, 3}), out=tmp_path / "one"))
+    list(mars2_env.rollout(task(), Failing(), out=tmp_path / "two"))
+    assert logs(tmp_path / "one") == logs(tmp_path / "two")
+    (said, _) = (record.getMessage() for record in caplog.records)
+    assert "policy of agent_0 failed (ConnectionError: the server\ufffd hung up), at " in said
+    assert "test_policy_faults.py:" in said
+
+
+def test_a_policy_that_fails_on_one_problem_costs_the_others_nothing(tmp_path: Path) -> None:
+    def grown(policy: Failing) -> dict[str, Tree]:
+        return {tree.problem: tree for tree in mars2_env.rollout(task(3), policy, out=tmp_path)}
+
+    trees = grown(Failing(problem="toy/1"))
+    assert {id: tree.ended for id, tree in trees.items()} == {"toy/0": "budget", "toy/1": "faults", "toy/2": "budget"}
+    assert trees["toy/1"].detail == "agent_0: its policy failed on 3 turns in a row"
+    failed = [event for event in trees["toy/1"].events if isinstance(event, Failed)]
+    assert [event.kind for event in failed] == ["policy"] * 3
+    assert failed[0].reason == "the policy of agent_0 failed: ConnectionError: the server\ufffd hung up"
+    assert mars2_env.replay(trees["toy/1"]) == trees["toy/1"] == mars2_env.read_log(tmp_path)[1]
+    mended = grown(Failing())
+    assert [tree.ended for tree in mended.values()] == ["budget"] * 3
+    assert mended["toy/0"] == trees["toy/0"]
+
+
+def test_on_fault_raise_raises_what_a_policy_raised() -> None:
+    with pytest.raises(PolicyError, match="ConnectionError") as found:
+        list(mars2_env.rollout(task(on_fault="raise"), Failing(set(range(99)))))
+    assert isinstance(found.value.__cause__, ConnectionError)
+
+
+def test_how_often_it_is_asked_again_can_be_said() -> None:
+    policy = Failing(set(range(99)))
+    list(mars2_env.rollout(task(1, max_faults=2), policy, policy_retries=3))
+    assert policy.called == 2 * 4
+    with pytest.raises(ConfigError, match="policy_retries=-1"):
+        mars2_env.rollout(task(), policy, policy_retries=-1)
+
+
+def test_an_error_of_the_librarys_own_is_no_fault_to_be_retried() -> None:
+    with pytest.raises(PolicyError, match="ran out"):
+        list(mars2_env.rollout(task(), ScriptedPolicy(["print(1)"])))
+
+
+@dataclass
+class Model:
+    """A policy with settings, and with what it remembers."""
+
+    name: str
+    temperature: float = 1.0
+    stops: tuple[str, ...] = ()
+    seen: list[Turn] = field(default_factory=list)
+
+    def act(self, turns: list[Turn]) -> list[Reply]:
+        """Write one program."""
+        self.seen += turns
+        return [Reply("print(1)") for _ in turns]
+
+
+class Spoken:
+    """A policy whose repr is all that is known of it."""
+
+    def __init__(self, said: str) -> None:
+        self.said = said
+
+    def __repr__(self) -> str:
+        return self.said
+
+    def act(self, turns: list[Turn]) -> list[Reply]:
+        """Write one program."""
+        return [Reply("print(1)") for _ in turns]
+
+
+class Plain:
+    """A policy of which nothing is known."""
+
+    def act(self, turns: list[Turn]) -> list[Reply]:
+        """Write one program."""
+        return [Reply("print(1)") for _ in turns]
+
+
+class Named(Plain):
+    """A policy that says what it is."""
+
+    def __init__(self, identity: Any) -> None:
+        self.identity = identity
+
+
+@pytest.mark.parametrize(
+    ("policy", "identity"),
+    [
+        (Named("openai:x,temperature=0.8"), "openai:x,temperature=0.8"),
+        (Model("a", 0.5, ("x",)), "Model(name='a', temperature=0.5, stops=('x',))"),
+        (Spoken("Spoken(model='a')"), "Spoken(model='a')"),
+        (Spoken("<Spoken at 0x7f62c4bebe50>"), "Spoken"),
+        (Plain(), "Plain"),
+    ],
+)
+def test_a_policy_is_known_by_what_it_says_then_its_fields_then_its_repr_then_its_class(
+    policy: Any, identity: str
+) -> None:
+    assert identity_of(policy) == identity
+
+
+def test_what_is_long_ends_in_a_digest_and_what_is_no_text_is_refused() -> None:
+    assert identity_of(Spoken("x" * 1000 + "a")) != identity_of(Spoken("x" * 1000 + "b"))
+    assert len(identity_of(Spoken("x" * 1000))) < 450
+    with pytest.raises(PolicyError, match=r"Named.identity is 5"):
+        identity_of(Named(5))
+
+
+def test_our_own_policies_say_what_they_are() -> None:
+    problems = problem_set(2)
+    references = {problem.id: f"print({problem.id[-1]})\n" for problem in problems}
+    assert identity_of(NoisePolicy(references)) == identity_of(pickle.loads(pickle.dumps(NoisePolicy(references))))
+    assert len({identity_of(NoisePolicy(references, profile)) for profile in ("default", "weak", "strong")}) == 3
+    assert identity_of(NoisePolicy(references)) != identity_of(NoisePolicy({"toy/0": "print(5)\n"}))
+    assert identity_of(ScriptedPolicy(["a"])) != identity_of(ScriptedPolicy(["b"]))
+    assert "test_our_own_policies" in identity_of(ScriptedPolicy(lambda turn: "x"))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(Model("a"), Model("b")), (Model("a"), Model("a", 0.2)), (Named("x"), Named("y"))]
+)
+def test_another_model_does_not_go_on_with_a_run(tmp_path: Path, first: Any, second: Any) -> None:
+    next(mars2_env.rollout(task(), first, out=tmp_path, trees=1))
+    with pytest.raises(LogError, match=r"team\.agent_0 was .*(a|x).* and is now .*(b|0\.2|y)"):
+        mars2_env.rollout(task(), second, out=tmp_path)
+    assert len(list(mars2_env.rollout(task(), first, out=tmp_path))) == 2, "one that has played since is the same"
+
+
+def test_a_folder_of_an_earlier_version_is_gone_on_with(tmp_path: Path) -> None:
+    next(mars2_env.rollout(task(), Model("a"), out=tmp_path, trees=1))
+    run = read_run(tmp_path)
+    old = {name: value for name, value in run.items() if name not in ("plan", "sandbox")}
+    (tmp_path / "run.json").write_text(json.dumps(old | {"team": {"agent_0": "Model"}}))
+    for _ in range(2):
+        assert len(list(mars2_env.rollout(task(), Model("b"), out=tmp_path))) == 2
+    assert read_run(tmp_path)["team"] == {"agent_0": "Model"}
+    with pytest.raises(LogError, match=r"team\.agent_0"):
+        mars2_env.rollout(task(), Plain(), out=tmp_path)
+
+
+class Counting(Guesser):
+    """Says how many tokens a reply took, as a server does that tells no ids."""
+
+    generation = Generation(prompt_tokens=7, completion_tokens=10)
+
+    def reply(self, turn: Turn) -> Reply:
+        """Guess for one turn."""
+        return Reply(super().reply(turn).text, generation=self.generation)
+
+
+def test_a_budget_of_tokens_takes_counts(tmp_path: Path) -> None:
+    (tree,) = mars2_env.rollout(task(1, budget="tokens=25"), Counting(), out=tmp_path)
+    assert (tree.ended, tree.detail, len(tree.nodes)) == ("budget", "tokens: 30 of 25", 3)
+    traces = read_trace(log_path(tmp_path, "toy/0", 0))
+    assert {(trace.prompt_tokens, trace.completion_tokens) for trace in traces.values()} == {(7, 10)}
+    assert traces[0].generation == Counting.generation
+
+
+def test_a_generation_that_tells_no_count_does_not_do_for_a_budget_of_tokens() -> None:
+    class Silent(Counting):
+        generation = Generation()
+
+    with pytest.raises(PolicyError, match=r"completion_tokens=\.\.\."):
+        list(mars2_env.rollout(task(1, budget="tokens=25"), Silent()))
+
+
+def test_ids_are_counted_before_counts_and_older_pickles_are_read() -> None:
+    assert Generation((1, 2), (3,), (-0.5,), prompt_tokens=9, completion_tokens=9).tokens == (2, 1)
+    assert Generation(completion_tokens=9).tokens == (0, 9)
+    assert Generation(prompt_tokens=9).tokens is None
+    old = Generation.__new__(Generation)
+    old.__setstate__([(1, 2), (3,), (-0.5,), "length", 4])
+    assert old == Generation((1, 2), (3,), (-0.5,), "length", 4)
+    new = Generation((1,), (3,), (-0.5,), prompt_tokens=1)
+    assert pickle.loads(pickle.dumps(new)) == new
+    for wrong in (-1, 1.5, "x"):
+        with pytest.raises(PolicyError, match="completion_tokens"):
+            Generation(completion_tokens=wrong)  # type: ignore[arg-type]
