@@ -11,6 +11,7 @@ P = "n = int(input())\nprint(n + n)\n"
 B = f"{F}python\n{P}{F}"
 ADD = "def f(x):\n    return x + 1\n"
 BA = f"{F}python\n{ADD}{F}"
+X = "x = 7\nprint(x)\n"
 
 # what it is, the reply, the function that the problem calls, the program
 REPLIES: list[tuple[str, str, str | None, str | None]] = [
@@ -217,6 +218,148 @@ REPLIES: list[tuple[str, str, str | None, str | None]] = [
         "f",
         ADD + "\n",
     ),
+    ("no-input tagged + bare output w/ print", f"{F}python\n{X}{F}\nOut\n{F}\nprint\n{F}", None, X),
+    ("no-input tagged + bare assign", f"{F}python\nprint(7)\n{F}\nwhere\n{F}\nx = 7\n{F}", None, "print(7)\n"),
+    (
+        "no-input tagged + pseudo",
+        f"{F}python\nprint(7)\n{F}\nPseudo\n{F}\nfor i in range(n):\n    print(i)\n{F}",
+        None,
+        "print(7)\n",
+    ),
+    (
+        "tagged prog no input + python usage",
+        f"{F}python\ndef main():\n    print(7)\nmain()\n{F}\nUse\n{F}python\nmain()\n{F}",
+        None,
+        "def main():\n    print(7)\nmain()\n",
+    ),
+    (
+        "helper after usage w/o input",
+        f"{F}python\ndef g():\n    return 7\n{F}\n{F}python\nprint(g())\n{F}",
+        None,
+        "def g():\n    return 7\nprint(g())\n",
+    ),
+    ("bare python and bare output", f"{F}\n{P}{F}\n{F}\n14\n{F}", None, P),
+    ("bare output first, bare python", f"{F}\n7\n{F}\n{F}\n{P}{F}", None, P),
+    ("tag text for program, bare output", f"{F}text\n{P}{F}\n{F}\n14\n{F}", None, P),
+    ("plaintext f", f"{F}plaintext\n{ADD}{F}\n{F}python\nprint(f(1))\n{F}", "f", ADD),
+    (
+        "async def",
+        f"{F}python\nasync def f(x):\n    return x\n{F}\n{F}python\nimport asyncio\nprint(asyncio.run(f(1)))\n{F}",
+        "f",
+        "async def f(x):\n    return x\n",
+    ),
+    (
+        "annot lambda",
+        f"{F}python\nf: object = lambda x: x\n{F}\n{F}python\nprint(f(1))\n{F}",
+        "f",
+        "f: object = lambda x: x\n",
+    ),
+    (
+        "f = g alias in last block",
+        f"{F}python\ndef g(x):\n    return x\n{F}\n{F}python\nf = g\n{F}",
+        "f",
+        "def g(x):\n    return x\nf = g\n",
+    ),
+    (
+        "helper named global constant used in default",
+        f"{F}python\nM = 10\n{F}\n{F}python\ndef f(x, m=M):\n    return x % m\n{F}",
+        "f",
+        "M = 10\ndef f(x, m=M):\n    return x % m\n",
+    ),
+    (
+        "helper in bare block",
+        f"{F}\ndef g(x):\n    return x\n{F}\n{F}python\ndef f(x):\n    return g(x)\n{F}",
+        "f",
+        "def g(x):\n    return x\ndef f(x):\n    return g(x)\n",
+    ),
+    (
+        "helper defined twice",
+        f"{F}python\ndef g(x):\n    return 0\n{F}\nfix\n{F}python\ndef g(x):\n    return x\n{F}\n"
+        f"{F}python\ndef f(x):\n    return g(x)\n{F}",
+        "f",
+        "def g(x):\n    return x\ndef f(x):\n    return g(x)\n",
+    ),
+    (
+        "class + function typed ann",
+        f"{F}python\nclass N:\n    pass\n{F}\n{F}python\ndef f(x: N) -> N:\n    return x\n{F}",
+        "f",
+        "class N:\n    pass\ndef f(x: N) -> N:\n    return x\n",
+    ),
+    (
+        "decorator",
+        f"{F}python\nfrom functools import cache\n{F}\n{F}python\n@cache\ndef f(x):\n    return x\n{F}",
+        "f",
+        "from functools import cache\n@cache\ndef f(x):\n    return x\n",
+    ),
+    (
+        "sys read split",
+        f"{F}python\nimport sys\n{F}\n{F}python\nn = int(sys.stdin.read())\nprint(n)\n{F}",
+        None,
+        "import sys\nn = int(sys.stdin.read())\nprint(n)\n",
+    ),
+    (
+        "3-part flow step by step",
+        f"1. read\n{F}python\nn = int(input())\n{F}\n2. double\n{F}python\nm = n + n\n{F}\n"
+        f"3. print\n{F}python\nprint(m)\n{F}",
+        None,
+        "n = int(input())\nm = n + n\nprint(m)\n",
+    ),
+    (
+        "3-part then whole",
+        f"1. read\n{F}python\nn = int(input())\n{F}\n2. double\n{F}python\nm = n + n\n{F}\n"
+        f"3. print\n{F}python\nprint(m)\n{F}\nAll:\n{B}",
+        None,
+        P,
+    ),
+    (
+        "def solve then solve()",
+        f"{F}python\ndef solve():\n    n = int(input())\n    print(n + n)\n{F}\nand call it:\n{F}python\nsolve()\n{F}",
+        None,
+        "def solve():\n    n = int(input())\n    print(n + n)\nsolve()\n",
+    ),
+    (
+        "def main then guard",
+        f"{F}python\ndef main():\n    n = int(input())\n    print(n + n)\n{F}\nand call it:\n"
+        f'{F}python\nif __name__ == "__main__":\n    main()\n{F}',
+        None,
+        'def main():\n    n = int(input())\n    print(n + n)\nif __name__ == "__main__":\n    main()\n',
+    ),
+    ("unfenced thinking prefilled", f"I think n+n.\n</think>\n\n{P}", None, P),
+    ("unfenced + think", f"<think>def f(x): return 0</think>{ADD}", "f", ADD),
+    ("think glued to fence both", f"<think>{F}python\nx\n{F}</think>{BA}", "f", ADD),
+    ("think unclosed w/ final answer?", f"<think>\nfoo\n{BA}", "f", None),
+    ("end token mid: block then token then text", f"{BA}<|eot_id|>\nassistant\nAnything else?", "f", ADD),
+    ("end token then program repeated", f"{BA}</s>{F}python\ndef f(x):\n    return 0\n{F}", "f", ADD),
+    (
+        "end token then user header llama3",
+        f"{BA}<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nNow\n{F}python\ndef f(x):\n    return 0\n{F}",
+        "f",
+        ADD,
+    ),
+    ("gemma turn", f"{BA}<end_of_turn>\n<start_of_turn>user\n{F}python\ndef f(x):\n    return 0\n{F}", "f", ADD),
+    ("</s> then [INST]", f"{BA}</s><s>[INST] {F}python\ndef f(x):\n    return 0\n{F} [/INST]", "f", ADD),
+    ("CRLF bare after", f"{F}python\r\nprint(7)\r\n{F}\r\n{F}\r\n7\r\n{F}\r\n", None, "print(7)\r\n"),
+    ("CRLF quoted", f"> {F}python\r\n> print(7)\r\n> {F}\r\n", None, "print(7)\r\n"),
+    ("CRLF unfenced with words", "Here:\r\n\r\nprint(7)\r\n\r\nDone and good.\r\n", None, "print(7)\n"),
+    ("mixed CR", f"So:\r{F}python\nprint(7)\r{F}\n", None, "print(7)\n"),
+    ("NEL/LS separators", f"So:\u2028{F}python\u2028print(7)\u2028{F}", None, "print(7)\n"),
+    ("form feed", f"\f{F}python\nprint(7)\n{F}", None, "print(7)\n"),
+    ("utf8 bom mid", f"x\n\ufeff{F}python\n\ufeffprint(7)\n{F}", None, "print(7)\n"),
+    ("emoji tag", f"{F}python 🐍\nprint(7)\n{F}", None, "print(7)\n"),
+    ("code in <pre> w/ fences", f"<pre>\n{F}python\nprint(7)\n{F}\n</pre>", None, "print(7)\n"),
+    ("rst", ".. code-block:: python\n\n    def f(x):\n        return x + 1\n", "f", ADD),
+    ("[code] bbcode", f"[code]\n{ADD}[/code]", "f", ADD),
+    ("[PYTHON] then [TESTS]", f"[PYTHON]\n{ADD}[/PYTHON]\n[TESTS]\nassert f(1) == 3\n[/TESTS]", "f", ADD),
+    ("<code> one line after prose", f"Use <code>x</code>:\n{BA}", "f", ADD),
+    ("boxed fence", f"$\\boxed{{\n{BA}\n}}$", "f", ADD),
+    ("XML cdata", f"<code><![CDATA[\n{ADD}]]></code>", "f", ADD),
+    (
+        "function call syntax",
+        '<tool_call>{"name": "submit", "arguments": {"code": "def f(x):\\n    return x + 1\\n"}}</tool_call>',
+        "f",
+        ADD,
+    ),
+    ("fence + 'python' caps w/ trailing colon prose", f"Python code:\n{F}\n{ADD}{F}", "f", ADD),
 ]
 
 

@@ -8,7 +8,8 @@ The rules, in the order in which they are asked (`docs/replies.md` has them with
    and then closes a fence that it never opened goes on with a block of its prompt: that code is the program.
 4. The first of these that tells two candidates apart decides: which defines the called function, or, where none is
    called, reads and prints; which sort it is (see `_Sort`); which is closed; which comes later.
-5. Names that it uses and only other blocks define come with their blocks' definitions in front of it.
+5. Names that it uses and only other blocks define come with their blocks' definitions in front of it; where it only
+   defines, the last block behind it that calls what it defines comes with it.
 6. Without a candidate, the program is the reply itself where it reads as Python, or its lines that do.
 """
 
@@ -59,6 +60,11 @@ _READS: Final = re.compile(r"\binput\b|\bstdin\b|\bopen\(\s*0|\bfileinput\b|\bos
 _PRINTS: Final = re.compile(r"\bprint\b|\bstdout\b|\.write\(|\bos\.write\b")
 _BINDS: Final = re.compile(r"^[ \t]*(?:async|def|class|import|from)\b|=", re.MULTILINE)
 _ENTITY: Final = re.compile(r"&(?:lt|gt|amp|quot|apos|nbsp|#\d{1,6}|#x[0-9a-fA-F]{1,5});")
+_RUNS: Final = re.compile(
+    r"^(?!(?:async )?def |class |import |from |@|#|\s|[)\]}]|[\w., ]+=[^=]|[\"'])\S", re.MULTILINE
+)
+"""Finds a line that does more than define something."""
+
 _UNSEEN: Final = re.compile(f"[{INVISIBLE}]")
 _LABELS: Final = frozenset({"copy code", "copy"})
 """What the button of a web page leaves in what is copied from it."""
@@ -253,7 +259,20 @@ def _best(candidates: Sequence[_Candidate], reading: _Reading) -> str | None:
         best = candidates[clear]  # no other can come before it, so none need be parsed
     else:
         best = max(candidates, key=reading.rank)
+    if reading.defines is None and not _RUNS.search(best.text):
+        best = _caller(best, candidates, reading) or best
     return "".join(_needed(best, candidates, reading)) + best.text
+
+
+def _caller(best: _Candidate, candidates: Sequence[_Candidate], reading: _Reading) -> _Candidate | None:
+    """Return the last block behind one that only defines which calls what it defines: `solve()`."""
+    tree = reading.tree(best.text)
+    if tree is None:
+        return None
+    bound = _bound_at_top(tree)
+    behind = [one for one in candidates if one.start > best.start and not one.mended]
+    callers = [one for one in behind if (other := reading.tree(one.text)) is not None and _missing(other) & bound]
+    return callers[-1] if callers else None
 
 
 def _whole(text: str) -> str:
