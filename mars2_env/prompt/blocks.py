@@ -39,10 +39,10 @@ WORDS: Final = frozenset(
 _HOLDERS: Final = frozenset({"markdown", "md"})
 """Tags of blocks that hold blocks: models wrap a whole reply in them."""
 
-_INVISIBLE: Final = "\u00a0\u00ad\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u2060\ufeff"
+INVISIBLE: Final = "\u00a0\u00ad\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u2060\ufeff"
 _RUN: Final = re.compile(r"`{3,}|~{3,}")
-_CONTAINERS: Final = re.compile(rf"(?:[ \t\f\v{_INVISIBLE}]|>|(?:[-+\u2022]|\*{{1,3}}|\d{{1,3}}[.)])(?=[ \t]|\Z))*\Z")
-_BLANK: Final = re.compile(rf"[\s{_INVISIBLE}]*\Z")
+_CONTAINERS: Final = re.compile(rf"(?:[ \t\f\v\\{INVISIBLE}]|>|(?:[-+\u2022]|\*{{1,3}}|\d{{1,3}}[.)])(?=[ \t]|\Z))*\Z")
+_BLANK: Final = re.compile(rf"[\s{INVISIBLE}]*\Z")
 _TAG: Final = re.compile(r"(?:lang(?:uage)?[-=:])?([\w+#.-]+)")
 _ATTRIBUTES: Final = re.compile(r"(?:\s*[{\[(:,;=].*|\s+\S+=.*|\s+[\w./-]+\.\w+)?\s*\Z")
 _PROSE_BEFORE: Final = 300
@@ -112,7 +112,7 @@ class Fence:
     @property
     def tagged(self) -> bool:
         """Whether what stands behind it is a known tag, with attributes or not, and nothing else."""
-        info = self.behind.strip().strip("*_" + _INVISIBLE).strip()
+        info = self.behind.strip().strip("*_" + INVISIBLE).strip()
         if info.startswith("{"):
             return known(self.tag)
         named = _TAG.match(info)
@@ -153,7 +153,7 @@ def known(tag: str) -> bool:
 
 def tag_of(info: str) -> str:
     """Return the language that an info string names, in lower case; a file `name.py` is Python."""
-    found = _TAG.search(info.strip().strip("{}").lstrip(".*_" + _INVISIBLE).lower())
+    found = _TAG.search(info.strip().strip("{}").lstrip(".*_" + INVISIBLE).lower())
     tag = "" if found is None else found[1].strip("._-")
     return "python" if tag.endswith((".py", ".pyw")) else tag
 
@@ -235,6 +235,7 @@ def layout_of(text: str, parses: Callable[[str], bool]) -> Layout:
     longest = _longest_ahead(signs)
     blocks: list[Placed] = []
     begin, number = 0, 0
+    spoken = -1  # where a mark stands, in the middle of a line, that another on this line may belong to
     while number < len(signs):
         sign = signs[number]
         number += 1
@@ -246,7 +247,8 @@ def layout_of(text: str, parses: Callable[[str], bool]) -> Layout:
             if text[begin : sign.start].strip():
                 return Layout(tuple(blocks), tuple(fences), begin, sign.start)
         elif sign.kind == "end":
-            if sign.plain:  # of thinking that began in the prompt, or was spoken of as begun
+            pair = spoken >= 0 and "\n" not in text[spoken : sign.start]
+            if sign.plain and not pair:  # of thinking that began in the prompt, or was spoken of as begun
                 blocks.clear()
                 begin = sign.end
         elif sign.starts_line:
@@ -256,6 +258,8 @@ def layout_of(text: str, parses: Callable[[str], bool]) -> Layout:
             if not text[begin : sign.start].strip():
                 begin = signs[closing].end
             number = closing + 1
+        else:
+            spoken = sign.start
     return Layout(tuple(blocks), tuple(fences), begin, len(text))
 
 
@@ -342,13 +346,15 @@ def _block(
 def body_of(opening: Fence, inside: str) -> str:
     """Return a block's lines as they would stand in a file: without marks of quotes, and not indented as a whole."""
     lines = inside.removeprefix("\ufeff").split("\n")
-    if lines and not lines[-1].strip(" \t>" + _INVISIBLE):
+    if lines and not lines[-1].strip(" \t>" + INVISIBLE):
         lines.pop()
     filled = next((line for line in lines if line.strip()), "")
     depth = opening.before.count(">")
     if depth and filled.lstrip().startswith(">"):
-        mark = re.compile(rf"(?:[ \t]*>){{1,{depth}}} ?")
-        lines = [mark.sub("", line, count=1) for line in lines]
+        mark = re.compile(rf"(?:[ \t]*>){{1,{depth}}}")
+        space = " " if mark.sub("", filled, count=1).startswith(" ") else ""
+        ends = (i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith(">"))
+        lines = [mark.sub("", line, count=1).removeprefix(space) for line in lines[: next(ends, None)]]
         filled = next((line for line in lines if line.strip()), "")
     indent = filled[: len(filled) - len(filled.lstrip(" \t"))]
     if indent:  # a program that begins indented is none: it stands in a list, say

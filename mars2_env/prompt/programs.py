@@ -8,7 +8,8 @@ The rules, in the order in which they are asked (`docs/replies.md` has them with
    and then closes a fence that it never opened goes on with a block of its prompt: that code is the program.
 4. The first of these that tells two candidates apart decides: which defines the called function, or, where none is
    called, reads and prints; which sort it is (see `_Sort`); which is closed; which comes later.
-5. Names that it uses and only other blocks define come with their blocks' definitions in front of it.
+5. Names that it uses and only other blocks define come with their blocks' definitions in front of it; where it only
+   defines, the last block behind it that calls what it defines comes with it.
 6. Without a candidate, the program is the reply itself where it reads as Python, or its lines that do.
 """
 
@@ -25,6 +26,7 @@ from typing import Final
 
 from mars2_env.prompt.blocks import (
     CODE,
+    INVISIBLE,
     PYTHON,
     SESSION,
     Fence,
@@ -58,6 +60,16 @@ _READS: Final = re.compile(r"\binput\b|\bstdin\b|\bopen\(\s*0|\bfileinput\b|\bos
 _PRINTS: Final = re.compile(r"\bprint\b|\bstdout\b|\.write\(|\bos\.write\b")
 _BINDS: Final = re.compile(r"^[ \t]*(?:async|def|class|import|from)\b|=", re.MULTILINE)
 _ENTITY: Final = re.compile(r"&(?:lt|gt|amp|quot|apos|nbsp|#\d{1,6}|#x[0-9a-fA-F]{1,5});")
+_RUNS: Final = re.compile(
+    r"^(?!(?:async )?def |class |import |from |@|#|\s|[)\]}]|[\w., ]+=[^=]|[\"'])\S", re.MULTILINE
+)
+"""Finds a line that does more than define something."""
+
+_UNSEEN: Final = re.compile(f"[{INVISIBLE}]")
+_LABELS: Final = frozenset({"copy code", "copy"})
+"""What the button of a web page leaves in what is copied from it."""
+
+_STUB: Final = re.compile(r"\bpass\b|\.\.\.|NotImplemented")
 _LONE_RETURN: Final = re.compile(r"\r(?!\n)")
 _ON_ONE_LINE: Final = re.compile(r"(?<!`)(`{3,})(?!`)([^`\n]{1,2000})\1(?!`)")
 _BUILTIN: Final = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
@@ -150,7 +162,10 @@ class _Reading:
     def may_fit(self, one: _Candidate) -> int:
         """Say the same of a candidate as its words have it, whether it parses or not."""
         if self.defines is not None:
-            return _defines(one.text, self.defines)
+            if not _defines(one.text, self.defines):
+                return 0
+            tree = self.tree(one.text) if _STUB.search(one.text) else None
+            return 2 if tree is None or not _only_declares(tree, self.defines) else 1
         return (_READS.search(one.text) is not None) + (_PRINTS.search(one.text) is not None)
 
     def sort(self, one: _Candidate) -> _Sort:
@@ -179,11 +194,13 @@ def extract_program(reply: str, defines: str | None = None) -> str | None:
     if "\r" in text:
         text = _LONE_RETURN.sub("\n", text)  # line ends of old Macs
     text = without_tokens(text)
-    told = told_in_json(text)
     reading = _Reading(len(text), defines)
-    if told is not None:
-        return _program_of(told, reading)
-    return _program_of(text, reading)
+    told = told_in_json(text)
+    found = _program_of(text if told is None else told, reading)
+    if "\\n" in text and "\n" not in text.strip() and (found is None or not reading.parses(found)):
+        plain = _program_of(text.replace("\\n", "\n").replace('\\"', '"'), reading)  # it was escaped as a whole
+        return plain if plain is not None and reading.parses(plain) else found
+    return found
 
 
 def _program_of(text: str, reading: _Reading) -> str | None:
@@ -215,6 +232,8 @@ def _program_of(text: str, reading: _Reading) -> str | None:
 def _candidate(tag: str, body: str, closed: bool, start: int, reading: _Reading) -> _Candidate:
     """Return a block as a candidate: a session without its prompts, a diff applied, JSON read, entities replaced."""
     head, _, rest = body.partition("\n")
+    if head.strip().lower() in _LABELS:
+        head, _, rest = (body := rest).partition("\n")
     if tag == "" and PYTHON.match(head.strip().lower()):
         tag, body = "python", rest  # the tag slipped into the block
     first = body.lstrip()
@@ -225,8 +244,8 @@ def _candidate(tag: str, body: str, closed: bool, start: int, reading: _Reading)
     told = told_in_json(body) if first.startswith("{") else None
     if told is not None:
         return _Candidate(_whole(told), tag, closed, start, mended=True)
-    if "&" in body and _ENTITY.search(body) and not reading.parses(body):
-        plain = html.unescape(body)
+    if (_ENTITY.search(body) or _UNSEEN.search(body)) and not reading.parses(body):
+        plain = _UNSEEN.sub("", html.unescape(body).replace("\u00a0", " "))
         body = plain if reading.parses(plain) else body
     return _Candidate(body, tag, closed, start)
 
@@ -240,7 +259,20 @@ def _best(candidates: Sequence[_Candidate], reading: _Reading) -> str | None:
         best = candidates[clear]  # no other can come before it, so none need be parsed
     else:
         best = max(candidates, key=reading.rank)
+    if reading.defines is None and not _RUNS.search(best.text):
+        best = _caller(best, candidates, reading) or best
     return "".join(_needed(best, candidates, reading)) + best.text
+
+
+def _caller(best: _Candidate, candidates: Sequence[_Candidate], reading: _Reading) -> _Candidate | None:
+    """Return the last block behind one that only defines which calls what it defines: `solve()`."""
+    tree = reading.tree(best.text)
+    if tree is None:
+        return None
+    bound = _bound_at_top(tree)
+    behind = [one for one in candidates if one.start > best.start and not one.mended]
+    callers = [one for one in behind if (other := reading.tree(one.text)) is not None and _missing(other) & bound]
+    return callers[-1] if callers else None
 
 
 def _whole(text: str) -> str:
@@ -263,6 +295,19 @@ def _unindented(text: str, reading: _Reading) -> str:
 def _defines(body: str, name: str) -> bool:
     found = rf"^[ \t]*(async[ \t]+def|def|class)[ \t]+{re.escape(name)}\b|^{re.escape(name)}[ \t]*(:[^=\n]*)?=(?!=)"
     return re.search(found, body, re.MULTILINE) is not None
+
+
+def _only_declares(tree: ast.Module, name: str) -> bool:
+    """Whether the function has no body to speak of: `pass`, `...`, a docstring, or that it is not implemented."""
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    own = [node for node in found if node.name == name]
+    return bool(own) and all(
+        isinstance(line, ast.Pass | ast.Raise) or _is_text(line) for node in own for line in node.body
+    )
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def _continued(text: str, layout: Layout, reading: _Reading) -> str | None:
@@ -345,6 +390,13 @@ def _without_fences(text: str, reading: _Reading) -> str | None:
     tagged = _in_tags(text, reading)
     if tagged:
         return _best(tagged, reading)
+    if text.strip().startswith("`"):
+        quoted = _candidate("", _whole(text.strip().strip("`")), True, 0, reading).text
+        if reading.is_program(quoted):
+            return quoted
+    told = told_in_json(text[text.find("{") : text.rfind("}") + 1]) if "{" in text else None
+    if told is not None and reading.parses(told):
+        return _whole(told)
     pieces = pieces_of_code(text, reading.parsed)
     if OPENS_LIKE_CODE.match(text.lstrip()) is not None:
         behind = _line_behind(lines, pieces)
@@ -407,7 +459,7 @@ def _needed(best: _Candidate, candidates: Iterable[_Candidate], reading: _Readin
     taken: dict[int, tuple[_Candidate, ast.Module]] = {}
     missing = list(_missing(tree))
     while missing:
-        pair_found = binders.get(missing.pop())
+        pair_found = binders.get(missing.pop()) or binders.get("*")
         if pair_found is not None and pair_found[0].start not in taken:
             taken[pair_found[0].start] = pair_found
             missing += _missing(pair_found[1])

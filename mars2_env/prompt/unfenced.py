@@ -38,21 +38,36 @@ _PROSE: Final = re.compile(
 )
 _SET_OFF: Final = re.compile(r"(?: {4}| {0,3}\t| {0,3}>)")
 _QUOTED: Final = re.compile(r"^ {0,3}> ?")
+_DEPTH: Final = 4
 _CUTS: Final = 6
 _SEARCHES: Final = 24
 
 
 def told_in_json(text: str) -> str | None:
-    """Return what a JSON object says its program is; None if the text is no such object."""
+    """Return what a JSON object, or a list of such, says its program is; None if the text is nothing like it."""
     bare = text.strip()
-    if not (bare.startswith("{") and bare.endswith("}")) or len(bare) > MAX_PARSED:
+    if not (bare.startswith(("{", "[")) and bare.endswith(("}", "]"))) or len(bare) > MAX_PARSED:
         return None
     try:
         told = json.loads(bare, strict=False)
     except (ValueError, RecursionError):
         return None
-    fields = {str(name).lower(): value for name, value in told.items()} if isinstance(told, dict) else {}
-    return next((fields[name] for name in _FIELDS if isinstance(fields.get(name), str)), None)
+    return _field_of(told, _DEPTH)
+
+
+def _field_of(told: object, depth: int) -> str | None:
+    """Return the text of the first field that is named like a program, in what JSON says, the outer ones first."""
+    if isinstance(told, dict):
+        fields = {str(name).lower(): value for name, value in told.items()}
+        for value in (fields.get(name) for name in _FIELDS):
+            if isinstance(value, str):
+                return value
+            if isinstance(value, list) and value and all(isinstance(line, str) for line in value):
+                return "\n".join(value)
+        told = list(told.values())
+    if isinstance(told, list) and depth:
+        return next((text for each in told if (text := _field_of(each, depth - 1)) is not None), None)
+    return None
 
 
 def regions_in(text: str) -> Iterator[tuple[int, str, bool]]:

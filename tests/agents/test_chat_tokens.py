@@ -184,7 +184,7 @@ WRITTEN = {
 
 @pytest.fixture(scope="module", params=SPACES)
 def spacing(request: pytest.FixtureRequest) -> Any:
-    """A tokenizer of the kind of SentencePiece's: a space before texts, by each of the ways there are, or none."""
+    """A tokenizer that puts a space before texts, as SentencePiece does, by each of the ways there are; or none."""
     tokenizers = pytest.importorskip("tokenizers", reason="needs the extra transformers")
     transformers = pytest.importorskip("transformers", reason="needs the extra transformers")
     way, inner = request.param, tokenizers.Tokenizer(tokenizers.models.BPE(unk_token="<unk>"))
