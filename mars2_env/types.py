@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import zip_longest
 from keyword import iskeyword
 from operator import index
 from typing import Any, Final, Literal, Protocol, TypeAlias, TypedDict, runtime_checkable
 
 from mars2_env.base.checks import is_whole, real_number, said
+from mars2_env.base.sizes import text_size, written_size
 from mars2_env.base.texts import well_formed
 from mars2_env.errors import EpisodeError, PolicyError, ProblemError
 
@@ -42,7 +43,12 @@ GROUPS: Final[tuple[TestGroup, ...]] = ("public", "scoring", "hidden")
 
 @dataclass(frozen=True, slots=True)
 class Stdin:
-    """The program reads standard input and writes standard output; inputs and outputs are texts."""
+    """The program reads standard input and writes standard output; inputs and outputs are texts.
+
+    `prelude` is Python that runs before a Python program, in its namespace, as in `Call`.
+    """
+
+    prelude: str = field(default="", repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +56,12 @@ class Call:
     """The program defines a function `name`; an input is a list of positional arguments, an output its return value.
 
     A program that has no such function may have a class `Solution` with a method of that name, as on LeetCode.
+    `prelude` is Python that runs before the program, in its namespace: imports that the source of a problem puts before
+    every program. It runs where the program runs, and is no part of it: line numbers do not count it.
     """
 
     name: str
+    prelude: str = field(default="", repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.isidentifier() or iskeyword(self.name):
@@ -72,6 +81,7 @@ class Limits:
     `cpu_seconds` (summed over all processes of the run) decides verdicts; `wall_seconds` is the backstop, several times
     larger, so that a busy machine does not change a verdict. `memory_bytes` bounds the run's memory, `output_bytes`
     what it may write to standard output (or return, encoded), `processes` how many processes and threads it may hold.
+    A problem raises `output_bytes` where one of its expected outputs would not fit twice.
     """
 
     cpu_seconds: float = 3.0
@@ -166,6 +176,19 @@ class Problem:
             object.__setattr__(self, group, tests)
             for place, test in enumerate(tests):
                 self._check_test(group, place, test)
+        object.__setattr__(self, "limits", self._roomy(self.limits))
+
+    def _roomy(self, limits: Limits) -> Limits:
+        """Return the limits with room for twice the largest expected output, in whole powers of two.
+
+        Under a limit below that no program could be right, or only one that writes exactly as little as the expected
+        output does. Rounded up the limit tells little about tests that are not shown.
+        """
+        size = text_size if isinstance(self.interface, Stdin) else written_size
+        needed = 2 * max((size(test.output) for group in GROUPS for test in self.tests(group)), default=0)
+        if needed <= limits.output_bytes:
+            return limits
+        return replace(limits, output_bytes=1 << (needed - 1).bit_length())
 
     def _check_test(self, group: str, place: int, test: TestCase) -> None:
         where = f"Problem {self.id!r}: {group}[{place}]"

@@ -47,7 +47,7 @@ def judge(
 
 def _read(program: Path) -> str:
     try:
-        return program.read_text(encoding="utf-8")
+        return program.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{program}: {error.strerror}.") from None
     except UnicodeDecodeError as error:

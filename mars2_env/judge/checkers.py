@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from mars2_env.base.parts import Parts
 from mars2_env.errors import JudgeError, Mars2Error, unknown_name
-from mars2_env.judge.compare import digest, equal
+from mars2_env.judge import official
 
 Checker: TypeAlias = Callable[[Any, Any, Any], bool]
 """`(input, output, expected) -> whether the output is right`. For `Stdin` problems all three are texts; for `Call`
@@ -82,10 +82,10 @@ def _finite(value: Any) -> bool:
 
 
 def absolute_error(input: Any, output: Any, expected: Any) -> bool:
-    """Accept a number less than 1e-6 away from an expected finite one; compare anything else as values are."""
-    if _finite(expected) and type(output) in (int, float):
+    """Accept a number less than 1e-6 away from an expected finite one; of anything else what Python calls equal."""
+    if _finite(expected) and type(output) in (bool, int, float):
         return bool(abs(output - expected) < 1e-6)
-    return equal(output, expected)
+    return bool(output == expected)
 
 
 def polynomial_root(input: Any, output: Any, expected: Any) -> bool:
@@ -102,39 +102,17 @@ def polynomial_root(input: Any, output: Any, expected: Any) -> bool:
 
 def relative_error(input: Any, output: Any, expected: Any) -> bool:
     """Accept a number that `math.isclose(output, expected, rel_tol=1e-3)` accepts, nothing else."""
-    return type(output) in (int, float) and math.isclose(output, expected, rel_tol=1e-3)
+    return type(output) in (bool, int, float) and math.isclose(output, expected, rel_tol=1e-3)
 
 
 def integer_part(input: Any, output: Any, expected: Any) -> bool:
-    """Accept a number whose integer part, as `int` takes it, is the expected one."""
-    return type(output) in (int, float) and bool(math.trunc(output) == expected)
-
-
-def same_set(input: Any, output: Any, expected: Any) -> bool:
-    """Accept a list, tuple or set of the expected elements in any order and number; floats have no tolerance."""
-    if not isinstance(output, list | tuple | set | frozenset):
-        return False
-    return {digest(item) for item in output} == {digest(item) for item in expected}
-
-
-def value_or_first_item(input: Any, output: Any, expected: Any) -> bool:
-    """Accept the expected value, or the first item of an expected list.
-
-    The rule of APPS and TACO, whose files wrap some expected values in a list and do not say which.
-    """
-    return equal(output, expected) or (isinstance(expected, list) and bool(expected) and equal(output, expected[0]))
+    """Accept a number (or a text of one) whose integer part, as `int` takes it, is the expected one."""
+    return type(output) in (bool, int, float, str) and bool(int(output) == expected)
 
 
 def within_last_argument(input: Any, output: Any, expected: Any) -> bool:
     """Accept a number within the last argument of the call, or within 1e-6 of its size, of the expected one."""
     return type(output) in (int, float) and math.isclose(output, expected, rel_tol=1e-6, abs_tol=input[-1])
-
-
-def absolute_error_four_digits(input: Any, output: Any, expected: Any) -> bool:
-    """Accept a number at most 1e-4 (or 1e-7 of its size) away from a finite one; compare all else as values are."""
-    if _finite(expected) and type(output) in (int, float):
-        return bool(abs(output - expected) <= 1e-4 + 1e-7 * abs(expected))
-    return equal(output, expected)
 
 
 def truth_or_not_none(input: Any, output: Any, expected: Any) -> bool:
@@ -144,13 +122,13 @@ def truth_or_not_none(input: Any, output: Any, expected: Any) -> bool:
 
 def expected_or_zero(input: Any, output: Any, expected: Any) -> bool:
     """Accept the expected value, or the number 0 (Mbpp/295 in MBPP+)."""
-    return equal(output, expected) or equal(output, 0)
+    return bool(output == expected) or bool(output == 0)
 
 
 def pyramid_surface(input: Any, output: Any, expected: Any) -> bool:
     """Accept the expected surface, or that for a height that is the distance from base to apex (Mbpp/581 in MBPP+)."""
     base, height = input
-    return equal(output, expected) or equal(output, round(base**2 + 2 * base * math.hypot(base / 2, height)))
+    return bool(output == expected) or bool(output == round(base**2 + 2 * base * math.hypot(base / 2, height)))
 
 
 def digit_distance(input: Any, output: Any, expected: Any) -> bool:
@@ -158,7 +136,7 @@ def digit_distance(input: Any, output: Any, expected: Any) -> bool:
     first, second = (str(number) for number in input)
     width = max(len(first), len(second))
     pairs = zip(first.zfill(width), second.zfill(width), strict=True)
-    return equal(output, expected) or equal(output, sum(abs(int(a) - int(b)) for a, b in pairs))
+    return bool(output == expected) or bool(output == sum(abs(int(a) - int(b)) for a, b in pairs))
 
 
 CHECKERS: Final = Parts(
@@ -169,14 +147,27 @@ CHECKERS: Final = Parts(
         "polynomial_root": polynomial_root,
         "relative_error_1e-3": relative_error,
         "integer_part": integer_part,
-        "same_set": same_set,
-        "value_or_first_item": value_or_first_item,
+        "same_set": official.same_set,
+        "value_or_first_item": official.value_or_first_item,
         "within_last_argument": within_last_argument,
-        "absolute_error_1e-4": absolute_error_four_digits,
         "truth_or_not_none": truth_or_not_none,
         "expected_or_zero": expected_or_zero,
         "pyramid_surface": pyramid_surface,
         "digit_distance": digit_distance,
+        "python_equality": official.python_equality,
+        "python_identity": official.python_identity,
+        "python_truth": official.python_truth,
+        "python_items": official.python_items,
+        "livecodebench_output": official.livecodebench_output,
+        "livecodebench_value": official.livecodebench_value,
+        "codecontests_output": official.codecontests_output,
+        "apps_output": official.apps_output,
+        "taco_output": official.taco_output,
+        "stripped_lines": official.stripped_lines,
+        "absolute_error_1e-4": official.evalplus_value(1e-4),  # its name in files that were written before
+        "evalplus": official.evalplus_value(0.0),
+        "evalplus_1e-6": official.evalplus_value(1e-6),
+        "evalplus_1e-4": official.evalplus_value(1e-4),
     },
     in_specs=False,
 )

@@ -1,19 +1,28 @@
 """Comparison of what a program produced with what was expected: on the host, on plain data, never by running code.
 
-Two rules, one for each interface.
+These are the rules of problems that name no checker. Problem sets follow those of their sources
+(`mars2_env.judge.official`).
 
-**Texts** (`same_output`): both texts are split at ASCII whitespace and the tokens are compared one by one, so layout
-never matters and order always does. A token must match exactly, numerals included: `007`, `+7` and `7.0` are not `7`.
-Only where the EXPECTED token is a float literal (a point or an exponent, finite: `0.5`, `1e-3`) is any finite plain
-decimal numeral accepted that lies within `TEXT_TOLERANCE`. `nan`, `inf`, `1_0`, `0x10` and `1e999` are words, not
-numbers, on either side.
+**Texts** (`same_output`) are compared line by line. Blank lines at the beginning and at the end do not count, nor does
+white space at the end of a line, nor how much of it stands between two words; how far a line is indented does count,
+and so do line breaks and order. Where one line is expected there is no layout to keep: its words are right in several
+lines too. A word must match exactly, with two exceptions for numerals:
+    the expected word is a whole number (`5`, `-12`)    the same value written with a point or an exponent is right too
+                                                        (`5.0`, `1e3` for `1000`), exactly: no tolerance, however long
+                                                        the number; `007` and `+7` are not `7`
+    it is a float literal (`0.5`, `1e-3`; finite)       any finite plain decimal numeral within `TEXT_TOLERANCE`, or
+                                                        within half a unit of the last digit shown where six and more
+                                                        stand behind the point
+`nan`, `inf`, `1_0`, `0x10` and `1e999` are words, not numbers, on either side.
 
-**Values** (`equal`): bool equals only bool; int and float compare by value, exactly between ints and within
-`VALUE_TOLERANCE` where either is a float; nan equals nan, an infinity only itself; complex equals only complex, part by
-part; a list equals a tuple of equal items; dicts (subclasses too) and sets (frozen or not) compare without regard to
-order; str and bytes exactly. Everything else differs from everything. Inside sets, and as dict keys, numbers compare by
-value WITHOUT tolerance: a set has no order in which a near match could be looked for. With `strict` types must agree at
-every level and no float gets a tolerance.
+**Values** (`equal`): bool equals only bool. Other numbers (int, float, complex, exact fractions) compare by value:
+exactly where the expected one is an int, within `VALUE_TOLERANCE` where it is a float, part by part where it is
+complex; nan equals nan, an infinity only itself. A list equals a tuple of equal items; dicts (subclasses too) and sets
+(frozen or not) compare without regard to order; str and bytes exactly. Everything else differs from everything. Inside
+sets, and as dict keys, numbers compare by value WITHOUT tolerance: a set has no order in which a near match could be
+looked for. With `strict` types must agree at every level and no float gets a tolerance.
+
+A tolerance is never as large as the expected value itself: 0 is no answer for 1e-7, and 1e-9 none for 0.
 
 Both are linear in the size of the data (sets and dicts are sorted by digest, never hashed, so a hostile choice of
 elements cannot make them slow), and `equal` walks nested values with a stack of its own.
@@ -25,45 +34,101 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+
+Number: TypeAlias = int | float | complex | Fraction
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How far a float may be off: within `absolute`, or within `relative` times the size of the expected value."""
+    """How far a float may be off.
+
+    Within `relative` times the size of the expected value; or within `absolute`, as far as that is no more than a
+    thousandth of the expected value. An expected 0.0 has no size: then within `at_zero`.
+    """
 
     relative: float
     absolute: float
+    at_zero: float
 
     def allows(self, actual: float, expected: float) -> bool:
         """Return whether the finite `actual` is near enough to the finite `expected`."""
-        return abs(actual - expected) <= max(self.absolute, self.relative * abs(expected))
+        size = abs(expected)
+        if size == 0:
+            return abs(actual) <= self.at_zero
+        return abs(actual - expected) <= max(self.relative * size, min(self.absolute, size / 1000))
 
 
-TEXT_TOLERANCE: Final = Tolerance(relative=1e-6, absolute=1e-6)
+TEXT_TOLERANCE: Final = Tolerance(relative=1e-6, absolute=1e-6, at_zero=1e-10)
 """Printed floats often carry six digits after the point, so the error allowed is that of contests: 1e-6 either way."""
 
-VALUE_TOLERANCE: Final = Tolerance(relative=1e-6, absolute=1e-9)
-"""Returned floats are not rounded by printing: near 0 only rounding errors are forgiven; 0 is no answer for 1e-7."""
+VALUE_TOLERANCE: Final = Tolerance(relative=1e-6, absolute=0.0, at_zero=1e-10)
+"""Returned floats are not rounded by printing: only rounding errors are forgiven."""
 
 _NUMERAL: Final = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _LONGEST_NUMERAL: Final = 1000  # bytes; longer tokens still compare exactly
+_WHOLE: Final = re.compile(rb"-?(?:0|[1-9][0-9]*)")
+_WHOLE_IN_ANOTHER_FORM: Final = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,5})?")
+_DECIMALS_SHOWN: Final = re.compile(rb"\.([0-9]*)(?:[eE]([+-]?[0-9]+))?\Z")
+_SIX_DIGITS: Final = 6
 
 
-def same_output(actual: str, expected: str) -> bool:
-    """Return whether the text `actual` says the same as `expected`, token by token."""
-    ours, wanted = _tokens(actual), _tokens(expected)
-    if ours == wanted:
+def same_output(actual: str, expected: str, *, indented: bool = True) -> bool:
+    """Return whether the text `actual` says the same as `expected`, line by line and word by word.
+
+    Args:
+        actual: What a program printed.
+        expected: What it should have printed.
+        indented: Whether the white space at the beginning of lines counts.
+    """
+    if actual == expected:
         return True
-    if len(ours) != len(wanted):
+    ours, wanted = _lines(actual), _lines(expected)
+    if len(wanted) < 2:
+        return _same_words(b" ".join(ours), b" ".join(wanted))
+    return len(ours) == len(wanted) and all(_same_line(a, e, indented) for a, e in zip(ours, wanted, strict=True))
+
+
+def _lines(text: str) -> list[bytes]:
+    """Return the lines without what ends them and without blank ones at either end.
+
+    White space is ASCII's, as `bytes` has it: `str` would take other spaces and line separators for some, too.
+    """
+    lines = [line.rstrip() for line in text.encode("utf-8", "surrogatepass").split(b"\n")]
+    start, end = 0, len(lines)
+    while start < end and not lines[start]:
+        start += 1
+    while end > start and not lines[end - 1]:
+        end -= 1
+    return lines[start:end]
+
+
+def _same_line(actual: bytes, expected: bytes, indented: bool) -> bool:
+    if actual == expected:
+        return True
+    if indented and _indentation(actual) != _indentation(expected):
         return False
-    return all(a == e or _near_numeral(a, e) for a, e in zip(ours, wanted, strict=True))
+    return _same_words(actual, expected)
 
 
-def _tokens(text: str) -> list[bytes]:
-    """Split at ASCII whitespace (`bytes.split` does, `str.split` would split at other spaces too)."""
-    return text.encode("utf-8", "surrogatepass").split()
+def _same_words(actual: bytes, expected: bytes) -> bool:
+    ours, wanted = actual.split(), expected.split()
+    return len(ours) == len(wanted) and all(
+        a == e or _same_whole(a, e) or _near_numeral(a, e) for a, e in zip(ours, wanted, strict=True)
+    )
+
+
+def _indentation(line: bytes) -> bytes:
+    return line[: len(line) - len(line.lstrip())]
+
+
+def _same_whole(actual: bytes, expected: bytes) -> bool:
+    if _WHOLE.fullmatch(expected) is None or _WHOLE_IN_ANOTHER_FORM.fullmatch(actual) is None:
+        return False
+    return Decimal(actual.decode("ascii")) == Decimal(expected.decode("ascii"))
 
 
 def _near_numeral(actual: bytes, expected: bytes) -> bool:
@@ -71,7 +136,18 @@ def _near_numeral(actual: bytes, expected: bytes) -> bool:
     if wanted is None or not any(c in expected for c in b".eE"):
         return False
     ours = _finite(actual)
-    return ours is not None and TEXT_TOLERANCE.allows(ours, wanted)
+    return ours is not None and (
+        TEXT_TOLERANCE.allows(ours, wanted) or abs(ours - wanted) <= _half_a_unit_shown(expected)
+    )
+
+
+def _half_a_unit_shown(expected: bytes) -> float:
+    """Return how far the number may be from what it shows: half a unit of the last of six or more decimals, else 0."""
+    found = _DECIMALS_SHOWN.search(expected)
+    if found is None:
+        return 0.0
+    decimals = len(found[1]) - int((found[2] or b"0")[:6])
+    return 0.5 * 10.0**-decimals if _SIX_DIGITS <= decimals <= 300 else 0.0
 
 
 def _finite(token: bytes) -> float | None:
@@ -131,7 +207,8 @@ _KINDS: Final[dict[type, str]] = {
     bool: "bool",
     int: "number",
     float: "number",
-    complex: "complex",
+    complex: "number",
+    Fraction: "number",
     str: "str",
     bytes: "bytes",
     list: "sequence",
@@ -145,23 +222,36 @@ _KINDS: Final[dict[type, str]] = {
 def _same_scalar(kind: str, ours: Any, wanted: Any, strict: bool) -> bool:
     if kind == "number":
         return _same_number(ours, wanted, strict)
-    if kind == "complex":
-        return _same_number(ours.real, wanted.real, strict) and _same_number(ours.imag, wanted.imag, strict)
     return bool(ours == wanted)
 
 
-def _same_number(ours: int | float, wanted: int | float, strict: bool) -> bool:
+def _same_number(ours: Number, wanted: Number, strict: bool) -> bool:
     if ours == wanted:
         return True
-    if strict or (type(ours) is int and type(wanted) is int):
-        return ours != ours and wanted != wanted
+    if isinstance(wanted, complex):
+        ours = complex(ours) if isinstance(ours, int | float | Fraction) and _fits(ours) else ours
+        return isinstance(ours, complex) and all(
+            _same_number(a, e, strict) for a, e in ((ours.real, wanted.real), (ours.imag, wanted.imag))
+        )
+    if isinstance(ours, complex):
+        if ours.imag != 0:
+            return False
+        ours = ours.real
+    if not isinstance(wanted, float) or not _fits(ours):
+        return False  # whole numbers and fractions are exact
+    actual = float(ours)
+    if math.isfinite(actual) and math.isfinite(wanted):
+        return not strict and VALUE_TOLERANCE.allows(actual, wanted)
+    return math.isnan(actual) and math.isnan(wanted)
+
+
+def _fits(number: int | float | Fraction) -> bool:
+    """Return whether a float can hold the number, rounded."""
     try:
-        a, e = float(ours), float(wanted)
-    except OverflowError:  # an int beyond every float is near none of them
+        float(number)
+    except OverflowError:
         return False
-    if math.isfinite(a) and math.isfinite(e):
-        return VALUE_TOLERANCE.allows(a, e)
-    return math.isnan(a) and math.isnan(e)
+    return True
 
 
 def _digests(elements: Iterable[Any], strict: bool) -> list[bytes] | None:
@@ -200,8 +290,6 @@ def digest(value: Any, *, strict: bool = False) -> bytes:
         return _hash(tag, b"".join(sorted(items)))
     if kind == "number":
         return _hash(tag, _number_text(value))
-    if kind == "complex":
-        return _hash(tag, _number_text(value.real) + b" " + _number_text(value.imag))
     if kind == "str":
         return _hash(tag, value.encode("utf-8", "surrogatepass"))
     return _hash(tag, value if kind == "bytes" else repr(value).encode())
@@ -211,8 +299,18 @@ def _hash(tag: str, content: bytes) -> bytes:
     return blake2b(tag.encode() + b"\0" + content, digest_size=16).digest()
 
 
-def _number_text(value: int | float) -> bytes:
+def _number_text(value: Number) -> bytes:
     """Return the one text of all numbers of this value (1 and 1.0, 0.0 and -0.0); hexadecimal takes linear time."""
-    if type(value) is float and value.is_integer():
+    if isinstance(value, complex):
+        real = _number_text(value.real)
+        return real if value.imag == 0 else real + b" " + _number_text(value.imag)
+    if isinstance(value, Fraction):
+        if value.denominator != 1:
+            # A fraction that a float holds exactly is that float.
+            if _fits(value) and Fraction(float(value)) == value:
+                return float.hex(float(value)).encode()
+            return f"{value.numerator:x}/{value.denominator:x}".encode()
+        value = value.numerator
+    if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return (hex(value) if type(value) is int else float.hex(value)).encode()
+    return (hex(value) if isinstance(value, int) else float.hex(value)).encode()

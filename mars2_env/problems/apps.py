@@ -8,8 +8,13 @@ Splits: `train` (training) and `test` (evaluation). The statement shows a test w
 
 Tests. With a `fn_name` they are calls: `inputs` has a list of arguments for each, and an `output` may or may not be
 wrapped in a list, which the file does not say; the checker `value_or_first_item` accepts both, as the official one
-does. A program may define the function, or a class `Solution` with a method of that name. Else they are texts for
-standard input and output, or lists of lines. The reference is the first solution.
+does, with what Python calls equal. A program may define the function, or a class `Solution` with a method of that name.
+Else they are texts for standard input and output, or lists of lines. The reference is the first solution. As in the
+official harness many imports stand before each program (not that of numpy).
+
+Comparison of texts: in the test split the official one (checker `apps_output`), which ends in sets of words, so that it
+accepts some wrong answers, such as lines in another order. Rewards in training must not: in the train split lines and
+words count in order, and numbers by the judge's default rule (`stripped_lines`).
 
 Left out: problems without tests, those whose tests are not readable JSON (or hold integers beyond Python's limit of
 4300 digits), calls whose arguments are no list, and those with a test that was cut off.
@@ -24,7 +29,8 @@ from typing import Any, Final
 import msgspec
 
 from mars2_env.errors import ProblemError
-from mars2_env.problems.base import ProblemSet
+from mars2_env.problems import preludes
+from mars2_env.problems.base import ProblemSet, Use
 from mars2_env.problems.catalogue import SETS
 from mars2_env.problems.collect import CUT, UNREADABLE, Collection, is_cut, time_limits
 from mars2_env.problems.groups import NO_TESTS, shown_in
@@ -32,7 +38,9 @@ from mars2_env.problems.hub import rows
 from mars2_env.problems.records import MAX_RECORD_BYTES, Place, as_row, loads
 from mars2_env.types import Call, Interface, Stdin, TestCase
 
-CHECKER: Final = "value_or_first_item"
+VALUES: Final = "value_or_first_item"
+TEXTS: Final = "apps_output"
+TEXTS_IN_TRAINING: Final = "stripped_lines"
 
 
 class NotTestsError(ValueError):
@@ -75,8 +83,8 @@ def load(
     return found.done(None if folders else path)
 
 
-def add(found: Collection, place: Place, id: str, row: Any, seconds: float | None = None) -> None:
-    """Add a problem whose record has the fields of APPS, or count it as left out."""
+def add(found: Collection, place: Place, id: str, row: Any, seconds: float | None = None, texts: str = TEXTS) -> None:
+    """Add a problem whose record has the fields of APPS, or count it as left out; `texts` is the official checker."""
     try:
         interface, tests = read_tests(row.input_output)
     except NotTestsError as error:
@@ -90,11 +98,18 @@ def add(found: Collection, place: Place, id: str, row: Any, seconds: float | Non
         interface,
         tests,
         shown_in(row.question, tests) if stdin else (),
-        checker=None if stdin else CHECKER,
+        checker=checker_of(interface, found.use, texts),
         starter_code=row.starter_code or "",
         reference=_first(row.solutions),
         limits=time_limits(seconds),
     )
+
+
+def checker_of(interface: Interface, use: Use, texts: str) -> str:
+    """Return the checker of a problem; `texts` is the official one for texts, which may be too loose for rewards."""
+    if isinstance(interface, Call):
+        return VALUES
+    return texts if use == "evaluation" else TEXTS_IN_TRAINING
 
 
 def read_tests(input_output: Any) -> tuple[Interface, list[TestCase]]:
@@ -110,6 +125,8 @@ def read_tests(input_output: Any) -> tuple[Interface, list[TestCase]]:
             input_output = loads(input_output)
         except (ValueError, RecursionError):
             raise NotTestsError(UNREADABLE) from None
+    if isinstance(input_output, dict):
+        input_output = {key: _decoded(item) for key, item in input_output.items()}
     match input_output:
         case {"inputs": list() as inputs, "outputs": list() as outputs}:
             pass
@@ -120,17 +137,27 @@ def read_tests(input_output: Any) -> tuple[Interface, list[TestCase]]:
     if not inputs or len(inputs) != len(outputs):
         raise NotTestsError(NO_TESTS if not inputs else UNREADABLE)
     function = input_output.get("fn_name")
-    if function is not None:
+    if function:
         return _call_tests(function, inputs, outputs)
     tests = [TestCase(_text(given), _text(wanted)) for given, wanted in zip(inputs, outputs, strict=True)]
     if any(is_cut(test.input) or is_cut(test.output) for test in tests):
         raise NotTestsError(CUT)
-    return Stdin(), tests
+    return Stdin(preludes.APPS), tests
+
+
+def _decoded(value: Any) -> Any:
+    """Return the list that a text of JSON stands for; anything else as it is."""
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return value
+    try:
+        return loads(value)
+    except (ValueError, RecursionError):
+        raise NotTestsError(UNREADABLE) from None
 
 
 def _call_tests(function: Any, inputs: list[Any], outputs: list[Any]) -> tuple[Interface, list[TestCase]]:
     try:
-        interface = Call(function)
+        interface = Call(function, preludes.APPS)
     except ProblemError:
         raise NotTestsError("calls of something that is no function's name") from None
     if not all(isinstance(arguments, list) for arguments in inputs):
@@ -186,7 +213,7 @@ def _original(folders: list[Path]) -> Iterator[tuple[Place, dict[str, Any]]]:
             if file.stat().st_size > MAX_RECORD_BYTES:
                 place.fail(field, f"{file} is larger than {MAX_RECORD_BYTES} bytes, the most that is read.")
             try:
-                record[field] = file.read_text(encoding="utf-8")
+                record[field] = file.read_text(encoding="utf-8-sig")
             except UnicodeDecodeError as error:
                 place.fail(field, f"{file} is not UTF-8 text: {error}.")
         yield place, record

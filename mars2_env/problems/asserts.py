@@ -10,8 +10,8 @@ from __future__ import annotations
 import ast
 import operator
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from mars2_env.prompt.programs import syntax_tree
@@ -51,12 +51,23 @@ class NotReadableError(ValueError):
 class CallTest:
     """A call and the value expected of it.
 
-    `tolerance` is the absolute error that the source allows, None where it compares with `==`.
+    `tolerance` is the absolute error that the source allows, None where it compares otherwise; `checker` names the
+    checker that compares as the source's assert does.
     """
 
     arguments: list[Any]
     expected: Any
     tolerance: float | None = None
+    checker: str = "python_equality"
+
+
+def common_checker(tests: Sequence[CallTest]) -> str:
+    """Return the checker that compares as the asserts do; `==` where they compare in different ways.
+
+    Of the ways that are known `==` accepts least, apart from `is`; a problem has one checker for all its tests.
+    """
+    checkers = {test.checker for test in tests}
+    return next(iter(checkers)) if len(checkers) == 1 else "python_equality"
 
 
 def parsed(source: str, mode: str = "exec", most: int = _MAX_SOURCE) -> Any:
@@ -146,12 +157,34 @@ def _source(node: ast.AST) -> str:
     return text if len(text) <= 100 else text[:97] + "..."
 
 
+class Floats(ast.NodeTransformer):
+    """`inf` and `nan` (`math.inf`, `np.nan`), which the sources import, as expressions that are read."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        """Replace a bare name."""
+        return _float(node.id) if node.id in ("inf", "nan") else node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        """Replace a name of a module."""
+        if (
+            isinstance(node.value, ast.Name)
+            and node.value.id in ("math", "np", "numpy")
+            and node.attr in ("inf", "nan")
+        ):
+            return _float(node.attr)
+        return node
+
+
+def _float(name: str) -> ast.expr:
+    return ast.Call(ast.Name("float"), [ast.Constant(name)], [])
+
+
 def read_assert(statement: ast.Assert, function: str) -> CallTest | None:
     """Return the test that one assert about `function` makes; None for an assert of a mere constant.
 
     Read are `f(...) == y`, `y == f(...)`, `f(...) is True` (False, None), `f(...)`, `not f(...)`,
-    `abs(f(...) - y) < eps` (`math.fabs`, `<=` too), and `tuple(f(...)) == y` or `list(f(...)) == y`, which say no more
-    than `f(...) == y` where a list equals a tuple.
+    `abs(f(...) - y) < eps` (`math.fabs`, `<=` too), and `tuple(f(...)) == y` or `list(f(...)) == y`. The test names the
+    checker that compares in that way.
 
     Raises:
         NotReadableError: it is of another form.
@@ -159,11 +192,10 @@ def read_assert(statement: ast.Assert, function: str) -> CallTest | None:
     match statement.test:
         case ast.Constant(value=constant) if constant:
             return None
-        case ast.Compare(left=left, ops=[ast.Eq() | ast.Is()], comparators=[right]):
-            if arguments := _call(left, function):
-                return CallTest(arguments[0], value(right))
-            if arguments := _call(right, function):
-                return CallTest(arguments[0], value(left))
+        case ast.Compare(left=left, ops=[ast.Eq() | ast.Is() as by], comparators=[right]):
+            for side, other in ((left, right), (right, left)):
+                if arguments := _call(side, function):
+                    return CallTest(arguments[0], value(other), checker=_compared(by, side, function))
         case ast.Compare(
             left=ast.Call(func=absolute, args=[ast.BinOp(left=left, op=ast.Sub(), right=right)], keywords=[]),
             ops=[ast.Lt() | ast.LtE()],
@@ -173,11 +205,19 @@ def read_assert(statement: ast.Assert, function: str) -> CallTest | None:
                 return CallTest(arguments[0], value(right), tolerance=float(value(bound)))
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             if arguments := _call(operand, function):
-                return CallTest(arguments[0], False)
+                return CallTest(arguments[0], False, checker="python_truth")
         case test:
             if arguments := _call(test, function):
-                return CallTest(arguments[0], True)
+                return CallTest(arguments[0], True, checker="python_truth")
     raise NotReadableError(f"the form of `{_source(statement)}` is not known.")
+
+
+def _compared(by: ast.cmpop, call: ast.expr, function: str) -> str:
+    """Return the checker for `call == value` or `call is value`."""
+    if isinstance(by, ast.Is):
+        return "python_identity"
+    wrapped = not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == function)
+    return "python_items" if wrapped else "python_equality"
 
 
 def _call(node: ast.expr, function: str) -> tuple[list[Any]] | None:
@@ -300,17 +340,21 @@ def _stated_value(text: str) -> tuple[Any] | None:
 
 
 def quotable(examples: list[CallTest], tests: list[CallTest]) -> list[CallTest]:
-    """Return the examples that can be right, each input once: no test says otherwise, and some test is of its type."""
+    """Return the examples that can be right, each input once: no test says otherwise, and some test is of its type.
+
+    Statements are careless of lists and tuples; the tests, which tell them apart, have the say.
+    """
     kinds = {_kind(test.expected) for test in tests}
     kept: list[CallTest] = []
     for example in examples:
         if _kind(example.expected) not in kinds:
             continue
-        known = [_listed(test.expected) for test in (*tests, *kept) if test.arguments == example.arguments]
-        if all(expected == _listed(example.expected) for expected in known) and not any(
+        known = [test.expected for test in tests if test.arguments == example.arguments]
+        if all(_listed(expected) == _listed(example.expected) for expected in known) and not any(
             other.arguments == example.arguments for other in kept
         ):
-            kept.append(example)
+            expected = known[0] if known else _of_kind(example.expected, {type(test.expected) for test in tests})
+            kept.append(replace(example, expected=expected))
     return kept
 
 
@@ -320,9 +364,16 @@ def _kind(value: Any) -> type:
 
 
 def _listed(value: Any) -> Any:
-    """Return plain data with lists for tuples, as the judge compares them."""
+    """Return plain data with lists for tuples."""
     if isinstance(value, list | tuple):
         return [_listed(item) for item in value]
     if isinstance(value, dict):
         return {key: _listed(item) for key, item in value.items()}
+    return value
+
+
+def _of_kind(value: Any, kinds: set[type]) -> Any:
+    """Return a list as a tuple, or the other way round, where that is what every test expects."""
+    if isinstance(value, list | tuple) and kinds in ({list}, {tuple}):
+        return kinds.pop()(value)
     return value

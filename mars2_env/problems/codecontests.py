@@ -9,6 +9,9 @@ Splits: `train` (training), `valid` and `test` (evaluation). Official tests are 
 those that the statement shows are the public ones. The reference is the first solution in Python 3. CPU time is the
 problem's own limit, but at least 3 s, since the limits were set for compiled languages.
 
+Comparison is the source's (checker `codecontests_output`): words in order, upper or lower case, however they are laid
+out; whole numbers are equal, of other numbers the difference is less than 1e-5.
+
 Left out: problems that read or write files, and those with a test that was cut off.
 """
 
@@ -100,6 +103,7 @@ def load(*, path: str | None = None, split: str | None = None, hub: str | None =
             Stdin(),
             official,
             shown,
+            checker="codecontests_output",
             limits=time_limits(row.time_limit.total() if row.time_limit else None),
             reference=_reference(row.solutions),
         )

@@ -137,8 +137,10 @@ def can_cross(test: TestCase) -> bool:
 def call_of_lines(given: str, wanted: str) -> TestCase:
     """Return the call whose arguments are the lines of a text, each JSON, and whose value is JSON too.
 
+    Blank lines are none.
+
     Raises:
         ValueError: one of them is not JSON.
         RecursionError: one of them is nested too deeply.
     """
-    return TestCase([loads(line) for line in given.split("\n")], loads(wanted))
+    return TestCase([loads(line) for line in given.split("\n") if line.strip()], loads(wanted))

@@ -10,9 +10,11 @@ Read are two forms, as lines of JSON or Parquet:
 Tested on records written by hand in these schemas.
 
 An evaluation set; its only split is `test`. hidden: the base and the plus inputs. public: the examples of the
-statement, else the first two. Comparison is the judge's: floats have a tolerance, and where the source allows an
-absolute error of 1e-6 or 1e-4, or compares in a way of its own (sets, matches, two readings of a statement), a checker
-does too.
+statement, else the first two. Comparison is the source's (checkers `evalplus`, `evalplus_1e-6`, `evalplus_1e-4`): what
+Python calls equal, or where floats are expected, or the task allows an absolute error, a value of the expected type
+within it (1e-6 for floats) or within 1e-7 of its size. Where the source compares in a way of its own (sets, matches,
+two readings of a statement), a checker does too. What a prompt of HumanEval+ holds beside the function is there when a
+program runs, even where the program leaves it out.
 
 In the release form MBPP+'s inputs are JSON, which has no tuples, sets and complex numbers; they are made again, by the
 number of the task, as the source's own reader does.
@@ -30,7 +32,8 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from mars2_env.errors import ConfigError, ProblemError
-from mars2_env.problems.asserts import CallTest, NotReadableError, parsed, quotable, read_examples, value
+from mars2_env.problems import preludes
+from mars2_env.problems.asserts import CallTest, Floats, NotReadableError, parsed, quotable, read_examples, value
 from mars2_env.problems.base import ProblemSet
 from mars2_env.problems.catalogue import SETS
 from mars2_env.problems.collect import UNREADABLE, Collection, can_cross
@@ -100,7 +103,8 @@ def load(
                 function, tests, tolerance = _written(place, row, program, sandbox)
             else:
                 function, tests, tolerance = _computed(place, row, id, program, sandbox)
-            interface = Call(function)
+            prompt = row.prompt if id.startswith("HumanEval/") else ""
+            interface = Call(function, preludes.of_source(prompt, without=function))
             checker = _checker(function, tolerance)
         except _ComputedError:
             found.leave_out(COMPUTED)
@@ -128,16 +132,16 @@ def load(
     return found.done(path)
 
 
-def _checker(function: str, tolerance: float) -> str | None:
+def _checker(function: str, tolerance: float) -> str:
     if function in _CHECKERS:
         return _CHECKERS[function]
     match tolerance:
         case 0:
-            return None
+            return "evalplus"
         case 1e-6:
-            return "absolute_error_1e-6"
+            return "evalplus_1e-6"
         case 1e-4:
-            return "absolute_error_1e-4"
+            return "evalplus_1e-4"
     raise NotReadableError(f"an absolute error of {tolerance}; only 1e-6 and 1e-4 are known.")
 
 
@@ -181,7 +185,7 @@ def _written(place: Place, row: _Row, program: str, sandbox: Runs | None) -> tup
         match statement:
             case ast.Assign(targets=[ast.Name(id=target)], value=listed) if target in ("inputs", "results"):
                 try:
-                    lists[target] = value(_Numbers().visit(listed))
+                    lists[target] = value(Floats().visit(listed))
                 except RecursionError:
                     raise NotReadableError("a list that is nested too deeply.") from None
             case ast.For(body=[ast.Expr(value=ast.Call(func=ast.Name(id="assertion")) as call)]):
@@ -208,15 +212,6 @@ def _written(place: Place, row: _Row, program: str, sandbox: Runs | None) -> tup
 
 class _ComputedError(NotReadableError):
     """Expected values are computed, and there is no sandbox to do so."""
-
-
-class _Numbers(ast.NodeTransformer):
-    """`inf` and `nan`, which the sources import, as expressions that are read."""
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        if node.id in ("inf", "nan"):
-            return ast.Call(ast.Name("float"), [ast.Constant(node.id)], [])
-        return node
 
 
 def _computed(

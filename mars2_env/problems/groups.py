@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 
 from mars2_env.errors import ProblemError
 from mars2_env.problems.base import Use
+from mars2_env.sandbox.worker.values import encode
 from mars2_env.types import TestCase
 
 TOO_FEW_TESTS: Final = "fewer than 3 tests"
@@ -66,9 +67,10 @@ def grouped(problem_id: str, use: Use, official: Sequence[TestCase], shown: Sequ
         if not official:
             return NO_TESTS
         return tuple(shown) or tuple(official[:2]), (), tuple(official)
-    first: dict[str, TestCase] = {}
+    first: dict[str | bytes, TestCase] = {}
     for test in (*shown, *official):
-        first.setdefault(test.input if isinstance(test.input, str) else repr(test.input), test)
+        # Not `repr`, which refuses integers of very many digits.
+        first.setdefault(test.input if isinstance(test.input, str) else encode(test.input), test)
     tests = list(first.values())
     return split_tests(problem_id, tests) if len(tests) >= 3 else TOO_FEW_TESTS
 

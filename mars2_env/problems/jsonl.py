@@ -16,6 +16,7 @@ Fields of a problem:
                   with fewer than 3 tests is left out and counted); in an evaluation set all are hidden and the first
                   up to 2 are public as well
     starter_code  text
+    prelude       Python that runs before each program, in its namespace, such as imports
     limits        {"cpu_seconds", "wall_seconds", "memory_bytes", "output_bytes", "processes"}, each optional
     checker       the name of a registered checker (`mars2_env.judge.register_checker`), or null
     reference     a program known to be right, or null
@@ -36,7 +37,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -155,7 +156,7 @@ def _stem(path: str) -> str:
 
 def _problem(place: Place, record: dict[str, Any], use: Use) -> Problem | None:
     """Return the problem of one record; None where it has too few tests to be split."""
-    known = (*_FIELDS, "tests")
+    known = (*_FIELDS, "prelude", "tests")
     for key in record:
         if key not in known:
             place.fail(key, unknown_name("field", key, known))
@@ -163,14 +164,14 @@ def _problem(place: Place, record: dict[str, Any], use: Use) -> Problem | None:
         if needed not in record:
             place.fail(needed, "is missing.")
     texts: dict[str, str] = {
-        key: _text(place, record, key) for key in ("id", "statement", "starter_code") if key in record
+        key: _text(place, record, key) for key in ("id", "statement", "starter_code", "prelude") if key in record
     }
     maybe: dict[str, str] = {
         key: _text(place, record, key)
         for key in ("checker", "reference", "seed_program")
         if record.get(key) is not None
     }
-    interface = _interface(place, record.get("interface", "stdin"))
+    interface = replace(_interface(place, record.get("interface", "stdin")), prelude=texts.get("prelude", ""))
     if "tests" in record:
         for key in GROUPS:
             if key in record:

@@ -8,8 +8,12 @@ Splits: `train` (training) and `test` (evaluation).
 
 The asserts are read, never run; arguments by keyword become positional ones by the order in the completion's `def`. The
 statement shows the tests whose arguments are those of its "Input:" lines. A program defines `class Solution` with the
-method. The official harness puts `prompt` before each program; here its imports are the beginning of the starter code,
-and a program has to have what it needs. The reference is prompt and completion.
+method. The harness puts `prompt` before each program, and so it is here (but for imports of packages that are not
+installed); its imports are also the beginning of the starter code. The reference is prompt and completion.
+
+Comparison is that of the asserts: what Python calls equal (checker `python_equality`; `assert candidate(...)` alone
+asks for something true). `inf`, `-inf` and `nan` in asserts are the floats, which `prompt` imports or defines. CPU time
+is 12 s, since some of the references take longer than the usual 3.
 
 Left out ("tests that cannot be read"): problems whose tests need linked lists, trees or other objects
 (`is_same_list(candidate(...), ...)`), or compare in another way than by `==`.
@@ -24,14 +28,16 @@ from typing import Final
 import msgspec
 
 from mars2_env.errors import ProblemError
-from mars2_env.problems.asserts import NotReadableError, parsed, value
+from mars2_env.problems import preludes
+from mars2_env.problems.asserts import CallTest, Floats, NotReadableError, common_checker, parsed, value
 from mars2_env.problems.base import ProblemSet
 from mars2_env.problems.catalogue import SETS
-from mars2_env.problems.collect import UNREADABLE, Collection
+from mars2_env.problems.collect import UNREADABLE, Collection, time_limits
 from mars2_env.problems.hub import rows
 from mars2_env.problems.records import Place, as_row
 from mars2_env.types import Call, TestCase
 
+_SECONDS: Final = 12.0
 _FENCE: Final = re.compile(
     r"\n[^\n]*complete the following python code[^\n]*\n```.{0,20000}?```\s*", re.IGNORECASE | re.DOTALL
 )
@@ -80,8 +86,9 @@ def load(*, path: str | None = None, split: str | None = None, hub: str | None =
         try:
             method = _method(row)
             parameters = _parameters(row.completion, method)
-            tests = _tests(row.test, parameters)
-            interface = Call(method)
+            asserts = _tests(row.test, parameters)
+            tests = [TestCase(test.arguments, test.expected) for test in asserts]
+            interface = Call(method, preludes.of_source(row.prompt))
             starter = _starter(row)
         except (NotReadableError, ProblemError):
             found.leave_out(UNREADABLE)
@@ -94,6 +101,8 @@ def load(*, path: str | None = None, split: str | None = None, hub: str | None =
             interface,
             tests,
             [test for test in tests if test.input in inputs],
+            checker=common_checker(asserts),
+            limits=time_limits(_SECONDS),
             starter_code=starter,
             reference=f"{row.prompt.rstrip()}\n\n\n{row.completion.strip()}\n".lstrip(),
         )
@@ -130,14 +139,14 @@ def _parameters(completion: str, method: str) -> list[str]:
     raise NotReadableError(f"the completion defines no {method!r}.")
 
 
-def _tests(source: str, parameters: list[str]) -> list[TestCase]:
+def _tests(source: str, parameters: list[str]) -> list[CallTest]:
     """Return the tests of `check(candidate)`: asserts of `candidate(...) == value`.
 
     Raises:
         NotReadableError: it holds anything else.
     """
     tests = []
-    match parsed(source).body:
+    match Floats().visit(parsed(source)).body:
         case [*_, ast.FunctionDef(name="check", body=body)]:
             pass
         case _:
@@ -146,12 +155,17 @@ def _tests(source: str, parameters: list[str]) -> list[TestCase]:
         match statement:
             case ast.Assert(
                 test=ast.Compare(
-                    left=ast.Call(func=ast.Name(id="candidate")) as call, ops=[ast.Eq() | ast.Is()], comparators=[right]
+                    left=ast.Call(func=ast.Name(id="candidate")) as call,
+                    ops=[ast.Eq() | ast.Is() as by],
+                    comparators=[right],
                 )
             ):
-                test = TestCase(_positional(call, parameters), value(right))
+                checker = "python_identity" if isinstance(by, ast.Is) else "python_equality"
+                test = CallTest(_positional(call, parameters), value(right), checker=checker)
             case ast.Assert(test=ast.Call(func=ast.Name(id="candidate")) as call):
-                test = TestCase(_positional(call, parameters), True)
+                test = CallTest(_positional(call, parameters), True, checker="python_truth")
+            case ast.Assert(test=ast.UnaryOp(op=ast.Not(), operand=ast.Call(func=ast.Name(id="candidate")) as call)):
+                test = CallTest(_positional(call, parameters), False, checker="python_truth")
             case ast.Pass() | ast.Expr(value=ast.Constant()):
                 continue
             case _:
@@ -176,7 +190,7 @@ def _shown(statement: str, parameters: list[str]) -> list[list[object]]:
     found = []
     for match in _INPUT.finditer(statement):
         try:
-            call = parsed(f"f({match['arguments'].strip().rstrip('.')})", "eval").body
+            call = Floats().visit(parsed(f"f({match['arguments'].strip().rstrip('.')})", "eval")).body
             if isinstance(call, ast.Call):
                 found.append(_positional(call, parameters))
         except NotReadableError:

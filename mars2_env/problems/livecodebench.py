@@ -13,8 +13,12 @@ statement shows the public ones. Private tests are JSON, or a text of it that wa
 base64. That pickle is never loaded: a reader that can build nothing but plain data reads it
 (`mars2_env.problems.pickled`), and what it may decompress to is bounded.
 
-CPU time is 6 s, the official limit. The official harness puts many imports before each program; here a program has to
-have its own, and the starter code begins with that of `typing`.
+CPU time is 6 s, the official limit. As in the official harness many imports stand before each program, and the
+recursion limit is 50,000; the starter code begins with the import of `typing`.
+
+Comparison is the official one. Texts (checker `livecodebench_output`): stripped lines, in equal number, that are equal
+or hold numbers of equal `Decimal` values. Values (`livecodebench_value`): what Python calls equal, a returned tuple
+counting as a list.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from typing import Any, Final
 import msgspec
 
 from mars2_env.errors import ConfigError, ProblemError
+from mars2_env.problems import preludes
 from mars2_env.problems.base import ProblemSet
 from mars2_env.problems.catalogue import SETS
 from mars2_env.problems.collect import CUT, Collection, call_of_lines, is_cut
@@ -116,6 +121,7 @@ def load(
             interface,
             official,
             shown,
+            checker="livecodebench_output" if isinstance(interface, Stdin) else "livecodebench_value",
             starter_code=f"{_TYPING}{starter}\n" if starter else "",
             limits=_LIMITS,
             metadata={"contest_date": row.contest_date, "platform": row.platform, "difficulty": row.difficulty},
@@ -174,7 +180,7 @@ def _unpacked(place: Place, field: str, text: str) -> Any:
 def _interface(place: Place, row: _Row, tests: list[_Test]) -> Interface:
     kinds = {test.testtype for test in tests}
     if kinds <= {"stdin"}:
-        return Stdin()
+        return Stdin(preludes.LIVECODEBENCH)
     if kinds != {"functional"}:
         place.fail("testtype", f"must be 'stdin' or 'functional' for all tests, not {sorted(kinds)}.")
     metadata = row.metadata
@@ -182,7 +188,7 @@ def _interface(place: Place, row: _Row, tests: list[_Test]) -> Interface:
         metadata = from_json_text(place, "metadata", metadata)
     name = metadata.get("func_name") if isinstance(metadata, dict) else None
     try:
-        return Call(name)  # type: ignore[arg-type]  # it checks
+        return Call(name, preludes.LIVECODEBENCH)  # type: ignore[arg-type]  # it checks
     except ProblemError:
         place.fail("metadata.func_name", f"must be the name of a function, not {short(name)}.")
 

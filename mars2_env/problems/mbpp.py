@@ -7,8 +7,9 @@ records, the sanitized form on records written by hand.
 Splits, by task number, as the authors drew them: `prompt` 1-10 and `train` 601-974 (training), `validation` 511-600 and
 `test` 11-510 (evaluation; `test` is the default).
 
-The asserts of `test_list` are read, never run, and compared by the judge's rules. `set(f(x)) == set(y)` becomes the
-checker `same_set`, `int(f(x)) == y` the checker `integer_part`, `math.isclose(f(x), y, rel_tol=0.001)` the checker
+The asserts of `test_list` are read, never run. `f(x) == y` becomes the checker `python_equality`: what Python calls
+equal, so 0 for False, no list for a tuple, no tolerance for floats. `set(f(x)) == set(y)` becomes the checker
+`same_set`, `int(f(x)) == y` the checker `integer_part`, `math.isclose(f(x), y, rel_tol=0.001)` the checker
 `relative_error_1e-3`. The further asserts of `challenge_test_list` are no part of the official Pass@1 and are not read.
 The name of the function is the one that the asserts call and the reference defines; statements do not always tell it.
 
@@ -18,8 +19,7 @@ Left out, of all 974: 367, 601 and 927, whose arguments are objects of classes t
 arguments are types; 596, which asks for `sys.getsizeof`, a number of the machine ("tests that cannot be read"); 713 and
 862 of the train split, which repeat a test ("fewer than 3 tests").
 
-Of the other 967 references 966 pass. 414 returns 0 where its assert says `== False`: to Python they are equal, to the
-judge a bool equals only a bool. 123, whose reference takes 2.6 s, has 10 s of CPU time instead of 3.
+All of the other 967 references pass. 123, whose reference takes 2.6 s, has 10 s of CPU time instead of 3.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _tests(row: _Row) -> tuple[str, list[CallTest], str | None]:
                 raise NotReadableError(f"{text!r} is not one assert.")
     function = _function(row.code, asserts)
     found = [_test(statement, function) for statement in asserts]
-    checkers = {checker for _, checker in found}
+    checkers = {checker for test, checker in found if test is not None}
     if len(checkers) > 1:
         raise NotReadableError("the asserts compare in different ways.")
     return function, [test for test, _ in found if test is not None], next(iter(checkers), None)
@@ -158,7 +158,7 @@ def _test(statement: ast.Assert, function: str) -> tuple[CallTest | None, str | 
     test = read_assert(statement, function)
     if test is not None and test.tolerance is not None:
         raise NotReadableError(f"an absolute error of {test.tolerance}.")
-    return test, None
+    return test, None if test is None else test.checker
 
 
 def _calls(node: ast.Call, function: str) -> bool:

@@ -40,6 +40,8 @@ def problem_line(problem: Problem) -> str:
             "reference": problem.reference,
             "metadata": {key: to_json(value) for key, value in problem.metadata.items()},
         }
+        if interface.prelude:
+            record["prelude"] = interface.prelude
         if problem.seed_program is not None:  # left out elsewhere, so that the hashes of other sets stay as they are
             record["seed_program"] = problem.seed_program
         return json.dumps(record, allow_nan=False)

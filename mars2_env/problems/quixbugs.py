@@ -9,7 +9,8 @@ at the end of the buggy program.
 
 hidden: every official test, but the two that the benchmark's own test files skip as too slow (one of `knapsack`, one of
 `levenshtein`). Most are lines of JSON. Those of the nine graph problems are pytest files, which are read assignment by
-assignment, not run. What is compared in another way than by `==` there is so here: `sqrt` within its second argument.
+assignment, not run. Comparison is that of the benchmark's own test files: what Python calls equal (checker
+`python_equality`), and for `sqrt` what is within its second argument.
 
 public: the examples of the statement, else the first two tests.
 
@@ -89,7 +90,7 @@ def load(*, path: str | None = None, split: str | None = None) -> ProblemSet:
                 interface=Call(problem.function),
                 public=public,
                 hidden=hidden,
-                checker=_CHECKERS.get(name),
+                checker=_CHECKERS.get(name, "python_equality"),
                 limits=_LIMITS if name in _SLOW else Limits(),
                 reference=problem.reference,
                 seed_program=problem.seed,
@@ -132,7 +133,7 @@ def _archive(path: str) -> dict[str, str]:
 
 def _text(path: str, name: str, data: bytes) -> str:
     try:
-        return data.decode("utf-8").replace("\r\n", "\n")
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise ProblemError(f"{path}: {name} is not UTF-8 text: {error}.") from None
 

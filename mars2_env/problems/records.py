@@ -20,6 +20,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import msgspec
 
+from mars2_env.base.integers import from_digits
 from mars2_env.errors import ConfigError, ProblemError
 
 MAX_RECORD_BYTES: Final = 256 * 2**20
@@ -36,6 +37,10 @@ _CHUNK: Final = 2**20
 _SUFFIXES: Final = (".jsonl", ".json", ".jsonl.gz", ".json.gz", ".parquet")
 _GZIP: Final = b"\x1f\x8b"
 _PARQUET: Final = b"PAR1"
+_MARK: Final = b"\xef\xbb\xbf"
+"""The byte order mark with which some programs begin every UTF-8 text."""
+
+_MOST_DIGITS: Final = 200_000
 
 _SHORT: Final = Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
@@ -173,7 +178,7 @@ class _Inflated(gzip.GzipFile):
 
 def _head(path: str, file: BufferedReader | _Inflated) -> bytes:
     try:
-        return file.peek(64)[:64].lstrip()
+        return file.peek(64)[:64].removeprefix(_MARK).lstrip()
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise ProblemError(f"{path}: not a gzip file ({error}).") from error
 
@@ -194,8 +199,9 @@ def _lines(path: str, file: BufferedReader | _Inflated) -> Iterator[tuple[int, b
             file.check(read)
         if len(piece) > MAX_RECORD_BYTES:
             raise ProblemError(f"{path}, line {number}: longer than {MAX_RECORD_BYTES} bytes, the most that is read.")
-        if piece.strip():
-            yield number, piece
+        line = piece.removeprefix(_MARK)  # files that were put together may have one in the middle
+        if line.strip():
+            yield number, line
 
 
 def _whole(path: str, file: BufferedReader | _Inflated) -> bytes:
@@ -210,7 +216,7 @@ def _whole(path: str, file: BufferedReader | _Inflated) -> bytes:
                 "Write it as lines of JSON (.jsonl), which are read one by one."
             )
         pieces.append(piece)
-    return b"".join(pieces)
+    return b"".join(pieces).removeprefix(_MARK)
 
 
 def _object(place: Place, line: bytes, decode: Any) -> tuple[Place, dict[str, Any]]:
@@ -224,20 +230,21 @@ def _object(place: Place, line: bytes, decode: Any) -> tuple[Place, dict[str, An
 
 
 def _strict(data: bytes) -> Any:
-    return json.loads(data.decode("utf-8"), parse_constant=_constant, parse_float=_finite)
+    return json.loads(data.decode("utf-8"), parse_constant=_constant, parse_float=_finite, parse_int=_integer)
 
 
 def loads(data: bytes | str) -> Any:
     """Decode JSON as Python's own module does: with nan, infinities and lone surrogates, which msgspec refuses.
 
     Raises:
-        ValueError: it is not JSON, or holds an integer of more than 4300 digits.
+        ValueError: it is not JSON, or holds an integer of more than 200,000 digits.
         RecursionError: it is nested too deeply.
     """
+    data = data.removeprefix(_MARK) if isinstance(data, bytes) else data.removeprefix("\ufeff")
     try:
         return msgspec.json.decode(data)
     except (msgspec.MsgspecError, UnicodeEncodeError):
-        return json.loads(data)
+        return json.loads(data, parse_int=_integer)
 
 
 def from_json_text(place: Place, field: str, text: str) -> Any:
@@ -250,6 +257,12 @@ def from_json_text(place: Place, field: str, text: str) -> Any:
         return loads(text)
     except (ValueError, RecursionError) as error:
         place.fail(field, f"not JSON ({error}): {short(text)}.")
+
+
+def _integer(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(f"an integer of {len(text)} digits; at most {_MOST_DIGITS} are read")
+    return from_digits(text)
 
 
 def _constant(text: str) -> NoReturn:

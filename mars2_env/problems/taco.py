@@ -2,7 +2,8 @@
 
 Read are records of the hub's form (`BAAI/TACO`), in Parquet or as lines of JSON: question, input_output, solutions,
 starter_code, time_limit, and further ones that are passed over. Tests are those of APPS (`mars2_env.problems.apps`),
-with the same rules and the same that is left out. Tested on records written by hand in that schema.
+with the same rules and the same that is left out; the official comparison of texts is another one (`taco_output`):
+equal but for white space at both ends. Tested on records written by hand in that schema.
 
 Splits: `train` (training) and `test` (evaluation). The source has no ids: `TACO/train/0` is the first record.
 """
@@ -21,6 +22,7 @@ from mars2_env.problems.collect import Collection
 from mars2_env.problems.hub import rows
 from mars2_env.problems.records import as_row
 
+TEXTS: Final = "taco_output"
 _SECONDS: Final = re.compile(r"\s*([0-9]{1,4}(?:\.[0-9]{1,6})?)\s*(?:s|sec|secs|seconds?)\b", re.IGNORECASE)
 
 
@@ -50,5 +52,5 @@ def load(*, path: str | None = None, split: str | None = None, hub: str | None =
     for number, (place, record) in enumerate(rows(info, path, chosen, hub)):
         row = as_row(place, record, _Row)
         limit = _SECONDS.match(row.time_limit or "")
-        apps.add(found, place, f"TACO/{chosen}/{number}", row, float(limit[1]) if limit else None)
+        apps.add(found, place, f"TACO/{chosen}/{number}", row, float(limit[1]) if limit else None, TEXTS)
     return found.done(path)

@@ -154,7 +154,7 @@ class CachedSandbox:
 
     def _keys(self, program: str, inputs: Sequence[Any], interface: Interface, limits: Limits) -> list[bytes]:
         head = sha256()
-        for part in (self.identity, program, repr(interface), repr(limits)):
+        for part in (self.identity, program, repr(interface) + interface.prelude, repr(limits)):
             text = part.encode("utf-8", "surrogatepass")
             head.update(b"%d:" % len(text) + text)
         keys = []

@@ -77,6 +77,7 @@ def _settings(interface: Interface, limits: Limits, inputs: int) -> dict[str, An
     return {
         "calls": calls,
         "function": interface.name if isinstance(interface, Call) else "",
+        "prelude": interface.prelude,
         "cpu_seconds": limits.cpu_seconds,
         "wall_seconds": limits.wall_seconds,
         "memory_bytes": int(limits.memory_bytes),

@@ -23,8 +23,25 @@ from mars2_env.sandbox.worker.values import Opaque
         ("3\n", "3"),
         ("", ""),
         ("  \n", ""),
-        ("1 2\n3", "1\n2 3\n"),
-        ("1\t2\r\n3\x0b\x0c", "1 2 3"),
+        ("1\t2\r\n3\x0b\x0c", "1 2\n3"),
+        ("\n\n1  2 \n\n3\n \n", "1 2\n\n3"),
+        ("1\r\n2\r\n", "1\n2"),
+        (" *\n***\n", " *\n***"),
+        ("1\n2\n3", "1 2 3\n"),
+        (" 1 2", "1 2"),
+        ("3.0", "3"),
+        ("3.", "3"),
+        ("-3.000000", "-3"),
+        ("1e+20", "100000000000000000000"),
+        ("-0.0", "0"),
+        ("9" * 5000 + ".0", "9" * 5000),
+        ("0.5 5.0", "0.5 5"),
+        ("0.333333", "0.3333333333333333"),
+        ("0.012346", "0.0123456789"),
+        ("0.0000124", "0.000012"),
+        ("0.0000004", "0.000000"),
+        ("3.3e-300", "3.3e-300"),
+        ("2.5000001e-10", "2.5e-10"),
         ("YES", "YES"),
         ("0.5", "0.5"),
         ("0.50000000001", "0.5"),
@@ -55,8 +72,31 @@ def test_outputs_that_say_the_same(actual: str, expected: str) -> None:
         ("1 1 2", "1 2 2"),
         ("12", "1 2"),
         ("yes", "YES"),
-        ("3.0", "3"),
+        ("1 2", "1\n2"),
+        ("1 2\n3", "1\n2 3\n"),
+        ("1\n\n2", "1\n2"),
+        ("*\n***", " *\n***"),
+        ("  *\n***", " *\n***"),
+        ("\t*\n***", " *\n***"),
+        ("a bc", "ab c"),
+        ("3.5", "3"),
         ("03", "3"),
+        ("03.0", "3"),
+        ("101", "0101"),
+        ("3.00000000000000000001", "3"),
+        ("1000000900", "1000000000"),
+        ("1e9", "1000000001"),
+        ("50000000000000001", "50000000000000000"),
+        ("1e-9", "0"),
+        ("0", "1e-7"),
+        ("0", "0.0000001"),
+        ("0", "6.62607015e-34"),
+        ("2.2e-11", "2.2e-10"),
+        ("-5e-7", "5e-7"),
+        ("0.000001", "0.0000005"),
+        ("0.001", "0.002"),
+        ("0.0001", "0.0"),
+        ("1e999999999", "1"),
         ("+3", "3"),
         ("3.0000001", "3"),
         ("1_0", "10"),
@@ -94,12 +134,19 @@ def test_lone_surrogates_are_just_text() -> None:
 
 
 words = st.text(st.characters(exclude_characters=" \t\n\r\x0b\x0c"), min_size=1)
-gaps = st.text(" \t\n\r\x0b\x0c", min_size=1)
+gaps = st.text(" \t\r\x0b\x0c", min_size=1)
+ends = st.text(" \t\r\x0b\x0c")
 
 
-@given(st.lists(st.tuples(words, gaps, gaps)))
-def test_layout_never_matters(parts: list[tuple[str, str, str]]) -> None:
-    assert same_output("".join(word + one for word, one, _ in parts), "".join(word + two for word, _, two in parts))
+@given(st.lists(st.tuples(words, gaps, gaps), min_size=1), ends, ends)
+def test_gaps_and_ends_of_lines_never_matter(parts: list[tuple[str, str, str]], one_end: str, two_end: str) -> None:
+    one, two = ("".join(part[0] + part[place] for part in parts) for place in (1, 2))
+    assert same_output(f"{one}\n{two}{one_end}\n", f"{two}\n{one}{two_end}")
+
+
+@given(st.lists(words, min_size=1), st.lists(words, min_size=1))
+def test_line_breaks_matter_where_several_lines_are_expected(first: list[str], second: list[str]) -> None:
+    assert not same_output(" ".join([*first, *second]), f"{' '.join(first)}\n{' '.join(second)}")
 
 
 @given(st.lists(words, min_size=1), st.data())
@@ -122,6 +169,16 @@ SAME: list[tuple[Any, Any]] = [
     (inf, inf),
     (0.0, -0.0),
     (10**400, 10**400),
+    (1e-13, 0.0),
+    (2.5000001e-10, 2.5e-10),
+    (3 + 0j, 3),
+    (3 + 0j, 3.0000001),
+    (3, 3 + 0j),
+    (Fraction(3), 3),
+    (Fraction(1, 2), 0.5),
+    (Fraction(1, 10), 0.1),
+    ({Fraction(1, 2): 1}, {0.5: 1}),
+    ({3 + 0j}, {3}),
     (1 + 2j, 1.0000000001 + 2j),
     ("a", "a"),
     (b"a", b"a"),
@@ -169,8 +226,22 @@ def test_values_that_are_equal(actual: Any, expected: Any) -> None:
         (10**400, 1e308),
         (10**400, inf),
         (10**400, 10**400 + 1),
-        (3 + 0j, 3),
+        (3 + 1j, 3),
+        (3 + 1e-12j, 3),
         (complex(nan, 0), 0j),
+        (10**9 + 900, 10**9),
+        (1e9 + 0.001, 10**9),
+        (10**17 + 1, 10**17),
+        (3.0000000001, 3),
+        (1e-9, 0),
+        (1e-9, 0.0),
+        (0.0, 1e-7),
+        (0.0, 1e-300),
+        (2.2e-11, 2.2e-10),
+        (-5e-7, 5e-7),
+        (Fraction(1, 3), 0),
+        (Fraction(7, 2), 3),
+        ({Fraction(1, 3)}, {1 / 3}),
         ([1, 2], [2, 1]),
         ([1, 2], [1]),
         ([1, 2], {1, 2}),
@@ -193,6 +264,13 @@ def test_values_that_are_equal(actual: Any, expected: Any) -> None:
 )
 def test_values_that_differ(actual: Any, expected: Any) -> None:
     assert not equal(actual, expected)
+
+
+def test_integers_of_thousands_of_digits_compare_exactly() -> None:
+    big = 7**6000  # 5071 digits: more than Python prints
+    assert equal(big, big) and equal([{big}], [{big}]) and equal({big: 1}, {big: 1})
+    assert not equal(big + 1, big)
+    assert not equal(big, 1e300) and not equal(1e300, big) and not equal(big, 1 + 1j)
 
 
 class AlwaysEqual:
@@ -301,9 +379,11 @@ def test_replacing_an_item_by_one_that_differs_is_noticed(value: Any, other: Any
 SLACK = Fraction(1, 10**9)  # how far from the border of a tolerance rounding may decide
 
 
-def near(actual: Fraction, expected: Fraction, relative: Fraction, absolute: Fraction) -> bool | None:
+def near(actual: Fraction, expected: Fraction, absolute: Fraction, shown: Fraction = Fraction(0)) -> bool | None:
     """Whether a number is within a tolerance; None too near to its border to say."""
-    off, allowed = abs(actual - expected), max(absolute, relative * abs(expected))
+    off, size = abs(actual - expected), abs(expected)
+    at_zero = Fraction(1, 10**10) if size == 0 else Fraction(0)
+    allowed = max(Fraction(1, 10**6) * size, min(absolute, size / 1000), at_zero, shown)
     return None if abs(off - allowed) <= SLACK * max(allowed, abs(expected)) else off < allowed
 
 
@@ -315,12 +395,19 @@ def same_token(actual: str, expected: str) -> bool | None:
     if actual == expected:
         return True
     numeral = re.compile(r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?")
-    if not re.search("[.eE]", expected) or not numeral.fullmatch(actual) or not numeral.fullmatch(expected):
+    if not numeral.fullmatch(actual) or not numeral.fullmatch(expected):
         return False
+    if not re.search("[.eE]", expected):
+        plain_whole = re.fullmatch("-?(0|[1-9][0-9]*)", expected)
+        plain = re.fullmatch(r"-?(0|[1-9][0-9]*)([.][0-9]*)?([eE][+-]?[0-9]{1,5})?", actual)
+        return bool(plain_whole and plain) and Fraction(actual) == Fraction(expected)
     if not isfinite(float(actual)) or not isfinite(float(expected)):
         return False
-    millionth = Fraction(1, 10**6)
-    return near(Fraction(actual), Fraction(expected), millionth, millionth)
+    digits = re.search(r"[.]([0-9]*)", expected)
+    exponent = re.search(r"[eE](.*)", expected)
+    decimals = len(digits[1]) - int(exponent[1] if exponent else 0) if digits else 0
+    shown = Fraction(1, 2) / 10**decimals if decimals >= 6 else Fraction(0)
+    return near(Fraction(actual), Fraction(expected), Fraction(1, 10**6), shown)
 
 
 numerals = st.from_regex(r"[+-]?[0-9]{0,3}[.]?[0-9]{0,8}([eE][+-]?[0-9]{1,3})?", fullmatch=True)
@@ -345,15 +432,15 @@ def test_texts_compare_by_the_documented_rule_and_no_other(pair: tuple[list[str]
     actual, expected = pair
     right = len(actual) == len(expected) and all_of([same_token(a, e) for a, e in zip(actual, expected, strict=True)])
     if right is not None:
-        assert same_output(" ".join(actual), "\n".join(expected)) == right
+        assert same_output("\n".join(actual), "\n".join(expected)) == right
 
 
 def same_number(a: int | float, e: int | float, tolerant: bool) -> bool | None:
     if not finite(a) or not finite(e):
         return a == e or (isinstance(a, float) and isinstance(e, float) and isnan(a) and isnan(e))
-    if not tolerant or (isinstance(a, int) and isinstance(e, int)):
+    if not tolerant or isinstance(e, int):
         return Fraction(a) == Fraction(e)
-    return Fraction(a) == Fraction(e) or near(Fraction(a), Fraction(e), Fraction(1, 10**6), Fraction(1, 10**9))
+    return Fraction(a) == Fraction(e) or near(Fraction(a), Fraction(e), Fraction(0))
 
 
 def finite(x: int | float) -> bool:
@@ -366,8 +453,13 @@ def same_value(a: Any, e: Any, tolerant: bool = True) -> bool | None:
         return isinstance(a, bool) and isinstance(e, bool) and a is e
     if isinstance(a, int | float) and isinstance(e, int | float):
         return same_number(a, e, tolerant)
-    if isinstance(a, complex) and isinstance(e, complex):
+    if isinstance(a, int | float | complex) and isinstance(e, complex):
+        if isinstance(a, int) and abs(a) >= 2**1000:
+            return False if abs(e) < 2**999 else None
+        a = complex(a)
         return all_of([same_number(a.real, e.real, tolerant), same_number(a.imag, e.imag, tolerant)])
+    if isinstance(a, complex) and isinstance(e, int | float):
+        return a.imag == 0 and same_number(a.real, e, tolerant)
     if isinstance(a, list | tuple) and isinstance(e, list | tuple):
         return len(a) == len(e) and all_of([same_value(x, y, tolerant) for x, y in zip(a, e, strict=True)])
     if isinstance(a, set | frozenset) and isinstance(e, set | frozenset):

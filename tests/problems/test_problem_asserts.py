@@ -109,10 +109,10 @@ def check(candidate):
     assert tests == [
         CallTest([1, [2]], 3),
         CallTest([], 4),
-        CallTest(["a"], True),
-        CallTest(["b"], False),
-        CallTest(["c"], None),
-        CallTest([[1]], (1,)),
+        CallTest(["a"], True, checker="python_truth"),
+        CallTest(["b"], False, checker="python_truth"),
+        CallTest(["c"], None, checker="python_identity"),
+        CallTest([[1]], (1,), checker="python_items"),
         CallTest([1.5], 0.5, tolerance=1e-6),
     ]
     assert tests[2].expected is True

@@ -172,7 +172,7 @@ def test_the_checker_of_apps_accepts_a_wrapped_value() -> None:
         ("[" * 100_000, "tests that cannot be read"),
         ('{"inputs": ["1"], "outputs": []}', "tests that cannot be read"),
         ('{"inputs": [{}], "outputs": ["1"]}', "tests that cannot be read"),
-        ('{"fn_name": "f", "inputs": [[1' + "0" * 5000 + ']], "outputs": [1]}', "tests that cannot be read"),
+        ('{"fn_name": "f", "inputs": [[1' + "0" * 300_000 + ']], "outputs": [1]}', "tests that cannot be read"),
         ('{"fn_name": "__import__(\'os\')", "inputs": [[1]], "outputs": [1]}', "calls of something that is no"),
         ('{"fn_name": "f", "inputs": ["1"], "outputs": [1]}', "calls whose arguments are no list"),
     ],
@@ -250,7 +250,7 @@ def leet(**changes: Any) -> dict[str, Any]:
         "prompt": "from typing import *\nimport math\ninf = float('inf')\n\nclass ListNode:\n    pass\n",
         "entry_point": "Solution().twoSum",
         "completion": "class Solution:\n    def twoSum(self, nums: List[int], target: int) -> List[int]:\n"
-        "        return [(i, j) for j in range(len(nums)) for i in range(j) if nums[i] + nums[j] == target][0]\n",
+        "        return [[i, j] for j in range(len(nums)) for i in range(j) if nums[i] + nums[j] == target][0]\n",
         "test": "def check(candidate):\n"
         "    assert candidate(nums = [2,7,11,15], target = 9) == [0,1]\n"
         "    assert candidate(target = 6, nums = [3,2,4]) == [1,2]\n"

@@ -57,7 +57,7 @@ def test_lists_of_inputs_and_results_become_hidden_tests(tmp_path: Path) -> None
     assert (found.split, found.use, half.id, half.interface) == ("test", "evaluation", "HumanEval/2", Call("half"))
     assert [(t.input, t.output) for t in half.hidden] == [([3], 1.5), ([-0.5], -0.25), ([float("inf")], float("inf"))]
     assert [(t.input, t.output) for t in half.public] == [([3], 1.5)]
-    assert (half.checker, shared.checker) == ("absolute_error_1e-6", "same_set")
+    assert (half.checker, shared.checker) == ("evalplus_1e-6", "same_set")
     assert (shared.id, shared.hidden[0].input) == ("Mbpp/2", [(3, 4), (4,)])
 
 

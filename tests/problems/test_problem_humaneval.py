@@ -79,12 +79,26 @@ def test_examples_that_official_tests_contradict_are_not_quoted(humaneval: Probl
     assert [(t.input, t.output) for t in humaneval["HumanEval/130"].public] == [([3], [1, 3, 2, 8])]
 
 
-def test_records_with_an_error_bound_or_many_answers_name_a_checker(humaneval: ProblemSet) -> None:
-    assert {problem.id: problem.checker for problem in humaneval if problem.checker} == {
+def test_each_problem_names_the_checker_that_compares_as_its_asserts_do(humaneval: ProblemSet) -> None:
+    assert {p.id: p.checker for p in humaneval if p.checker != "python_equality"} == {
         "HumanEval/2": "absolute_error_1e-6",
         "HumanEval/4": "absolute_error_1e-6",
         "HumanEval/32": "polynomial_root",
+        "HumanEval/33": "python_items",
+        "HumanEval/37": "python_items",
+        "HumanEval/52": "python_truth",
+        "HumanEval/56": "python_truth",
+        "HumanEval/61": "python_truth",
+        "HumanEval/72": "python_identity",
     }
+
+
+def test_what_a_prompt_holds_beside_the_function_is_the_prelude(humaneval: ProblemSet) -> None:
+    preludes = {problem.id: problem.interface.prelude for problem in humaneval if problem.interface.prelude}
+    assert "from typing import List" in preludes["HumanEval/0"]
+    assert "def encode_cyclic" in preludes["HumanEval/38"] and "decode_cyclic" not in preludes["HumanEval/38"]
+    assert "def poly" in preludes["HumanEval/32"]
+    assert "HumanEval/53" not in preludes
 
 
 def test_a_stub_is_the_prompt_with_an_empty_body(humaneval: ProblemSet) -> None:

@@ -76,26 +76,21 @@ def failing(problems: list[Problem], sandbox: Sandbox) -> list[str]:
 
 
 @pytest.mark.docker
-def test_a_tenth_of_the_references_pass_and_414_fails_as_the_docstring_explains(
+def test_a_tenth_of_the_references_pass_and_so_does_414_which_returns_0_for_false(
     sets: dict[str, ProblemSet], docker_sandbox: Sandbox
 ) -> None:
     problems = [problem for split in SPLITS for problem in list(sets[split])[::10]]
     assert failing(problems, docker_sandbox) == []
     odd = sets["test"]["Mbpp/414"]
-    verdict = Judge(docker_sandbox).grade(odd, odd.reference or "")
-    assert verdict.feedback is not None
-    assert (verdict.feedback.expected, verdict.feedback.actual) == ("False", "0")
+    assert Judge(docker_sandbox).grade(odd, odd.reference or "", tests="all").passed
 
 
 @pytest.mark.docker
 @pytest.mark.slow
-def test_99_percent_of_all_references_pass_and_the_only_exception_is_414(
-    sets: dict[str, ProblemSet], docker_sandbox: Sandbox
-) -> None:
+def test_all_references_pass(sets: dict[str, ProblemSet], docker_sandbox: Sandbox) -> None:
     problems = [problem for split in SPLITS for problem in sets[split]]
-    failed = failing(problems, docker_sandbox)
-    assert failed == ["Mbpp/414"]
-    assert (len(problems) - len(failed)) / 974 > 0.99
+    assert failing(problems, docker_sandbox) == []
+    assert len(problems) / 974 > 0.99
 
 
 def sanitized(**changes: object) -> dict[str, object]:
@@ -136,7 +131,8 @@ def test_checkers_compare_as_the_asserts_do() -> None:
     assert not checks("same_set", check=checker("same_set"), input=[], output=7, expected={4, 5})
     assert checks("integer_part", check=checker("integer_part"), input=[], output=35.4, expected=35)
     assert not checks("integer_part", check=checker("integer_part"), input=[], output=float("inf"), expected=35)
-    assert not checks("integer_part", check=checker("integer_part"), input=[], output=True, expected=1)
+    assert checks("integer_part", check=checker("integer_part"), input=[], output=True, expected=1)  # int(True) == 1
+    assert not checks("integer_part", check=checker("integer_part"), input=[], output=True, expected=2)
     near = checker("relative_error_1e-3")
     assert checks("relative_error_1e-3", near, [10], 4188.0, 4188.79)
     assert not checks("relative_error_1e-3", near, [10], 4180.0, 4188.79)

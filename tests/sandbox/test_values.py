@@ -9,6 +9,8 @@ import json
 import math
 import sys
 import time
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -120,7 +122,7 @@ def test_any_text_of_the_formats_own_pieces_decodes_or_raises_values_error(text:
         b'{"t":' * 500_000,
         b'["' + b'\\"' * 300_000,
         b"1" * 100_000,
-        b'{"i":"' + b"f" * 1_000_000 + b'"}',
+        b'{"i":"' + b"f" * 10_000_000 + b'"}',
         b'{"i":"_1"}',
         b'{"i":"-0x10"}',
         b"NaN",
@@ -156,9 +158,12 @@ def test_digit_limits_of_the_host_are_not_needed() -> None:
         sys.set_int_max_str_digits(limit)
 
 
-def test_the_largest_integer_can_be_printed() -> None:
+def test_integers_of_many_digits_cross_whatever_the_limit_on_digits() -> None:
+    assert sys.get_int_max_str_digits() == 4300
+    for number in (7**6000, -(10**5000), 2**100_000):
+        assert decode(encode(number)) == number
     largest = 2**MAX_INT_BITS - 1
-    assert len(str(decode(encode(-largest)))) <= 4301
+    assert decode(encode(-largest)) == -largest
     with pytest.raises(TooLargeError):
         encode(largest + 1)
 
@@ -251,12 +256,47 @@ def test_anything_else_is_opaque_and_equal_to_no_plain_data() -> None:
         def __class__(self) -> Any:
             return int
 
-    for value in (Equal(), object, len, iter([]), bytearray(b"x"), range(3), collections.deque([1])):
+    for value in (Equal(), object, len, iter([]), range(3), collections.deque([1]), {1: 2}.items(), Decimal("nan")):
         got = decode(encode(value))
         assert isinstance(got, Opaque)
         assert got != 3 and got != [] and got != got.type_name
         with pytest.raises(ValuesError, match="not plain data"):
             encode(value, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "crosses_as"),
+    [
+        (Decimal(15), Fraction(15)),
+        (Decimal("-0.1"), Fraction(-1, 10)),
+        (Decimal("1E+30"), Fraction(10**30)),
+        (Decimal("-Infinity"), -math.inf),
+        (Fraction(-1, 3), Fraction(-1, 3)),
+        (bytearray(b"a"), b"a"),
+        ({3: 1, "a": 2}.keys(), {3, "a"}),
+        ([Decimal(1)], [Fraction(1)]),
+        ({Decimal(1)}, {Fraction(1)}),
+        (Decimal("1e999999"), Opaque("Decimal")),
+        (Fraction(1, 3**20_000), Opaque("Fraction")),
+        (Decimal("sNaN"), Opaque("Decimal")),
+    ],
+)
+def test_what_python_calls_equal_to_plain_data_crosses_as_that(value: Any, crosses_as: Any) -> None:
+    got = decode(encode(value))
+    assert got == crosses_as and type(got) is type(crosses_as)
+    with pytest.raises(ValuesError, match="not plain data"):  # an input would arrive as something else
+        encode(value, strict=True)
+
+
+def test_a_fraction_with_forged_insides_is_opaque() -> None:
+    forged = Fraction(1, 2)
+    forged._denominator = 0  # type: ignore[attr-defined]
+    assert decode(encode(forged)) == Opaque("Fraction")
+    for data in (b'{"r":["1","0"]}', b'{"r":["1"]}', b'{"r":[1,2]}', b'{"r":["g","1"]}', b'{"r":"1"}'):
+        with pytest.raises(ValuesError):
+            decode(data)
+    with pytest.raises(ValuesError):
+        decode(b'{"r":["1","' + b"f" * 10_000 + b'"]}')
 
 
 def test_keys_made_to_collide_are_refused_quickly() -> None:

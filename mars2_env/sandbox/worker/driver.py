@@ -26,6 +26,7 @@ FILENAME: Final = "program.py"
 BEGUN: Final = b"B"
 """Written once by a seat, before the program: a process that ends without it is a fault of ours, never a verdict."""
 
+_MISSING: Final = object()
 _FRAMES_SHOWN: Final = 6
 _MESSAGE_CAP: Final = 2000
 
@@ -118,6 +119,11 @@ def _module(name: str) -> ModuleType:
     return module
 
 
+def _prepare(prelude: str, module: ModuleType) -> None:
+    if prelude:
+        _exec(_compile(prelude, "prelude.py", "exec", dont_inherit=True), module.__dict__)
+
+
 def _end(module: ModuleType, status: int) -> NoReturn:
     """End the process as the interpreter would, without the long way through the destruction of every module."""
     with suppress(_BaseException):
@@ -150,17 +156,19 @@ def _exit_status(code: Any) -> int:
     return 1
 
 
-def run_script(source: bytes, report: int) -> NoReturn:
+def run_script(source: bytes, report: int, prelude: str = "") -> NoReturn:
     """Run the program as a script on descriptors 0, 1 and 2, and exit.
 
     Args:
         source: The program, in UTF-8 or as its coding cookie says.
         report: Descriptor to report an uncaught exception to.
+        prelude: What runs first, in the program's namespace.
     """
     code = _load(source, report)
     module = _module("__main__")
     status = 0
     try:
+        _prepare(prelude, module)
         _exec(code, module.__dict__)
     except _SystemExit as error:
         status = _exit_status(error.code)
@@ -195,7 +203,9 @@ def _callee(names: dict[str, Any], function: str) -> Any:
     raise NameError(f"the program defines no function named {function!r}")
 
 
-def serve_calls(source: bytes, function: str, inputs: int, report: int, output_bytes: int) -> NoReturn:
+def serve_calls(
+    source: bytes, function: str, inputs: int, report: int, output_bytes: int, prelude: str = ""
+) -> NoReturn:
     """Define the program's names, then call `function` with each list of arguments that arrives, until no more come.
 
     Args:
@@ -204,20 +214,28 @@ def serve_calls(source: bytes, function: str, inputs: int, report: int, output_b
         inputs: Descriptor that encoded lists of arguments come from, each with its length in front.
         report: Descriptor for results and exceptions.
         output_bytes: Cap on an encoded result.
+        prelude: What runs first, in the program's namespace.
     """
     code = _load(source, report)
     module = _module("program")
     names = module.__dict__
     try:
+        _prepare(prelude, module)
+        # What is called is the program's own, whatever the prelude has under that name (`add`, `search`).
+        provided = names.pop(function, _MISSING)
         _exec(code, names)
     except _BaseException as error:
         _report(report, error, source, FATAL_ERROR)
         _exit(1)
+    own = names
+    if provided is not _MISSING and function not in names:
+        own = {**names}
+        names[function] = provided
     while True:
         size = int.from_bytes(read_exactly(inputs, 4), "big")
         arguments = decode(read_exactly(inputs, size), size)
         try:
-            result = _callee(names, function)(*arguments)
+            result = _callee(own, function)(*arguments)
         except _BaseException as error:
             _settrace(None)
             _setprofile(None)

@@ -6,7 +6,11 @@ key, the tag:
 
     {"t": [...]} tuple      {"s": [...]} set            {"f": [...]} frozenset      {"d": [k, v, k, v, ...]} dict
     {"i": "-ff"} large int  {"n": "nan"} nan, inf, -inf {"c": [re, im]} complex     {"b": "base64"} bytes
-    {"u": "base64"} a str with lone surrogates          {"o": "type name"} `Opaque`: a value of any other type
+    {"u": "base64"} a str with lone surrogates          {"r": ["-f", "2"]} an exact fraction of two integers
+    {"o": "type name"} `Opaque`: a value of any other type
+
+A few types of the standard library that Python calls equal to plain data cross as what they are equal to: `Decimal` and
+`Fraction` as exact fractions, a `bytearray` as bytes, the keys of a dict as a set (not with `strict`).
 
 Instances of subclasses are rebuilt as the base type from their real contents, read with the base type's own methods: a
 `Counter` is a dict, a named tuple a tuple, an `IntEnum` an int, a list with a hostile `__eq__` the list that it holds.
@@ -26,6 +30,8 @@ from binascii import a2b_base64, b2a_base64
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
 from itertools import chain
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final
@@ -33,8 +39,10 @@ from typing import Any, Final
 MAX_BYTES: Final = 64 * 2**20
 MAX_DEPTH: Final = 200
 MAX_NODES: Final = 4_000_000
-MAX_INT_BITS: Final = 14_284
-"""Integers below 2**14284 have at most 4300 decimal digits: Python prints them under its default digit limit."""
+MAX_INT_BITS: Final = 2**25
+"""Integers of some ten million decimal digits: hexadecimal digits are read and written in linear time."""
+MAX_RATIO_BITS: Final = 14_284
+"""The same for the two integers of a fraction: it is reduced to lowest terms in quadratic time."""
 
 _SMALL: Final = 2**53
 _MAX_EQUAL_HASHES: Final = 64
@@ -56,13 +64,18 @@ class Opaque:
 
 
 # Bound now: the candidate may have replaced them in `builtins` by the time they are needed.
-_type, _len, _issubclass, _iter = type, len, issubclass, iter
+_type, _len, _issubclass, _iter, _bytes = type, len, issubclass, iter, bytes
 _int_pos, _float_pos, _complex_pos = int.__pos__, float.__pos__, complex.__pos__
 _float_repr, _int_repr, _str_str, _bytes_get = float.__repr__, int.__repr__, str.__str__, bytes.__getitem__
 _format, _bit_length, _str_encode, _is_ascii = int.__format__, int.bit_length, str.encode, str.isascii
 _dict_items, _flatten, _join = dict.items, chain.from_iterable, "".join
 _isnan, _isinf = math.isnan, math.isinf
 _type_name: Callable[[type], str] = type.__dict__["__name__"].__get__
+_decimal_is_finite, _decimal_is_infinite = Decimal.is_finite, Decimal.is_infinite
+_decimal_as_tuple, _decimal_ratio = Decimal.as_tuple, Decimal.as_integer_ratio
+_fraction_numerator: Callable[[Any], Any] = Fraction.__dict__["_numerator"].__get__
+_fraction_denominator: Callable[[Any], Any] = Fraction.__dict__["_denominator"].__get__
+_MAX_EXPONENT: Final = 5000
 _WHOLE: Final = slice(None)
 _UnicodeEncodeError: Final = UnicodeEncodeError
 
@@ -93,6 +106,29 @@ def _str_text(value: str) -> str:
     return encode_basestring_ascii(value)
 
 
+def _ratio_text(value: Any, numerator: Any, denominator: Any) -> str:
+    small = _type(numerator) is int and _type(denominator) is int and denominator > 0
+    if not small or _bit_length(numerator) > MAX_RATIO_BITS or _bit_length(denominator) > MAX_RATIO_BITS:
+        return _opaque_text(Opaque(_type_name(_type(value))[:100]))
+    return '{"r":["' + _format(numerator, "x") + '","' + _format(denominator, "x") + '"]}'
+
+
+def _decimal_text(value: Decimal) -> str:
+    if not _decimal_is_finite(value):
+        if _decimal_is_infinite(value):
+            return '{"n":"inf"}' if value > 0 else '{"n":"-inf"}'
+        return _opaque_text(Opaque("Decimal"))  # equal to nothing, not even to itself
+    exponent: Any = _decimal_as_tuple(value).exponent
+    if not -_MAX_EXPONENT <= exponent <= _MAX_EXPONENT:  # its fraction would fill the memory
+        return _opaque_text(Opaque("Decimal"))
+    numerator, denominator = _decimal_ratio(value)
+    return _ratio_text(value, numerator, denominator)
+
+
+def _fraction_text(value: Fraction) -> str:
+    return _ratio_text(value, _fraction_numerator(value), _fraction_denominator(value))
+
+
 def _complex_text(value: complex) -> str:
     return '{"c":[' + _float_text(value.real) + "," + _float_text(value.imag) + "]}"
 
@@ -115,6 +151,12 @@ _LEAVES: Final[dict[type, Callable[[Any], str]]] = {
     complex: _complex_text,
     Opaque: _opaque_text,
 }
+_ALIKE: Final[dict[type, Callable[[Any], str]]] = {
+    bytearray: lambda value: _bytes_text(_bytes(value)),
+    Decimal: _decimal_text,
+    Fraction: _fraction_text,
+}
+"""What is no plain data, but equal to some."""
 _CONTAINERS: Final[dict[type, tuple[str, str, Callable[[Any], Iterator[Any]]]]] = {
     list: ("[", "]", list.__iter__),
     tuple: ('{"t":[', "]}", tuple.__iter__),
@@ -122,6 +164,7 @@ _CONTAINERS: Final[dict[type, tuple[str, str, Callable[[Any], Iterator[Any]]]]] 
     frozenset: ('{"f":[', "]}", frozenset.__iter__),
     dict: ('{"d":[', "]}", lambda value: _flatten(_dict_items(value))),
 }
+_KEYS: Final[type] = type({}.keys())
 _BASES: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = (
     (int, _int_pos),
     (float, _float_pos),
@@ -171,7 +214,10 @@ def encode(
             container = None
             if leaf is None:
                 container = _CONTAINERS.get(kind)
-                if container is None:
+                if container is None and not strict:
+                    leaf = _ALIKE.get(kind)
+                    container = ('{"s":[', "]}", _iter) if kind is _KEYS else None
+                if leaf is None and container is None:
                     for base, rebuild in _BASES:
                         if _issubclass(kind, base):
                             item = rebuild(item)
@@ -297,6 +343,17 @@ def _complex(items: list[Any]) -> complex:
     return complex(items[0], items[1])
 
 
+def _ratio(items: list[Any]) -> Fraction:
+    if len(items) != 2 or not all(type(item) is str and re.fullmatch("-?[0-9a-f]+", item) for item in items):
+        raise ValuesError("a fraction is two hexadecimal integers")
+    if any(len(item) * 4 > MAX_RATIO_BITS + 8 for item in items):
+        raise ValuesError("a fraction of integers with too many digits")
+    numerator, denominator = (int(item, 16) for item in items)
+    if denominator <= 0:
+        raise ValuesError("a fraction with a denominator that is not positive")
+    return Fraction(numerator, denominator)
+
+
 _NON_FINITE: Final = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _FROM_LIST: Final[dict[str, Callable[[list[Any]], Any]]] = {
     "t": tuple,
@@ -304,6 +361,7 @@ _FROM_LIST: Final[dict[str, Callable[[list[Any]], Any]]] = {
     "f": _frozenset,
     "d": _dict,
     "c": _complex,
+    "r": _ratio,
 }
 _FROM_TEXT: Final[dict[str, Callable[[str], Any]]] = {
     "i": _large_int,

@@ -246,12 +246,13 @@ def _sit(uid: int, nice: int, box: bytes, fds: list[int], base_memory: int, conf
     ):
         resource.setrlimit(kind, (int(value), int(value)))
     os.write(report, driver.BEGUN)
+    prelude = settings["prelude"]
     if settings["calls"]:
         null = os.open("/dev/null", os.O_RDWR)
         os.dup2(null, 0)
         os.dup2(null, 1)
         os.close(null)
         function, cap = settings["function"], settings["output_bytes"]
-        return lambda: driver.serve_calls(source, function, orders, report, cap)
+        return lambda: driver.serve_calls(source, function, orders, report, cap, prelude)
     os.close(orders)
-    return lambda: driver.run_script(source, report)
+    return lambda: driver.run_script(source, report, prelude)
