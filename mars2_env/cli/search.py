@@ -9,7 +9,17 @@ from typing import Annotated, Any
 import typer
 
 import mars2_env
-from mars2_env.cli.options import SandboxKind, SetName, SetOption, SetPath, Split, parse_options, say
+from mars2_env.cli.options import (
+    PythonPackages,
+    SandboxKind,
+    SetName,
+    SetOption,
+    SetPath,
+    Split,
+    chosen_sandbox,
+    parse_options,
+    say,
+)
 from mars2_env.errors import ConfigError
 from mars2_env.tasks import agent_names
 
@@ -104,6 +114,7 @@ def search(
     trees: Annotated[int, typer.Option(help="How many trees grow at a time.")] = 8,
     in_flight: Annotated[int, typer.Option(help="How many expansions of one tree may be open at a time.")] = 1,
     sandbox: SandboxKind = "auto",
+    python_package: PythonPackages = None,
 ) -> None:
     """Grow one search tree for each problem of a set; `mars2 evaluate` then opens the hidden tests.
 
@@ -139,7 +150,7 @@ def search(
         stop_on_solved=solutions or stop_on_solved,
         patience=patience,
         reward_model=reward_model,
-        sandbox=sandbox,
+        sandbox=chosen_sandbox(sandbox, python_package),
         **options,
     )
     total = min(len(problem) if problem else len(task.problems), limit or sys.maxsize)

@@ -120,7 +120,7 @@ def test_any_text_of_the_formats_own_pieces_decodes_or_raises_values_error(text:
         b'{"t":' * 500_000,
         b'["' + b'\\"' * 300_000,
         b"1" * 100_000,
-        b'{"i":"' + b"f" * 1_000_000 + b'"}',
+        b'{"i":"' + b"f" * 9_000_000 + b'"}',
         b'{"i":"_1"}',
         b'{"i":"-0x10"}',
         b"NaN",
@@ -156,9 +156,13 @@ def test_digit_limits_of_the_host_are_not_needed() -> None:
         sys.set_int_max_str_digits(limit)
 
 
-def test_the_largest_integer_can_be_printed() -> None:
+def test_integers_of_any_length_that_a_contest_asks_for_come_back_as_they_were() -> None:
+    for value in (7**120_000, -(10**100_000), 2**MAX_INT_BITS - 1):
+        assert decode(encode([value])) == [value]
+
+
+def test_integers_have_a_largest() -> None:
     largest = 2**MAX_INT_BITS - 1
-    assert len(str(decode(encode(-largest)))) <= 4301
     with pytest.raises(TooLargeError):
         encode(largest + 1)
 

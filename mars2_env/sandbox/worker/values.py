@@ -33,8 +33,8 @@ from typing import Any, Final
 MAX_BYTES: Final = 64 * 2**20
 MAX_DEPTH: Final = 200
 MAX_NODES: Final = 4_000_000
-MAX_INT_BITS: Final = 14_284
-"""Integers below 2**14284 have at most 4300 decimal digits: Python prints them under its default digit limit."""
+MAX_INT_BITS: Final = 2**25
+"""Integers of some ten million decimal digits: hexadecimal digits are read and written in linear time."""
 
 _SMALL: Final = 2**53
 _MAX_EQUAL_HASHES: Final = 64
