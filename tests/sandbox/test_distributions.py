@@ -1,4 +1,4 @@
-"""Programs may import Python distributions that are installed here and were named, and what those require; no others."""
+"""Programs may import Python distributions that are installed here and were named, and what those require."""
 
 from __future__ import annotations
 
