@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 import mars2_env
-from mars2_env.cli.options import SandboxKind, SetPath, say
+from mars2_env.cli.options import PythonPackages, SandboxKind, SetPath, chosen_sandbox, say
 
 
 def env(
@@ -21,11 +21,12 @@ def env(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the environment and of the random actions.")] = 0,
     sandbox: SandboxKind = "auto",
+    python_package: PythonPackages = None,
 ) -> None:
     """Show an environment's spaces and play one episode of random actions in it."""
     given = {"game": game, "generators": generators, "path": None if path is None else str(path)}
     options = {name: value for name, value in given.items() if value is not None}
-    made: Any = mars2_env.make(task, render_mode="ansi", sandbox=sandbox, **options)
+    made: Any = mars2_env.make(task, render_mode="ansi", sandbox=chosen_sandbox(sandbox, python_package), **options)
     made.reset(seed=seed)
     if made.task.api == "gymnasium":
         made.action_space.seed(seed)

@@ -10,7 +10,7 @@ import typer
 
 import mars2_env
 from mars2_env import sandbox as sandboxes
-from mars2_env.cli.options import SandboxKind, SetPath, Split, find_problem, say
+from mars2_env.cli.options import PythonPackages, SandboxKind, SetPath, Split, find_problem, sandbox_options, say
 from mars2_env.errors import ConfigError
 from mars2_env.prompt import feedback_text
 
@@ -26,11 +26,12 @@ def judge(
     tests: Annotated[str, typer.Option(help="public, scoring, hidden or all.")] = "public",
     every: Annotated[bool, typer.Option("--every", help="Run every test instead of stopping at a failure.")] = False,
     sandbox: SandboxKind = "auto",
+    python_package: PythonPackages = None,
 ) -> None:
     """Judge one program on one problem; exit status 0 if it passes, 1 if not, 2 if it could not be judged."""
     found = find_problem(problem, problem_set, path, split)
     text = sys.stdin.read() if str(program) == "-" else _read(program)
-    with mars2_env.make_sandbox(sandbox) as box:
+    with mars2_env.make_sandbox(sandbox, **sandbox_options(python_package)) as box:
         verdict = mars2_env.Judge(box).grade(
             found,
             text,
@@ -56,18 +57,23 @@ def _read(program: Path) -> str:
 
 @sandbox_app.command("build")
 def build_sandbox(
-    numpy: Annotated[bool, typer.Option(help="Build the variant that has numpy.")] = False,
+    numpy: Annotated[bool, typer.Option(help="The same as --python-package numpy.")] = False,
+    python_package: PythonPackages = None,
     dockerfile: Annotated[
         bool, typer.Option(help="Print a Dockerfile for such an image instead of building one.")
     ] = False,
 ) -> None:
     """Build the sandbox image from this machine's own Python; needs a Docker engine and no registry."""
-    say(sandboxes.dockerfile() if dockerfile else sandboxes.build_image(numpy=numpy))
+    build = sandboxes.dockerfile if dockerfile else sandboxes.build_image
+    say(build(numpy=numpy, **sandbox_options(python_package)))
 
 
 @sandbox_app.command("check")
-def check_sandbox(kind: Annotated[str, typer.Argument(help="docker, bubblewrap, or auto.")] = "auto") -> None:
+def check_sandbox(
+    kind: Annotated[str, typer.Argument(help="docker, bubblewrap, or auto.")] = "auto",
+    python_package: PythonPackages = None,
+) -> None:
     """Test the sandbox on this machine and say which isolation is in force; exit status 1 if it fails."""
-    report = sandboxes.check(kind)
+    report = sandboxes.check(kind, **sandbox_options(python_package))
     say(str(report))
     raise typer.Exit(0 if report.ok else 1)

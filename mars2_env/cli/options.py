@@ -25,6 +25,14 @@ def _runs_programs(kind: str) -> str:
 
 
 SandboxKind = Annotated[str, typer.Option("--sandbox", help="docker, bubblewrap, or auto.", callback=_runs_programs)]
+PythonPackages = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--python-package",
+        help="A Python distribution, as installed here, that programs may import, such as sortedcontainers; may be "
+        "repeated.",
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -36,6 +44,22 @@ SetOption = Annotated[
 def say(text: str, *, err: bool = False) -> None:
     """Print a text. Whatever of it a program, a problem or a file wrote can neither steer a terminal nor be markup."""
     typer.echo(printable(text), err=err)
+
+
+def sandbox_options(python_packages: list[str] | None) -> dict[str, Any]:
+    """Return the options of `make_sandbox` that the command line says."""
+    return {"python_packages": tuple(python_packages)} if python_packages else {}
+
+
+def chosen_sandbox(kind: str, python_packages: list[str] | None) -> str | mars2_env.Sandbox:
+    """Return what a task takes as its sandbox: the kind, which it shares with others, or one of its own.
+
+    Raises:
+        ConfigError: there is no such kind, or it takes no Python distributions.
+        SandboxUnavailableError: nothing here can run untrusted programs, or a distribution is not installed.
+    """
+    options = sandbox_options(python_packages)
+    return mars2_env.make_sandbox(kind, **options) if options else kind
 
 
 def parse_options(texts: list[str] | None) -> dict[str, Any]:

@@ -6,12 +6,22 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import mars2_env
-from mars2_env.cli.options import SandboxKind, SetOption, SetPath, Split, find_problem, load_set, say
+from mars2_env.cli.options import (
+    PythonPackages,
+    SandboxKind,
+    SetOption,
+    SetPath,
+    Split,
+    find_problem,
+    load_set,
+    sandbox_options,
+    say,
+)
 from mars2_env.errors import ConfigError
 from mars2_env.problems.catalogue import SETS, SetInfo
 from mars2_env.render import printable_line
@@ -108,6 +118,7 @@ def check_problems(
     ] = True,
     limit: Annotated[int | None, typer.Option(help="Run only the first so many references.")] = None,
     sandbox: SandboxKind = "auto",
+    python_package: PythonPackages = None,
 ) -> None:
     """Say where a set comes from and what it shares with others, and run its reference programs on all of its tests.
 
@@ -134,7 +145,7 @@ def check_problems(
         say("no problem has a reference program")
         return
     failed = 0
-    for line in _failures(with_reference, sandbox):
+    for line in _failures(with_reference, sandbox, sandbox_options(python_package)):
         failed += 1
         say(line)
     repairs = any(problem.seed_program is not None for problem in with_reference)
@@ -159,12 +170,12 @@ def _report_duplicates(found: mars2_env.ProblemSet, other: str) -> None:
         say(f"  and {len(shared) - SHOWN_DUPLICATES} more")
 
 
-def _failures(problems: list[mars2_env.Problem], sandbox: str) -> Iterator[str]:
+def _failures(problems: list[mars2_env.Problem], sandbox: str, options: dict[str, Any]) -> Iterator[str]:
     """Yield a line for each problem whose reference fails, or whose seed program passes the hidden tests."""
     from rich.console import Console
     from rich.progress import track
 
-    with mars2_env.make_sandbox(sandbox) as box, ThreadPoolExecutor() as pool:
+    with mars2_env.make_sandbox(sandbox, **options) as box, ThreadPoolExecutor() as pool:
         judge = mars2_env.Judge(box)
 
         def failure(problem: mars2_env.Problem) -> str | None:

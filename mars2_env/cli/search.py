@@ -10,7 +10,17 @@ import typer
 
 import mars2_env
 from mars2_env.cli.interrupts import interruptible
-from mars2_env.cli.options import SandboxKind, SetName, SetOption, SetPath, Split, parse_options, say
+from mars2_env.cli.options import (
+    PythonPackages,
+    SandboxKind,
+    SetName,
+    SetOption,
+    SetPath,
+    Split,
+    chosen_sandbox,
+    parse_options,
+    say,
+)
 from mars2_env.engine import on_its_sandbox
 from mars2_env.errors import ConfigError
 from mars2_env.sandbox import why_taken
@@ -107,6 +117,7 @@ def search(
     trees: Annotated[int, typer.Option(help="How many trees grow at a time.")] = 8,
     in_flight: Annotated[int, typer.Option(help="How many expansions of one tree may be open at a time.")] = 1,
     sandbox: SandboxKind = "auto",
+    python_package: PythonPackages = None,
 ) -> None:
     """Grow one search tree for each problem of a set; `mars2 evaluate` then opens the hidden tests.
 
@@ -144,7 +155,7 @@ def search(
             stop_on_solved=solutions or stop_on_solved,
             patience=patience,
             reward_model=reward_model,
-            sandbox=sandbox,
+            sandbox=chosen_sandbox(sandbox, python_package),
             **options,
         )
         total = min(len(problem) if problem else len(task.problems), limit or sys.maxsize)
@@ -181,6 +192,6 @@ def _taken(task: mars2_env.Task, asked_for: str) -> str:
     """Return which sandbox a task is played in, and why."""
     if asked_for != "auto":
         return f"{asked_for}, as asked for"
-    if task.sandbox != "auto":
+    if isinstance(task.sandbox, str) and task.sandbox != "auto":
         return f"{task.sandbox}, which the run was begun in"
     return why_taken(sandbox_of(task)).rstrip(".")

@@ -36,34 +36,57 @@ __all__ = [
 ]
 
 
-def check(kind: str = "auto") -> Report:
+def check(kind: str = "auto", **options: Any) -> Report:
     """Make a sandbox and test it: which isolation is in force, and whether known programs end as they must.
+
+    Args:
+        kind: As in `make_sandbox`, as are the options.
+        options: Passed on.
 
     Raises:
         SandboxError: there is none, or it fails to start.
     """
     from mars2_env.sandbox.check import check as run_checks
 
-    return run_checks(kind)
+    return run_checks(kind, **options)
 
 
-def build_image(*, numpy: bool = False, packages: Sequence[str] = (), force: bool = False) -> str:
-    """Build the sandbox image where the engine does not have it, and return its name; `force` builds it anyway."""
+def build_image(
+    *,
+    numpy: bool = False,
+    packages: Sequence[str] = (),
+    python_packages: Sequence[str] = (),
+    force: bool = False,
+) -> str:
+    """Build the sandbox image where the engine does not have it, and return its name.
+
+    Args:
+        numpy: The same as "numpy" among the `python_packages`.
+        packages: Debian packages to add, see `DockerSandbox`.
+        python_packages: Python distributions to add, see `DockerSandbox`.
+        force: Build it anyway.
+
+    Raises:
+        SandboxUnavailableError: no engine answers, or a package is not installed here.
+    """
+    from mars2_env.sandbox.distributions import names_of
     from mars2_env.sandbox.docker import connect
     from mars2_env.sandbox.image import build_image as build
 
     client = connect()
     try:
-        return build(client, numpy=numpy, packages=packages, force=force).name
+        names = names_of(python_packages, numpy=numpy)
+        return build(client, python_packages=names, packages=packages, force=force).name
     finally:
         client.close()
 
 
-def dockerfile(*, numpy: bool = False, packages: Sequence[str] = ()) -> str:
+def dockerfile(*, numpy: bool = False, packages: Sequence[str] = (), python_packages: Sequence[str] = ()) -> str:
     """Return a Dockerfile for the sandbox image, for those who have a registry or no Linux Python."""
+    from mars2_env.sandbox.distributions import names_of
     from mars2_env.sandbox.image import dockerfile as text
 
-    return text(numpy=numpy, packages=packages)
+    return text(python_packages=names_of(python_packages, numpy=numpy), packages=packages)
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,7 @@ What differs from Docker:
   memory (`memfd_create`), which belong to no process's size, are denied there.
 - A run may open its own pipes the other way, and change limits and priority of its own guard: all it can end so is
   itself. It owns a few empty folders that it cannot write, and finds no /proc/net.
-- There is no image: `numpy=True` unpacks this Python's numpy beside it.
+- There is no image: what `python_packages` and `packages` name is unpacked beside Python.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ import sys
 import tarfile
 import tempfile
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -49,16 +50,18 @@ from typing import Any, Final
 from mars2_env.errors import SandboxError, SandboxUnavailableError
 from mars2_env.sandbox import jobs
 from mars2_env.sandbox.bundle import BOOT, bundle
-from mars2_env.sandbox.connection import KEPT_BYTES, Worker, WorkerLostError
+from mars2_env.sandbox.connection import INPUT_BYTES, Worker, WorkerLostError
+from mars2_env.sandbox.distributions import modules, names_of
 from mars2_env.sandbox.filter import allowed_calls, compiled_filter
 from mars2_env.sandbox.image import BOX, PACKAGES, PYTHON, Image, content_hash, fingerprint, tar_entries, write_tar
 from mars2_env.sandbox.owner import Owner
 from mars2_env.sandbox.warm import ENVIRONMENT, PROCESSES, WarmSandbox, check_known_good
+from mars2_env.sandbox.worker import place
 from mars2_env.sandbox.worker.frames import GUARDED_BOX
 from mars2_env.sandbox.worker.users import unused_users
 
 _DEVICES: Final = ("null", "zero", "full", "random", "urandom")
-_INSIDE: Final = "1000"
+_INSIDE: Final = str(place.GUARDED_UID)
 """User and group id in the sandbox."""
 _GROUP_PREFIX: Final = "mars2-sandbox."
 _CONTROLLERS: Final = ("memory", "cpuacct", "pids")
@@ -72,8 +75,9 @@ class BubblewrapSandbox(WarmSandbox["_Launcher"]):
     Args:
         workers: How many sandboxes, hence how many runs at a time; by default one for each core.
         isolation: As in `DockerSandbox`.
-        numpy: Give programs this Python's numpy.
+        numpy: As in `DockerSandbox`.
         packages: As in `DockerSandbox`.
+        python_packages: As in `DockerSandbox`.
         memory_bytes: Memory of a worker; a run may use 128 MiB less.
         recycle_after: Replace a worker after so many runs.
 
@@ -92,14 +96,16 @@ class BubblewrapSandbox(WarmSandbox["_Launcher"]):
         isolation: jobs.Isolation = "program",
         numpy: bool = False,
         packages: tuple[str, ...] = (),
+        python_packages: Sequence[str] = (),
         memory_bytes: int = 2**30,
         recycle_after: int = 2000,
     ) -> None:
-        super().__init__(workers, isolation, numpy, packages, memory_bytes, recycle_after)
+        names = names_of(python_packages, numpy=numpy)
+        super().__init__(workers, isolation, names, packages, memory_bytes, recycle_after)
         self._opened()
 
     def _launcher(self) -> _Launcher:
-        return _Launcher(self._numpy, self._packages, self._memory_bytes)
+        return _Launcher(self._python_packages, self._packages, self._memory_bytes)
 
     @property
     def supervisors(self) -> tuple[int, ...]:
@@ -139,7 +145,7 @@ class BubblewrapSandbox(WarmSandbox["_Launcher"]):
 class _Launcher:
     """Starts workers and removes them."""
 
-    def __init__(self, numpy: bool, packages: tuple[str, ...], memory_bytes: int) -> None:
+    def __init__(self, python_packages: tuple[str, ...], packages: tuple[str, ...], memory_bytes: int) -> None:
         program = shutil.which("bwrap")
         if not sys.platform.startswith("linux") or program is None:
             raise SandboxUnavailableError(
@@ -148,7 +154,7 @@ class _Launcher:
             )
         compiled_filter()
         self.program = program
-        self._numpy = numpy
+        self._python_packages = python_packages
         self._packages = packages
         self._memory_bytes = memory_bytes
         self._root: Image | None = None
@@ -161,13 +167,13 @@ class _Launcher:
         """Return the unpacked root folder, unpacking it the first time."""
         with self._lock:
             if self._root is None:
-                self._root = unpack(numpy=self._numpy, packages=self._packages)
+                self._root = unpack(python_packages=self._python_packages, packages=self._packages)
             return self._root
 
     def launch(self) -> Worker:
         """Start a worker and wait until it has run a known-good program of each mode."""
         root = self.root()
-        group = Group.make(self._memory_bytes + KEPT_BYTES)
+        group = Group.make(self._memory_bytes + INPUT_BYTES)
         errors = tempfile.TemporaryFile()  # noqa: SIM115
         started: _Started | None = None
         ours, theirs = socket.socketpair()
@@ -178,13 +184,15 @@ class _Launcher:
             try:
                 group.add(started.pid)
                 denied = () if group.limits_memory else ("memfd_create",)
+                imports = modules(self._python_packages)
                 settings = {
                     "box": BOX,
                     "packages": PACKAGES,
+                    "imports": imports,
                     "filter": base64.b64encode(compiled_filter(denied)).decode(),
                 }
                 worker.greet(bundle(settings))
-                check_known_good(worker)
+                check_known_good(worker, imports)
             except BaseException:
                 worker.stop()
                 raise
@@ -311,6 +319,10 @@ def arguments(program: str, root: Path, sock: int, info: int, group: Group) -> l
     command += ["--proc", "/proc", "--tmpfs", "/dev"]
     for name in _DEVICES:
         command += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
+    for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
+        command += ["--symlink", f"/proc/self/fd/{number}", f"/dev/{name}"]
+    command += ["--symlink", "/proc/self/fd", "/dev/fd", "--symlink", f"{BOX}/{GUARDED_BOX}", place.SHARED_MEMORY]
+    command += ["--symlink", place.GUARDED_USERS, place.USERS, "--symlink", place.GUARDED_GROUPS, place.GROUPS]
     command += ["--remount-ro", "/dev", "--dir", "/tmp"]
     # The folder of scratch folders: to be passed through, not listed; nothing can be made in it.
     command += ["--tmpfs", BOX, "--dir", f"{BOX}/{GUARDED_BOX}", "--chmod", "0111", BOX, "--remount-ro", BOX]
@@ -434,20 +446,20 @@ def _cache() -> Path:
     raise SandboxUnavailableError(f"there is no place to unpack the sandbox's files: {home} cannot be written.")
 
 
-def unpack(*, numpy: bool = False, packages: tuple[str, ...] = ()) -> Image:
+def unpack(*, python_packages: Sequence[str] = (), packages: tuple[str, ...] = ()) -> Image:
     """Return a folder with what a sandbox image would hold, unpacking it where it is not there yet (3 to 10 s).
 
     Two processes that ask at once get the same folder; the second waits for the first.
 
     Args:
-        numpy: Add this Python's numpy.
+        python_packages: Add these Python distributions, and those that they require.
         packages: Add the files of these Debian packages, and of what they depend on.
 
     Raises:
         SandboxUnavailableError: there is no place for it, or this host's Python cannot be packed.
     """
     cache = _cache()
-    label = cache / f"{fingerprint(numpy=numpy, packages=packages)}.digest"
+    label = cache / f"{fingerprint(python_packages=python_packages, packages=packages)}.digest"
 
     def found() -> Image | None:
         with contextlib.suppress(OSError):
@@ -461,7 +473,7 @@ def unpack(*, numpy: bool = False, packages: tuple[str, ...] = ()) -> Image:
         image = found()
         if image is not None:
             return image
-        entries = tar_entries(numpy=numpy, packages=packages)
+        entries = tar_entries(python_packages=python_packages, packages=packages)
         digest = content_hash(entries)
         with tempfile.TemporaryDirectory(dir=cache) as folder, tempfile.TemporaryFile() as file:
             write_tar(entries, file)

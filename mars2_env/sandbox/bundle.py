@@ -8,8 +8,8 @@ from importlib.resources import files
 from typing import Any, Final
 
 _MODULES: Final = (
-    *("values", "frames", "driver", "guard", "zygote"),
-    *("users", "meter", "seat", "cleanup", "watch", "supervisor"),
+    *("values", "frames", "driver", "guard", "seat", "zygote"),
+    *("users", "meter", "place", "cleanup", "watch", "supervisor"),
 )
 """In an order in which each finds those that it imports."""
 
@@ -68,8 +68,9 @@ def bundle(settings: dict[str, Any]) -> bytes:
     """Return the first message to a worker: its code and `settings`, with the length in front.
 
     Args:
-        settings: `box` and `packages`, two paths; `filter`, a compiled filter in base64 where each run is to be
-            confined by namespaces and that filter, and not by a user id of its own and the engine.
+        settings: `box` and `packages`, two paths; `imports`, names of modules in the latter; `filter`, a compiled
+            filter in base64 where each run is to be confined by namespaces and that filter, and not by a user id of its
+            own and the engine.
     """
     data = json.dumps({"modules": _sources(), "settings": settings}).encode()
     return len(data).to_bytes(4, "big") + data

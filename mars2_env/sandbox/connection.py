@@ -38,10 +38,13 @@ KEPT_FROM: Final = 16 * 2**10
 """An input of at least so many bytes is kept by the worker that had it, and named the next time."""
 
 KEPT_BYTES: Final = 128 * 2**20
-"""How much of them a worker keeps; those used longest ago go first. A worker has this memory on top of a run's."""
+"""How much of them a worker keeps; those used longest ago go first."""
 
 MAX_INPUT: Final = 128 * 2**20
 """The largest input there may be, in bytes."""
+
+INPUT_BYTES: Final = KEPT_BYTES + MAX_INPUT
+"""What a worker has on top of a run's memory: for the inputs that it keeps, and for the one that the run reads."""
 
 
 class WorkerLostError(Exception):

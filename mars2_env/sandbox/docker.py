@@ -21,11 +21,12 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from mars2_env.errors import SandboxAwayError, SandboxError, SandboxUnavailableError
+from mars2_env.errors import ConfigError, SandboxAwayError, SandboxError, SandboxUnavailableError
 from mars2_env.sandbox import jobs
 from mars2_env.sandbox.base import LIMITS, STDIN, ClosesAsync
 from mars2_env.sandbox.bundle import BOOT, bundle
-from mars2_env.sandbox.connection import KEPT_BYTES, Worker, WorkerLostError
+from mars2_env.sandbox.connection import INPUT_BYTES, Worker, WorkerLostError
+from mars2_env.sandbox.distributions import modules, names_of
 from mars2_env.sandbox.filter import allowed_calls, seccomp_profile
 from mars2_env.sandbox.image import BOX, PACKAGES, PYTHON, Image, build_image
 from mars2_env.sandbox.owner import Owner
@@ -97,11 +98,11 @@ def container_options(image: str, folder: str, *, memory_bytes: int, runtime: st
         "cap_add": ["SETUID", "SETGID", "KILL", "CHOWN"],
         "security_opt": ["no-new-privileges", f"seccomp={seccomp_profile()}"],
         "pids_limit": PROCESSES,
-        "mem_limit": memory_bytes + KEPT_BYTES,
-        "memswap_limit": memory_bytes + KEPT_BYTES,
+        "mem_limit": memory_bytes + INPUT_BYTES,
+        "memswap_limit": memory_bytes + INPUT_BYTES,
         "ipc_mode": "none",
         "log_config": LogConfig(type=LogConfig.types.NONE),
-        "ulimits": [Ulimit(name="core", soft=0, hard=0)],
+        "ulimits": [Ulimit(name="core", soft=0, hard=0), Ulimit(name="stack", soft=8 * 2**20, hard=-1)],
         "mounts": [Mount(target=str(Path(SOCKET).parent), source=folder, type="bind", read_only=True)],
         "labels": {SANDBOX_LABEL: "worker", OWNER_LABEL: str(Owner.this())},
         "auto_remove": True,
@@ -121,8 +122,10 @@ class DockerSandbox(WarmSandbox["_Launcher"]):
         workers: How many containers, hence how many runs at a time; by default one for each core.
         isolation: In call mode, "program": one process for all inputs of a program, which may remember earlier ones and
             cannot look ahead; "input": a process for each input. In stdin mode each input always has its own.
-        numpy: Use an image with this Python's numpy.
+        numpy: The same as "numpy" among the `python_packages`.
         packages: Use an image with the files of these Debian packages, as installed here, and of what they depend on.
+        python_packages: Use an image with these Python distributions, as installed in this Python, and with those that
+            they require: names as `pip install` takes them, such as "sortedcontainers".
         image: Name of an image to use instead of the one made from this host's Python.
         memory_bytes: Memory of a container; a run may use 256 MiB less.
         runtime: An OCI runtime that the engine knows, such as "runsc" (gVisor).
@@ -142,19 +145,26 @@ class DockerSandbox(WarmSandbox["_Launcher"]):
         isolation: jobs.Isolation = "program",
         numpy: bool = False,
         packages: tuple[str, ...] = (),
+        python_packages: Sequence[str] = (),
         image: str | None = None,
         memory_bytes: int = 2**30,
         runtime: str | None = None,
         recycle_after: int = 2000,
     ) -> None:
-        super().__init__(workers, isolation, numpy, packages, memory_bytes, recycle_after)
+        python_packages = names_of(python_packages, numpy=numpy)
+        if image is not None and python_packages:
+            raise ConfigError(
+                f"image={image!r}: it is used as it is, without {', '.join(python_packages)}; build one that has them "
+                f"in {PACKAGES}, or leave one of the two arguments out."
+            )
+        super().__init__(workers, isolation, python_packages, packages, memory_bytes, recycle_after)
         self._image_name = image
         self._runtime = runtime
         self._opened()
 
     def _launcher(self) -> _Launcher:
         launcher = _Launcher(
-            connect(), self._image_name, self._numpy, self._packages, self._memory_bytes, self._runtime
+            connect(), self._image_name, self._python_packages, self._packages, self._memory_bytes, self._runtime
         )
         launcher.reap_orphans()
         return launcher
@@ -250,7 +260,7 @@ class _Launcher:
         self,
         client: Any,
         image: str | None,
-        numpy: bool,
+        python_packages: tuple[str, ...],
         packages: tuple[str, ...],
         memory_bytes: int,
         runtime: str | None,
@@ -259,7 +269,7 @@ class _Launcher:
         self.runtime = runtime
         self._address = _address()
         self._name = image
-        self._numpy = numpy
+        self._python_packages = python_packages
         self._packages = packages
         self._memory_bytes = memory_bytes
         self._image: Image | None = None
@@ -272,7 +282,7 @@ class _Launcher:
                 self._image = (
                     self._named_image()
                     if self._name
-                    else build_image(self.client, numpy=self._numpy, packages=self._packages)
+                    else build_image(self.client, python_packages=self._python_packages, packages=self._packages)
                 )
             return self._image
 
@@ -331,8 +341,9 @@ class _Launcher:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         try:
-            worker.greet(bundle({"box": BOX, "packages": PACKAGES}))
-            check_known_good(worker)
+            imports = modules(self._python_packages)
+            worker.greet(bundle({"box": BOX, "packages": PACKAGES, "imports": imports}))
+            check_known_good(worker, imports)
         except BaseException as error:
             worker.stop()
             if isinstance(error, WorkerLostError):

@@ -32,19 +32,25 @@ from pathlib import Path
 from typing import Any, Final
 
 from mars2_env.errors import SandboxUnavailableError
+from mars2_env.sandbox.distributions import distribution_files, versions
 from mars2_env.sandbox.packages import OMITTED, closure, package_files
+from mars2_env.sandbox.worker import place
+from mars2_env.sandbox.worker.frames import GUARDED_BOX
 
 REPOSITORY: Final = "mars2-sandbox"
 PYTHON: Final = "/python/bin/python3"
 PACKAGES: Final = "/python/packages"
 BOX: Final = "/box"
 LABEL: Final = "mars2_env.image"
-_FORMAT: Final = "1"
+_FORMAT: Final = "3"
 
 _OMITTED_DIRECTORIES: Final = frozenset(
     {"__pycache__", "site-packages", "dist-packages", "test", "tests"}
     | {"idlelib", "turtledemo", "ensurepip", "lib2to3", "tkinter"}
 )
+_OTHER_ZONES: Final = frozenset({"posix", "right"})
+"""The same zones once more, and with leap seconds."""
+
 _OMITTED_FILES: Final = re.compile(
     r"sitecustomize\.py|usercustomize\.py|.*\.pth|_tkinter\..*|_test.*\.so|xx.*\.so|.*\.a"
 )
@@ -119,22 +125,28 @@ def _byte_code(path: str, source: bytes) -> Entry | None:
     return Entry(importlib.util.cache_from_source(path, optimization=""), bytes(data))
 
 
-def _tree(source: Path, target: str) -> Iterator[Entry]:
-    for path in _walk(source):
+def _tree(source: Path, target: str, omit: frozenset[str] = _OMITTED_DIRECTORIES) -> Iterator[Entry]:
+    for path in _walk(source, omit=omit):
         inside = f"{target}/{path.relative_to(source)}"
         yield Entry(inside, path.read_bytes(), executable=path.suffix == ".so")
 
 
-def _numpy_folders() -> list[Path]:
-    spec = importlib.util.find_spec("numpy")
-    if spec is None or spec.origin is None:
-        raise SandboxUnavailableError("a sandbox with numpy needs numpy in this Python: pip install numpy.")
-    package = Path(spec.origin).resolve().parent
-    return [folder for folder in (package, package.with_name("numpy.libs")) if folder.is_dir()]
+_LOCALE_AND_ZONES: Final = tuple(
+    folder for folder in (Path("/usr/lib/locale/C.utf8"), Path("/usr/share/zoneinfo")) if folder.is_dir()
+)
+"""The locale that LANG names, and what `zoneinfo` reads; where this host has them."""
+
+_LOADED_LATE: Final = ("libgcc_s.so.1", "libnss_files.so.2")
+"""Libraries that the C library loads when they are first needed: when a thread is ended, and for lists of users."""
 
 
-def tar_entries(*, numpy: bool = False, packages: Sequence[str] = ()) -> list[Entry]:
-    """List what the image holds, byte code apart: every file of it with its contents, and the empty folders."""
+def tar_entries(*, python_packages: Sequence[str] = (), packages: Sequence[str] = ()) -> list[Entry]:
+    """List what the image holds, byte code apart: every file of it with its contents, and the empty folders.
+
+    Args:
+        python_packages: Names of Python distributions (`distributions.names_of`).
+        packages: Names of Debian packages.
+    """
     library = f"/python/{sys.platlibdir}/python{sys.version_info.major}.{sys.version_info.minor}"
     interpreter, standard_library = _interpreter(), _standard_library()
     entries = [Entry(f"{PYTHON}.{sys.version_info.minor}", interpreter.read_bytes(), executable=True)]
@@ -143,22 +155,30 @@ def tar_entries(*, numpy: bool = False, packages: Sequence[str] = ()) -> list[En
     shell = Path("/bin/sh").resolve()
     entries.append(Entry("/bin/sh", shell.read_bytes(), executable=True))
     binaries = [interpreter, shell, *(path for path in _walk(standard_library) if path.suffix == ".so")]
-    own: list[Path] = []
-    if numpy:
-        own = _numpy_folders()
-        for folder in own:
-            entries += _tree(folder, f"{PACKAGES}/{folder.name}")
-            binaries += [path for path in _walk(folder) if ".so" in path.name]
+    own: set[Path] = set()
+    for found in distribution_files(python_packages):
+        shared = ".so" in found.source.suffixes
+        entries.append(Entry(f"{PACKAGES}/{found.place}", found.source.read_bytes(), executable=shared))
+        own.add(found.source.resolve())
+        if shared:
+            binaries.append(found.source)
     libraries = _libraries(binaries)
     system = next((str(path.parent) for name, path in libraries.items() if name.startswith("libc.")), "/usr/lib")
+    c_library = next((path for name, path in libraries.items() if name.startswith("libc.")), None)
+    if c_library is not None:
+        libraries |= {name: c_library.with_name(name) for name in _LOADED_LATE if c_library.with_name(name).is_file()}
     for name, path in sorted(libraries.items()):
-        if not any(path.is_relative_to(folder) for folder in own):
+        if path not in own:
             inside = name if name.startswith("/") else f"{system}/{name}"
             entries.append(Entry(inside, path.read_bytes(), executable=True))
     entries += [
-        Entry("/etc/passwd", b"root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n"),
-        Entry("/etc/group", b"root:x:0:\nnogroup:x:65534:\n"),
+        Entry("/etc/passwd", link=place.USERS),
+        Entry("/etc/group", link=place.GROUPS),
+        Entry(place.GUARDED_USERS, place.users(place.GUARDED_UID, f"{BOX}/{GUARDED_BOX}").encode()),
+        Entry(place.GUARDED_GROUPS, place.groups(place.GUARDED_UID).encode()),
     ]
+    for folder in _LOCALE_AND_ZONES:
+        entries += _tree(folder, str(folder), _OTHER_ZONES)
     entries += [Entry(folder) for folder in (BOX, "/run/mars2", "/tmp", "/proc", "/sys", "/dev")]
     if packages:
         there = {entry.path for entry in entries}
@@ -216,23 +236,25 @@ def write_tar(entries: Iterable[Entry], file: Any) -> None:
                     add(compiled)
 
 
-def fingerprint(*, numpy: bool = False, packages: Sequence[str] = ()) -> str:
+def fingerprint(*, python_packages: Sequence[str] = (), packages: Sequence[str] = ()) -> str:
     """Return a text that changes when this host's Python or those packages do, without reading their files."""
-    digest = hashlib.sha256(f"{_FORMAT}:{sys.version}:{numpy}".encode())
+    digest = hashlib.sha256(f"{_FORMAT}:{sys.version}:{versions(python_packages)}".encode())
     if packages:
         digest.update(f"{OMITTED.pattern}\0{closure(packages)}\0".encode())
     files = [_interpreter(), Path("/bin/sh"), *_walk(_standard_library())]
-    if numpy:
-        files += [path for folder in _numpy_folders() for path in _walk(folder)]
+    files += [path for folder in _LOCALE_AND_ZONES for path in _walk(folder, omit=_OTHER_ZONES)]
+    files += [found.source for found in distribution_files(python_packages)]
     for path in files:
         found = path.stat()
         digest.update(f"{path}\0{found.st_size}\0{found.st_mtime_ns}\0".encode())
     return digest.hexdigest()[:24]
 
 
-def dockerfile(*, numpy: bool = False, packages: Sequence[str] = ()) -> str:
+def dockerfile(*, python_packages: Sequence[str] = (), packages: Sequence[str] = ()) -> str:
     """Return a Dockerfile for an equal image from a registry's Python: `make_sandbox("docker", image="NAME")`."""
-    extra = f"RUN pip install --no-cache-dir --target {PACKAGES} numpy\n" if numpy else ""
+    extra = ""
+    if python_packages:
+        extra = f"RUN pip install --no-cache-dir --target {PACKAGES} {' '.join(python_packages)}\n"
     if packages:
         names = " ".join(packages)
         extra += f"RUN apt-get update && apt-get install -y --no-install-recommends {names}\n"
@@ -240,7 +262,8 @@ def dockerfile(*, numpy: bool = False, packages: Sequence[str] = ()) -> str:
         f"FROM python:{platform.python_version()}-slim\n"
         f"{extra}"
         "RUN rm -rf /usr/local/lib/python3.*/site-packages/* /usr/local/lib/python3.*/ensurepip \\\n"
-        f" && mkdir -p {BOX} /run/mars2 /python/bin && ln -s /usr/local/bin/python3 {PYTHON}\n"
+        f" && mkdir -p {BOX} /run/mars2 /python/bin && ln -s /usr/local/bin/python3 {PYTHON} \\\n"
+        f" && ln -sf {place.USERS} /etc/passwd && ln -sf {place.GROUPS} /etc/group\n"
     )
 
 
@@ -262,21 +285,23 @@ def _one_builder() -> Iterator[None]:
         yield
 
 
-def build_image(client: Any, *, numpy: bool = False, packages: Sequence[str] = (), force: bool = False) -> Image:
+def build_image(
+    client: Any, *, python_packages: Sequence[str] = (), packages: Sequence[str] = (), force: bool = False
+) -> Image:
     """Return the image for this host's Python, building it first where the engine does not have it (3 to 10 s).
 
     Two processes that ask at once get the same image; the second waits for the first.
 
     Args:
         client: A `docker.DockerClient`.
-        numpy: Add this Python's numpy.
+        python_packages: Add these Python distributions, as installed here, and those that they require.
         packages: Add the files of these Debian packages, as installed here, and of what they depend on.
         force: Build it even if it is there.
 
     Raises:
         SandboxUnavailableError: this host's Python cannot be packed, or a package is not installed.
     """
-    key = fingerprint(numpy=numpy, packages=packages)
+    key = fingerprint(python_packages=python_packages, packages=packages)
     found = None if force else _find(client, key)
     if found is not None:
         return found
@@ -289,7 +314,7 @@ def build_image(client: Any, *, numpy: bool = False, packages: Sequence[str] = (
         found = None if force else _find(client, key)
         if found is not None:
             return found
-        entries = tar_entries(numpy=numpy, packages=packages)
+        entries = tar_entries(python_packages=python_packages, packages=packages)
         image = Image(f"{REPOSITORY}:{content_hash(entries)}", content_hash(entries), platform.python_version())
         labels = {LABEL: key, f"{LABEL}.digest": image.digest, f"{LABEL}.python": image.python}
         with tempfile.TemporaryFile() as file:

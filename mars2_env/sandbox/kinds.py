@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 from mars2_env.base.parts import Parts
 from mars2_env.errors import ConfigError, SandboxError, SandboxUnavailableError
 from mars2_env.sandbox.base import Sandbox
+from mars2_env.sandbox.distributions import closure, names_of
 from mars2_env.sandbox.language import PYTHON, Language, language_of
 from mars2_env.sandbox.scripted import ScriptedSandbox
 
@@ -34,7 +35,8 @@ def make_sandbox(
         workers: How many runs go on at a time; None: one for each core.
         language: What programs are written in: "python", "cpp" or a `Language` of your own. In any but Python, programs
             read standard input; the tools are taken from this host's Debian packages, or are in an `image` of yours.
-        options: Passed on, see `DockerSandbox` and `BubblewrapSandbox`, or what the kind is made by.
+        options: Passed on, see `DockerSandbox` and `BubblewrapSandbox`, or what the kind is made by. Among them,
+            `python_packages=["sortedcontainers"]` lets programs import Python distributions that are installed here.
 
     Returns:
         A sandbox, to be used in a `with` statement or closed. Workers of the library's own start in the background.
@@ -96,6 +98,8 @@ def _best(*, workers: int | None = None, **options: Any) -> Sandbox:
     reasons: list[str] = []
     level = logging.INFO  # where there is no engine, nobody expected it
     # An engine's options say that an engine is wanted.
+    if names := names_of(options.get("python_packages", ()), numpy=bool(options.get("numpy"))):
+        closure(names)  # what is not installed here is missing in either
     kinds = ("docker",) if options.keys() & {"image", "runtime"} else ("docker", "bubblewrap")
     for kind in kinds:
         sandbox = None

@@ -43,6 +43,7 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 _CHECK: Final = """\
 import base64, os, subprocess, sys, zlib
+os.unlink(__file__)  # this one, and not the candidate's
 file_name, makes, command, most = {settings!r}
 with open(file_name, "wb") as file:
     file.write(sys.stdin.buffer.read())
@@ -62,6 +63,7 @@ else:
 
 _RUN: Final = """\
 import base64, os, signal, zlib
+os.unlink(__file__)  # this one, and not the candidate's
 command, file_name, program = {settings!r}
 program = zlib.decompress(base64.b64decode(program))
 for name in ("SIGPIPE", "SIGXFSZ"):  # which Python ignores

@@ -12,11 +12,12 @@ from types import TracebackType
 from typing import Any, ClassVar, Final, Generic, Protocol, Self, TypeVar
 
 from mars2_env.base.checks import whole_number
-from mars2_env.errors import ConfigError, SandboxError
+from mars2_env.errors import ConfigError, SandboxError, SandboxUnavailableError
 from mars2_env.sandbox import jobs
 from mars2_env.sandbox.base import LIMITS, STDIN
 from mars2_env.sandbox.connection import Worker
 from mars2_env.sandbox.pool import PerProcess, Pool
+from mars2_env.sandbox.worker.place import NAME
 from mars2_env.types import Call, Interface, Limits, Run
 
 PROCESSES: Final = 128
@@ -27,12 +28,18 @@ ENVIRONMENT: Final = {
     "PATH": "/python/bin:/bin",
     "LANG": "C.UTF-8",
     "LD_BIND_NOW": "1",  # symbols are looked up once, and not in every forked process
+    "USER": NAME,  # their user id is drawn anew for each run
     "PYTHONHASHSEED": "0",
+    "PYTHONINTMAXSTRDIGITS": "0",  # CPU time is limited; what a program prints, only by the output limit
+    "PYTHON_CPU_COUNT": "2",  # as the zygote tells programs where Python is older than 3.13
     "MALLOC_ARENA_MAX": "1",  # an arena for each thread would use up a run's address space
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
 """Of a worker, and so of the programs."""
+
+
+_IMPORT_LIMITS: Final = Limits(cpu_seconds=30, wall_seconds=120)
 
 
 class Launcher(Protocol):
@@ -78,7 +85,7 @@ class WarmSandbox(ABC, Generic[L]):
         workers: How many runs go on at a time; None for one a core.
         isolation: In call mode, "program": one process for all inputs of a program, which may remember earlier ones and
             cannot look ahead; "input": a process for each input. In stdin mode each input always has its own.
-        numpy: Give programs this Python's numpy.
+        python_packages: Give programs these Python distributions, and those that they require.
         packages: Give programs the files of these Debian packages, and of what they depend on.
         memory_bytes: Memory of a worker; `memory_reserved` of it is its own, the rest a run's.
         recycle_after: Replace a worker after so many runs.
@@ -93,7 +100,7 @@ class WarmSandbox(ABC, Generic[L]):
         self,
         workers: int | None,
         isolation: jobs.Isolation,
-        numpy: bool,
+        python_packages: tuple[str, ...],
         packages: tuple[str, ...],
         memory_bytes: int,
         recycle_after: int,
@@ -107,7 +114,7 @@ class WarmSandbox(ABC, Generic[L]):
         whole_number("recycle_after", recycle_after)
         self._size = workers if workers is not None else os.cpu_count() or 1
         self._isolation: jobs.Isolation = isolation
-        self._numpy = numpy
+        self._python_packages = python_packages
         self._packages = packages
         self._memory_bytes = memory_bytes
         self._recycle_after = recycle_after
@@ -230,8 +237,19 @@ class WarmSandbox(ABC, Generic[L]):
         self.close()
 
 
-def check_known_good(worker: Worker) -> None:
-    """Run a program of each mode whose outcome is known."""
+def check_known_good(worker: Worker, imports: Sequence[str] = ()) -> None:
+    """Run a program of each mode whose outcome is known, and one that imports what programs were to have.
+
+    Raises:
+        SandboxError: one of them ends otherwise.
+    """
+    for module in imports:
+        job = jobs.Job(f"import {module}\n", [""], STDIN, _IMPORT_LIMITS, "program")
+        run = job.step(worker, 0)
+        worker.close_job()
+        if run.status != "ok":
+            why = run.traceback.rpartition("\n")[2] or run.status
+            raise SandboxUnavailableError(f"python_packages: {module} cannot be imported in the sandbox: {why}.")
     for program, interface, value, expected in (
         ("a, b = map(int, input().split())\nprint(a + b)\n", STDIN, "20 22\n", "42\n"),
         ("def add(a, b):\n    return a + b\n", Call("add"), [20, 22], 42),

@@ -18,7 +18,13 @@ from mars2_env.sandbox import BubblewrapSandbox, Sandbox, make_sandbox
 
 ADD = "a, b = map(int, input().split())\nprint(a + b)\n"
 
-for _module in ("test_sandbox_call", "test_sandbox_exploits", "test_sandbox_limits", "test_sandbox_stdin"):
+for _module in (
+    "test_contest_programs",
+    "test_sandbox_call",
+    "test_sandbox_exploits",
+    "test_sandbox_limits",
+    "test_sandbox_stdin",
+):
     globals().update(
         {name: value for name, value in vars(importlib.import_module(_module)).items() if name.startswith("test_")}
     )

@@ -19,7 +19,7 @@ import pytest
 
 from mars2_env.errors import ConfigError, SandboxError, SandboxUnavailableError
 from mars2_env.sandbox import Sandbox, check, make_sandbox
-from mars2_env.sandbox.connection import KEPT_BYTES
+from mars2_env.sandbox.connection import INPUT_BYTES
 from mars2_env.sandbox.docker import OWNER_LABEL, SANDBOX_LABEL, DockerSandbox
 from mars2_env.sandbox.owner import Owner
 from mars2_env.types import Call, Limits
@@ -286,7 +286,7 @@ def test_containers_are_hardened(engine: Any, sandbox: DockerSandbox) -> None:
     assert {name.upper().removeprefix("CAP_") for name in host["CapAdd"]} == {"SETUID", "SETGID", "KILL", "CHOWN"}
     assert "no-new-privileges" in host["SecurityOpt"]
     assert any(option.startswith("seccomp={") and "SCMP_ACT_ERRNO" in option for option in host["SecurityOpt"])
-    assert host["PidsLimit"] == 128 and host["Memory"] == host["MemorySwap"] == 2**30 + KEPT_BYTES
+    assert host["PidsLimit"] == 128 and host["Memory"] == host["MemorySwap"] == 2**30 + INPUT_BYTES
     assert [(mount["Destination"], mount["RW"]) for mount in inspected["Mounts"]] == [("/run/mars2", False)]
     assert not os.path.exists(inspected["Mounts"][0]["Source"]), "the folder of the socket is gone"
 

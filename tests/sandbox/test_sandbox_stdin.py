@@ -77,7 +77,7 @@ def test_each_run_has_a_process_and_folder_of_its_own(docker_sandbox: Sandbox) -
         "open('left', 'w').write('x')\nimport math\nmath.pi = 3\n"
     )
     runs = docker_sandbox.run(program + "print(math.pi)", [""] * 3)
-    assert [result.output for result in runs] == ["True [] True\n3\n"] * 3
+    assert [result.output for result in runs] == ["True ['program.py'] True\n3\n"] * 3
     assert run(docker_sandbox, "import math\nprint(math.pi)").output == "3.141592653589793\n"
 
 

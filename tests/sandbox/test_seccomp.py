@@ -235,10 +235,16 @@ def test_ordinary_programs_work(name: str, one_worker: DockerSandbox) -> None:
 
 
 @pytest.mark.docker
-def test_semaphores_shared_between_processes_are_not_to_be_had(one_worker: DockerSandbox) -> None:
-    # They live in /dev/shm, which would outlive the run: `multiprocessing` has processes and pipes, but no locks.
-    run = one_worker.run("import multiprocessing\nmultiprocessing.Lock()", [""])[0]
-    assert run.status == "runtime_error" and run.error_type in ("FileNotFoundError", "OSError", "PermissionError"), run
+def test_what_processes_share_ends_with_the_run(clean_box: DockerSandbox) -> None:
+    # Semaphores and shared memory are files in /dev/shm, which is the scratch folder of the run and no other's.
+    leave = (
+        "import multiprocessing, os\nfrom multiprocessing import resource_tracker, shared_memory\n"
+        "resource_tracker.register = lambda *a: None\nprint(os.listdir('/dev/shm'))\n"
+        "shared_memory.SharedMemory('left', create=True, size=9)\nmultiprocessing.Lock()\n"
+        "print(sorted(os.listdir('/dev/shm')), os.path.realpath('/dev/shm') == os.getcwd())"
+    )
+    runs = clean_box.run(leave, ["", ""])
+    assert [run.output for run in runs] == ["['program.py']\n['left', 'program.py'] True\n"] * 2
 
 
 @pytest.fixture(scope="module")

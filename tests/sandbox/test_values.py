@@ -158,12 +158,13 @@ def test_digit_limits_of_the_host_are_not_needed() -> None:
         sys.set_int_max_str_digits(limit)
 
 
-def test_integers_of_many_digits_cross_whatever_the_limit_on_digits() -> None:
-    assert sys.get_int_max_str_digits() == 4300
-    for number in (7**6000, -(10**5000), 2**100_000):
-        assert decode(encode(number)) == number
+def test_integers_of_any_length_that_a_contest_asks_for_come_back_as_they_were() -> None:
+    for value in (7**120_000, -(10**100_000), 2**MAX_INT_BITS - 1):
+        assert decode(encode([value])) == [value]
+
+
+def test_integers_have_a_largest() -> None:
     largest = 2**MAX_INT_BITS - 1
-    assert decode(encode(-largest)) == -largest
     with pytest.raises(TooLargeError):
         encode(largest + 1)
 

@@ -21,9 +21,9 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
-from mars2_env.sandbox.worker import zygote
+from mars2_env.sandbox.worker import place, zygote
 from mars2_env.sandbox.worker.cleanup import CLEANUP_SECONDS, LeftoversError, kill_once, kill_strays, wipe
 from mars2_env.sandbox.worker.frames import (
     ACCOUNT,
@@ -45,10 +45,13 @@ from mars2_env.sandbox.worker.frames import (
     pack,
 )
 from mars2_env.sandbox.worker.meter import Meter
-from mars2_env.sandbox.worker.seat import Seat
+from mars2_env.sandbox.worker.seat import Seat, input_file, output_pipe
 from mars2_env.sandbox.worker.users import unused_users
 from mars2_env.sandbox.worker.watch import PIECE, VACANT, Surroundings, Watch
 from mars2_env.sandbox.worker.zygote import Act
+
+STACKS_BYTES: Final = 4 * 2**30
+"""So much address space may be reserved for threads' stacks, where memory that is in use is what is limited."""
 
 
 class Supervisor:
@@ -80,7 +83,8 @@ class Supervisor:
         if pid == 0:
             self.host.close()
             ours.close()
-            return functools.partial(zygote.main, theirs, self.settings["packages"], self.confine)
+            packages, imports = self.settings["packages"], self.settings.get("imports", ())
+            return functools.partial(zygote.main, theirs, packages, imports, self.confine)
         theirs.close()
         self.zygote = ours
         self.known.add(pid)
@@ -108,8 +112,8 @@ class Supervisor:
         return self.ask_for_seat(uid, box)
 
     def ask_for_seat(self, uid: int, box: str) -> Seat:
-        """Have the zygote fork a seat for this user and folder, with pipes of its own."""
-        pipes = [os.pipe() for _ in range(5)]
+        """Have the zygote fork a seat for this user and folder, with descriptors of its own."""
+        pipes = [os.pipe(), os.pipe(), input_file(), output_pipe(), output_pipe()]
         (job_r, job_w), (report_r, report_w), (in_r, in_w), (out_r, out_w), (err_r, err_w) = pipes
         theirs = [job_r, report_w, in_r, out_w, err_w]
         end = -1
@@ -196,6 +200,12 @@ class Supervisor:
         Returns its account, what it wrote to standard output and to standard error, and its report.
         """
         calls = self.job["calls"]
+        first = self.seat is None
+        if self.seat is None:
+            self.seat, self.next_seat = self.next_seat or self.prepare(), None
+            if not calls:
+                self.seat.feed(data)  # before memory is looked at: an input is no memory of the run
+        seat = self.seat
         cpu_before, memory_before, kills_before = (
             self.meter.cpu_seconds(),
             self.meter.memory_bytes(),
@@ -203,20 +213,20 @@ class Supervisor:
         )
         started = time.monotonic()
         payload = b""
-        first = self.seat is None
-        if self.seat is None:
-            self.seat, self.next_seat = self.next_seat or self.prepare(), None
-            settings = marshal.dumps({**self.job, "size": len(self.program)})
+        if first:
+            stacks = STACKS_BYTES if self.meter.source == "cgroup" else 0
+            settings = marshal.dumps({**self.job, "size": len(self.program), "stacks_bytes": stacks})
             payload = len(settings).to_bytes(4, "big") + settings + self.program
-            self.seat.base_memory = memory_before
-        seat = self.seat
+            seat.base_memory = memory_before
+            if not self.confine:
+                place.settle(seat.uid, seat.box)
         if calls:
             seat.close(seat.stdin)
             head = payload + len(data).to_bytes(4, "big")
             orders: list[bytes | memoryview] = [head, data] if len(data) > PIECE else [head + bytes(data)]
             watch = Watch(self.surroundings, self.job, seat, orders, [], cpu_before, started)
         else:
-            watch = Watch(self.surroundings, self.job, seat, [payload], [data], cpu_before, started)
+            watch = Watch(self.surroundings, self.job, seat, [payload], [], cpu_before, started)
         reason = watch.until_done()
         if reason == VACANT:
             # The kernel may have taken the waiting seat when the run before used up the memory.

@@ -13,6 +13,7 @@ Zygote to supervisor, as struct `REPLY`: kind (S a seat was forked, X a process 
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # without the enumerations of `signal`
+import contextlib
 import ctypes
 import fcntl
 import gc
@@ -28,11 +29,12 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BufferedReader, BufferedWriter, FileIO, TextIOWrapper
 from typing import Any, Final, TypeAlias
 
 from mars2_env.sandbox.worker import driver, guard
+from mars2_env.sandbox.worker.seat import input_file
 
 Act: TypeAlias = Callable[[], Any]
 """What a process does next, when all frames of what it has been doing are left; returns another one, or never."""
@@ -53,6 +55,10 @@ USUAL_MODULES: Final = (
 )
 # fmt: on
 
+_CORES: Final = 2
+"""What programs are told of the machine's cores, so that they start as many processes on any machine."""
+
+_STACK: Final = 256 * 2**20
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _CAP_SETUID_SETGID: Final = (1 << 7) | (1 << 6)
 _HIGH: Final = 100
@@ -91,13 +97,14 @@ def _keep_capabilities(mask: int) -> None:
 
 
 def _standard_streams() -> None:
-    """Replace the standard streams by ones made on pipes, as a program run in a pipeline finds them."""
+    """Replace the standard streams by ones made on a file to read and pipes to write, as a judge makes them."""
+    standard_input, unused = input_file()
     read, write = os.pipe()
-    os.dup2(read, 0)
+    os.dup2(standard_input, 0)
     os.dup2(write, 1)
     os.dup2(write, 2)
-    os.close(read)
-    os.close(write)
+    for fd in (standard_input, unused, read, write):
+        os.close(fd)
     for fd, name, errors in ((0, "stdin", "strict"), (1, "stdout", "strict"), (2, "stderr", "backslashreplace")):
         raw = FileIO(fd, "r" if fd == 0 else "w", closefd=False)
         raw.name = f"<{name}>"
@@ -108,7 +115,7 @@ def _standard_streams() -> None:
         setattr(sys, f"__{name}__", stream)
 
 
-def _warm_up(packages: str) -> None:
+def _warm_up(packages: str, imports: Sequence[str]) -> None:
     for name in USUAL_MODULES:
         importlib.import_module(name)
     # With -S these names are missing, which programs expect from every Python.
@@ -117,29 +124,35 @@ def _warm_up(packages: str) -> None:
     site.sethelper()
     if os.path.isdir(packages):
         sys.path.append(packages)
-        importlib.import_module("numpy")
+        os.environ["PYTHONPATH"] = packages  # of the Pythons that programs start
+        for name in imports:
+            with contextlib.suppress(Exception):  # the host asks a run for it, and says what that says
+                importlib.import_module(name)
     sys.argv = [driver.FILENAME]
+    os.cpu_count = lambda: _CORES
+    driver.make_room_for_stacks()
     random.seed(0)  # programs that draw without a seed of their own get the same verdict every time
     exec(compile("import math\nfor i in range(2): f'{i}'\n", driver.FILENAME, "exec"), {})
     gc.collect()
     gc.freeze()
 
 
-def main(sock: socket.socket, packages: str, confine: bytes) -> Act:
+def main(sock: socket.socket, packages: str, imports: Sequence[str], confine: bytes) -> Act:
     """Serve the supervisor at the other end of `sock` (SOCK_SEQPACKET) until it closes it.
 
     Returns only in a seat that has its job: what runs it, to be called when all frames of ours are left.
 
     Args:
         sock: Where requests for seats come from.
-        packages: Folder of packages to import, if there is one.
+        packages: Folder of packages that programs may import, if there is one.
+        imports: Modules in it to import ahead of the programs.
         confine: A compiled filter of system calls for each run, which then has namespaces of its own (`guard`); empty
             where a run has a user id of its own instead, and the engine's filter.
     """
     high = socket.socket(fileno=_raise_descriptor(sock.detach()))
     _standard_streams()
     _keep_capabilities(0 if confine else _CAP_SETUID_SETGID)
-    _warm_up(packages)
+    _warm_up(packages, imports)
     wake_read, wake_write = (_raise_descriptor(fd) for fd in os.pipe())
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
@@ -233,13 +246,17 @@ def _sit(uid: int, nice: int, box: bytes, fds: list[int], base_memory: int, conf
     settings = marshal.loads(driver.read_exactly(orders, int.from_bytes(driver.read_exactly(orders, 4), "big")))
     source = driver.read_exactly(orders, settings["size"])
     used = resource.getrusage(resource.RUSAGE_SELF)
+    # Stacks are reserved at once and used little: `driver.make_room_for_stacks` raises the limit for them.
+    space = int(base_memory + settings["memory_bytes"])
+    resource.setrlimit(resource.RLIMIT_AS, (space, space + settings["stacks_bytes"]))
+    # A stack is memory like any other: programs may raise its limit as they do on judges, and gain nothing by it.
+    most = resource.getrlimit(resource.RLIMIT_STACK)[1]
+    resource.setrlimit(resource.RLIMIT_STACK, (_STACK if most == resource.RLIM_INFINITY else min(_STACK, most), most))
     for kind, value in (
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_AS, base_memory + settings["memory_bytes"]),
         (resource.RLIMIT_NPROC, settings["processes"] + bool(confine)),  # the guard counts
         (resource.RLIMIT_FSIZE, 64 * 2**20),
         (resource.RLIMIT_NOFILE, 256),
-        (resource.RLIMIT_STACK, 256 * 2**20),
         (resource.RLIMIT_MSGQUEUE, 0),
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_CPU, used.ru_utime + used.ru_stime + settings["rlimit_cpu"]),
