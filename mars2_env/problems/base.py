@@ -79,6 +79,10 @@ class ProblemSet:
             found.update(b"\n" + problem_line(problem).encode("ascii"))
         return found.hexdigest()
 
+    def __repr__(self) -> str:
+        """The set in short: never a problem's tests."""
+        return f"ProblemSet({self.name!r}, split={self.split!r}, use={self.use!r}, {len(self)} problems)"
+
     def __len__(self) -> int:
         return len(self.problems)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,12 @@ class Tally:
             self.nodes += event.node is not None
             self.duplicates += event.duplicate_of is not None
             self.judged += event.verdict.settled is None and event.duplicate_of is None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the counts as plain data, by the names of the fields; `mars2 search --json` prints them."""
+        return {one.name: getattr(self, one.name) for one in fields(self)} | {
+            "turns_by_agent": dict(sorted(self.turns_by_agent.items()))
+        }
 
     def finish(self, tree: Tree) -> None:
         """Count a finished tree; it is solved if some node passes all public tests."""

@@ -10,10 +10,11 @@ import math
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+from mars2_env.base.markup import table
 from mars2_env.engine import RUN_FILE, read_run
 from mars2_env.errors import ConfigError, unknown_name
 from mars2_env.judge import Judge
@@ -71,6 +72,49 @@ class Results:
     def duplicate_share(self) -> float:
         """The share of nodes that repeat an earlier program of their tree (after normalisation)."""
         return sum(tree.duplicates for tree in self.trees) / max(sum(tree.nodes for tree in self.trees), 1)
+
+    def __repr__(self) -> str:
+        """The results in short; every tree's is in `trees`."""
+        shares = f", Pass@1(MCTS) {self.pass_at_1_mcts:.3f}, Pass@N {self.pass_at_n:.3f}" if self.trees else ""
+        return f"Results({len(self.trees)} trees{shares}, {self.unfinished} left out)"
+
+    def _repr_html_(self) -> str:
+        """The results for notebooks: a row a tree."""
+        rows = [list(asdict(tree).values()) for tree in self.trees]
+        return table(repr(self), [one.name for one in fields(TreeResult)], rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as plain data, as `mars2 evaluate --json` prints it.
+
+        Keys: `trees` and `unfinished` (how many were graded, and left out), `answer` (the rule), `pass_at_1_mcts`,
+        `pass_at_n` and `duplicate_share` (shares), `pass_at_1_mcts_interval` and `pass_at_n_interval` ([low, high], 95
+        %), `by_tree` (a list with the fields of `TreeResult`).
+        """
+        return {
+            "trees": len(self.trees),
+            "unfinished": self.unfinished,
+            "answer": self.rule,
+            "pass_at_1_mcts": self.pass_at_1_mcts,
+            "pass_at_1_mcts_interval": list(self.interval(self.pass_at_1_mcts)),
+            "pass_at_n": self.pass_at_n,
+            "pass_at_n_interval": list(self.interval(self.pass_at_n)),
+            "duplicate_share": self.duplicate_share,
+            "by_tree": [asdict(tree) for tree in self.trees],
+        }
+
+    def to_dataframe(self) -> Any:
+        """Return a pandas DataFrame, a row a tree, with the fields of `TreeResult` as columns.
+
+        Raises:
+            ConfigError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise ConfigError(
+                "to_dataframe() needs pandas: `pip install pandas`, or take to_dict(), which has the same."
+            ) from None
+        return pandas.DataFrame([asdict(tree) for tree in self.trees], columns=[one.name for one in fields(TreeResult)])
 
     def interval(self, share: float) -> tuple[float, float]:
         """Return the 95 % Wilson interval of a share of these trees."""

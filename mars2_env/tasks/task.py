@@ -121,6 +121,15 @@ class Task:
                 f"{self.problems.name!r} lack {' or '.join(self.rules.tests)} tests, such as {lacking[0]!r}."
             )
 
+    def __repr__(self) -> str:
+        """What is played, in short; `config()` has all that decides a tree."""
+        selector = "" if self.selector is None else f", selector={selector_config(self.selector)['name']!r}"
+        named = "" if self.id is None else f"{self.id!r}, "
+        return (
+            f"Task({named}problems={self.problems!r}, game={self.rules.game!r}, agents={list(self.agents)!r}, "
+            f"budget={self.budget.config()!r}{selector}, reward={self.reward!r})"
+        )
+
     def check_room(self) -> None:
         """Check that every prompt that an agent can be asked with fits: a role that is too long is known at once.
 
