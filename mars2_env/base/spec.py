@@ -102,10 +102,25 @@ def typed(value: Any, kind: Any, where: str) -> Any:
     try:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
-        wanted = _WANTED.get(kind) or str(error).partition(" - at")[0].replace("`", "")
-        if get_origin(kind) is Literal:
-            wanted = f"one of {', '.join(map(str, get_args(kind)))}"
-        raise ConfigError(f"{where}={value!r:.200} is not {wanted}.") from None
+        said = str(error).partition(" - at")[0].replace("`", "").replace("Expected", "expected", 1)
+        wanted = _wanted(kind, objects)
+        raise ConfigError(f"{where}={value!r:.200} is not {wanted or f'right: {said}'}.") from None
+
+
+def _wanted(kind: Any, objects: list[Any]) -> str:
+    """Return what a value of this kind is written as, for a message; "" where nothing better is known."""
+    if kind in _WANTED:
+        return _WANTED[kind]
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(map(str, get_args(kind)))}"
+    if objects:
+        return f"`default` nor, in Python, a {objects[0].__name__}(...)"
+    if get_origin(kind) is tuple:
+        item = get_args(kind)[0]
+        if item in _WANTED:
+            return f"{_WANTED[item]}, or several between slashes, such as 0.2/0.6"
+        return "what a text can say; build the part itself in Python"
+    return ""
 
 
 def typed_options(

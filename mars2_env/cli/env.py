@@ -24,7 +24,7 @@ def env(
 ) -> None:
     """Show an environment's spaces and play one episode of random actions in it."""
     given = {"game": game, "generators": generators, "path": None if path is None else str(path)}
-    options = {name: value for name, value in given.items() if value is not None}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     made: Any = mars2_env.make(task, render_mode="ansi", sandbox=sandbox, **options)
     made.reset(seed=seed)
     if made.task.api == "gymnasium":

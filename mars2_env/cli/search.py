@@ -120,6 +120,8 @@ def search(
     if solutions is not None and solutions < 1:
         raise ConfigError(f"--solutions {solutions}: must be a whole number of at least 1.")
     given = {
+        "game": game,
+        "score": score,
         "score_on": score_on,
         "preset": preset,
         "selector": selector,
@@ -134,8 +136,6 @@ def search(
         split=split,
         agents=list(team),
         budget=budget,
-        game=game,
-        score=score,
         stop_on_solved=solutions or stop_on_solved,
         patience=patience,
         reward_model=reward_model,

@@ -11,12 +11,14 @@ from mars2_env.engine.run import claim_run
 from mars2_env.engine.threads import Observer, Play, ThreadDriver
 from mars2_env.errors import ConfigError
 from mars2_env.log import Tree
+from mars2_env.problems import ProblemSet
 from mars2_env.tasks import GAMES, Match, Task, sandbox_of, seat
+from mars2_env.tasks import task as task_of
 from mars2_env.types import Policy
 
 
 def rollout(
-    task: Task,
+    task: str | ProblemSet | Task,
     team: Policy | str | Mapping[str, Policy | str],
     *,
     split: str | None = None,
@@ -32,7 +34,7 @@ def rollout(
     """Grow one tree for each problem and yield each when it is finished.
 
     Args:
-        task: what is played.
+        task: what is played: a task, or what `mars2_env.task` makes one of, such as an id or a problem set's name.
         team: a policy for every agent, or a mapping from agent to policy; a text is a spec such as `noise:default`.
         split: the split of the problem set; the task's own by default.
         seed: with the problem's id, the source of all randomness of a tree.
@@ -53,6 +55,7 @@ def rollout(
         SandboxUnavailableError: there is no sandbox on this machine.
         SandboxError: with `on_fault="raise"`, a fault of the sandbox.
     """
+    task = task_of(task)
     whole_number("trees", trees, where="rollout")
     whole_number("in_flight", in_flight, where="rollout")
     for name, value in (("limit", limit), ("batch", batch)):

@@ -36,7 +36,7 @@ from mars2_env.prompt import Prompts, extract_program, play_context
 from mars2_env.prompt.programs import normal_form
 from mars2_env.search.budget import Budget, Usage, parse_budget
 from mars2_env.search.choice import Choice, Scores, Selector
-from mars2_env.search.selectors import make_selector
+from mars2_env.search.selectors import check_selector, make_selector
 from mars2_env.search.tree import ROOT, checked_score
 from mars2_env.types import Call, Node, PublicView, Reply, Turn, Verdict
 
@@ -119,7 +119,13 @@ class Episode(State):
                 "and only there; elsewhere the agents or their controller pick it."
             )
         self.problem = problem
-        self.selector = make_selector(selector) if isinstance(selector, str) else selector
+        self.selector = (
+            make_selector(selector)
+            if isinstance(selector, str)
+            else None
+            if selector is None
+            else check_selector(selector)
+        )
         self.prompts = prompts or Prompts()
         self.stop_when = stop_when
         self.fixed_agents = False

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import file_digest, sha256
-from typing import Any, Literal, Protocol, TypeAlias
+from operator import index as index_of
+from typing import Any, Literal, Protocol, TypeAlias, overload
 
+from mars2_env.base.checks import is_whole
 from mars2_env.errors import ConfigError, ProblemError, unknown_name
 from mars2_env.problems.plain import problem_line
 from mars2_env.types import GROUPS, Problem, TestGroup
@@ -89,17 +91,41 @@ class ProblemSet:
     def __iter__(self) -> Iterator[Problem]:
         return iter(self.problems)
 
-    def __getitem__(self, id: str) -> Problem:
-        """Return the problem with this id.
+    def __contains__(self, problem: object) -> bool:
+        """Whether a problem, or the problem with this id, is in the set."""
+        index: dict[str, Problem] = self.__dict__["_index"]
+        if isinstance(problem, Problem):
+            return index.get(problem.id) == problem
+        return isinstance(problem, str) and problem in index
+
+    @overload
+    def __getitem__(self, which: str | int) -> Problem: ...
+
+    @overload
+    def __getitem__(self, which: slice) -> ProblemSet: ...
+
+    def __getitem__(self, which: str | int | slice) -> Problem | ProblemSet:
+        """Return the problem with this id or at this place, or the set of the problems of a slice.
 
         Raises:
             ConfigError: there is none; the message names the nearest.
         """
+        if isinstance(which, slice):
+            return replace(self, problems=self.problems[which])
+        if not isinstance(which, str):
+            if not is_whole(which):
+                raise ConfigError(
+                    f"problem set {self.name!r}: {which!r:.200} is neither the id of a problem, nor its place, nor a "
+                    "slice."
+                )
+            if not -len(self) <= index_of(which) < len(self):
+                raise ConfigError(f"problem set {self.name!r} has {len(self)} problems, and none at place {which!r}.")
+            return self.problems[which]
         index: dict[str, Problem] = self.__dict__["_index"]
         try:
-            return index[id]
+            return index[which]
         except KeyError:
-            raise ConfigError(unknown_name(f"problem of {self.name!r}", id, index)) from None
+            raise ConfigError(unknown_name(f"problem of {self.name!r}", which, index)) from None
 
 
 class Loader(Protocol):

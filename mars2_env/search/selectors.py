@@ -84,6 +84,24 @@ def make_selector(name: str, **options: Any) -> Selector:
     return selector
 
 
+def check_selector(selector: Any) -> Selector:
+    """Return a selector, if it is one.
+
+    Raises:
+        ConfigError: it is none, such as a class in place of an object.
+    """
+    if isinstance(selector, type):
+        raise ConfigError(
+            f"selector={selector.__name__} is a class; give an object, {selector.__name__}(...), or a name, one of "
+            f"{', '.join(selector_names())}."
+        )
+    if not isinstance(selector, Selector):
+        raise ConfigError(
+            f"selector={selector!r:.200} is neither a name nor an object with select(tree, rng, pending)."
+        )
+    return selector
+
+
 def selector_config(selector: Selector) -> dict[str, Any]:
     """Return what identifies a selector in a configuration: its name and, for a dataclass, its fields."""
     name = getattr(selector, "name", type(selector).__qualname__)

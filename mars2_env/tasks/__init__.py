@@ -7,6 +7,7 @@ problem: the episode with its log, opened or resumed, and the grading of replies
 from mars2_env.tasks.build import OPTIONS, add_task, task
 from mars2_env.tasks.game import GAMES, Api, Game
 from mars2_env.tasks.match import Match, begin, ratings, sandbox_of, shared_sandbox, void
+from mars2_env.tasks.options import TaskOptions
 from mars2_env.tasks.presets import PRESETS, TASKS
 from mars2_env.tasks.task import OnFault, Share, Task, load_from
 from mars2_env.tasks.team import DEFAULT_GENERATOR, Generators, agent_names, call, calls, seat
@@ -24,6 +25,7 @@ __all__ = [
     "OnFault",
     "Share",
     "Task",
+    "TaskOptions",
     "add_task",
     "agent_names",
     "begin",
