@@ -181,6 +181,15 @@ class Problem:
             )
         if not isinstance(self.interface, Stdin | Call):
             raise ProblemError(f"Problem {self.id!r}: interface must be Stdin() or Call(name), not {self.interface!r}.")
+        if not isinstance(self.limits, Limits):
+            raise ProblemError(f"Problem {self.id!r}: limits={self.limits!r:.100} is not a Limits, such as Limits().")
+        for name in ("checker", "reference"):
+            if getattr(self, name) is not None and not isinstance(getattr(self, name), str):
+                raise ProblemError(
+                    f"Problem {self.id!r}: {name}={getattr(self, name)!r:.100} is neither a text nor None."
+                )
+        if not isinstance(self.metadata, Mapping):
+            raise ProblemError(f"Problem {self.id!r}: metadata={self.metadata!r:.100} is not a mapping.")
         for group in GROUPS:
             given = getattr(self, group)
             if isinstance(given, str | Mapping) or not isinstance(given, Iterable):

@@ -22,6 +22,11 @@ def task(**options: Any) -> mars2_env.Task:
     return mars2_env.task("starter", sandbox=ScriptedSandbox(), **options)
 
 
+def episode(**options: Any) -> mars2_env.Episode:
+    given = {"agents": ["a_0"], "selector": "uct", "budget": 1, "seed": 0, **options}
+    return mars2_env.Episode(task().problems[0].public_view(), **given)
+
+
 WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "guidance is a number in a text": (lambda: task(selector="mars2,guidance=0.9"), "guidance='0.9' .*default"),
     "guidance is a number": (lambda: Mars2(guidance=0.9), r"guidance=0.9 .*Guidance\("),  # type: ignore[arg-type]
@@ -46,6 +51,18 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "a place that is none": (lambda: task().problems[1.5], "1.5 is neither"),  # type: ignore[call-overload]
     "rollout of a number": (lambda: mars2_env.rollout(3, "noise:default"), "not from 3"),  # type: ignore[arg-type]
     "rollout of an unknown set": (lambda: mars2_env.rollout("startr", "noise:default"), "Did you mean 'starter'"),
+    "a preset that is a list": (lambda: task(preset=["mars2"]), "unknown preset"),
+    "a sandbox's class": (lambda: mars2_env.task("starter", sandbox=ScriptedSandbox), "an object of it"),  # type: ignore[arg-type]
+    "problems by number": (lambda: mars2_env.load_problems(3), r"load_problems\(3\).*starter"),  # type: ignore[arg-type]
+    "a slice of ids": (lambda: task().problems["a":], r"such as \[:20\]"),  # type: ignore[misc]
+    "one id for a list": (lambda: mars2_env.rollout(task(), "noise:default", problems="p"), r"such as \['p'\]"),
+    "an episode of one name": (lambda: episode(agents="a_0"), "list of names"),
+    "an episode with other rules": (lambda: episode(rules=3), r"Rules\(\.\.\.\)"),
+    "an episode with prompts by name": (lambda: episode(prompts="chat"), r"Prompts\(\.\.\.\)"),
+    "an episode whose seed is a word": (lambda: episode(seed="x"), "seed='x'.*whole number"),
+    "an episode with a number for a function": (lambda: episode(stop_when=3), "not a function"),
+    "a task without a name": (lambda: mars2_env.register_task(3, problems="starter"), "name/Task-v0"),  # type: ignore[arg-type]
+    "results of nothing": (lambda: mars2_env.Results(()).pass_at_1_mcts, "no trees"),
     "a reward that is none": (lambda: task(reward=3), "reward=3 is neither a name .* nor a function"),
     "an unknown reward": (lambda: task(reward="progres"), "Did you mean 'progress'"),
 }
@@ -57,6 +74,32 @@ def test_a_wrong_use_is_one_sentence_that_says_what_to_do(what: str) -> None:
     with pytest.raises(mars2_env.ConfigError, match=message) as caught:
         use()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: mars2_env.Problem("p", "s", limits=3),  # type: ignore[arg-type]
+        lambda: mars2_env.Problem("p", "s", checker=3),  # type: ignore[arg-type]
+        lambda: mars2_env.Problem("p", "s", reference=3),  # type: ignore[arg-type]
+        lambda: mars2_env.Problem("p", "s", metadata=3),  # type: ignore[arg-type]
+        lambda: mars2_env.ProblemSet("s", (3,)),  # type: ignore[arg-type]
+        lambda: mars2_env.ProblemSet("s", mars2_env.Problem("p", "s")),  # type: ignore[arg-type]
+        lambda: mars2_env.ProblemSet("s", (), use="testing"),  # type: ignore[arg-type]
+        lambda: mars2_env.ProblemSet(3, ()),  # type: ignore[arg-type]
+    ],
+)
+def test_a_malformed_problem_or_set_is_known_when_it_is_made(wrong: Callable[[], object]) -> None:
+    with pytest.raises(mars2_env.ProblemError):
+        wrong()
+
+
+def test_the_check_of_a_sandbox_can_be_called_twice() -> None:
+    import mars2_env.sandbox as sandboxes
+
+    for _ in range(2):
+        with pytest.raises(mars2_env.ConfigError, match="scripted"):
+            sandboxes.check("scripted")
 
 
 def test_a_rollout_takes_the_name_of_a_problem_set() -> None:

@@ -37,6 +37,8 @@ def how_to_install(error: ImportError, distribution: str = OURS) -> str:
         error: what the import raised.
         distribution: whose extras are looked through.
     """
+    if (error.name or "").startswith("mars2_"):
+        return "Reinstall mars2-env: what is installed is of another version than its metadata."
     package = _normal((error.name or "").partition(".")[0])
     extras = [extra for extra in extras_of(distribution).get(package, ()) if extra != "dev"]
     if extras:

@@ -104,22 +104,22 @@ def typed(value: Any, kind: Any, where: str) -> Any:
     except msgspec.ValidationError as error:
         said = str(error).partition(" - at")[0].replace("`", "").replace("Expected", "expected", 1)
         wanted = _wanted(kind, objects)
-        raise ConfigError(f"{where}={value!r:.200} is not {wanted or f'right: {said}'}.") from None
+        raise ConfigError(f"{where}={value!r:.200} {wanted or f'is not right: {said}'}.") from None
 
 
 def _wanted(kind: Any, objects: list[Any]) -> str:
-    """Return what a value of this kind is written as, for a message; "" where nothing better is known."""
+    """Return what is wrong with a value that is not of this kind; "" where nothing better is known."""
     if kind in _WANTED:
-        return _WANTED[kind]
+        return f"is not {_WANTED[kind]}"
     if get_origin(kind) is Literal:
-        return f"one of {', '.join(map(str, get_args(kind)))}"
+        return f"is not one of {', '.join(map(str, get_args(kind)))}"
     if objects:
-        return f"`default` nor, in Python, a {objects[0].__name__}(...)"
+        return f"is neither `default` nor, in Python, a {objects[0].__name__}(...)"
     if get_origin(kind) is tuple:
         item = get_args(kind)[0]
         if item in _WANTED:
-            return f"{_WANTED[item]}, or several between slashes, such as 0.2/0.6"
-        return "what a text can say; build the part itself in Python"
+            return f"is not {_WANTED[item]}, or several between slashes, such as 0.2/0.6"
+        return "is not what a text can say; build the part itself in Python"
     return ""
 
 

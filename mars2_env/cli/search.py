@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import mars2_env
-from mars2_env.cli.options import SandboxKind, SetName, SetOption, SetPath, Split, parse_options, say
+from mars2_env.cli.options import AsJson, SandboxKind, SetName, SetOption, SetPath, Split, parse_options, say, say_json
 from mars2_env.errors import ConfigError
 from mars2_env.tasks import agent_names
 
@@ -104,15 +104,14 @@ def search(
     trees: Annotated[int, typer.Option(help="How many trees grow at a time.")] = 8,
     in_flight: Annotated[int, typer.Option(help="How many expansions of one tree may be open at a time.")] = 1,
     sandbox: SandboxKind = "auto",
+    as_json: AsJson = False,
 ) -> None:
     """Grow one search tree for each problem of a set; `mars2 evaluate` then opens the hidden tests.
 
     Example: mars2 search humaneval --limit 20 --agent coder=hf:smollm2 --agent fixer=hf:smollm2,temperature=1.0
     --budget 8 --out runs/x
     """
-    from rich.console import Console
-
-    from mars2_env.render.progress import ProgressBar, summary_table
+    from mars2_env.render.progress import ProgressBar, summary_table, wide_console
 
     if out is not None and str(out) in ("", "."):
         raise ConfigError("--out: give a folder of its own for the run, such as runs/x.")
@@ -163,6 +162,9 @@ def search(
         again = "the same command goes on from here" if out else "give --out to be able to resume"
         bar.console.print(f"interrupted; {again}.", style="yellow")
         raise typer.Exit(130) from None
-    Console().print(summary_table(bar.tally))
+    if as_json:
+        say_json({"out": None if out is None else str(out), **bar.tally.to_dict()})
+        return
+    wide_console().print(summary_table(bar.tally))
     if out is not None:
         say(f"Logs are in {out}. Next: mars2 evaluate {out}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mars2_env.base.checks import whole_number
@@ -69,6 +69,8 @@ def rollout(
             f"rollout(game={task.rules.game!r}): policies write programs in 'write' and 'play'; a game with generators "
             "is played through its environment (mars2_env.make)."
         )
+    if problems is not None and (isinstance(problems, str) or not isinstance(problems, Iterable)):
+        raise ConfigError(f"rollout(problems={problems!r:.200}): give a list of ids, such as [{problems!r:.80}].")
     if split is not None:
         task = task.on_split(split)
     chosen = task.problems if problems is None else [task.problem(id) for id in dict.fromkeys(problems)]

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import file_digest, sha256
 from operator import index as index_of
-from typing import Any, Literal, Protocol, TypeAlias, overload
+from typing import Any, Literal, Protocol, TypeAlias, get_args, overload
 
-from mars2_env.base.checks import is_whole
+from mars2_env.base.checks import is_whole, one_of
 from mars2_env.errors import ConfigError, ProblemError, unknown_name
 from mars2_env.problems.plain import problem_line
 from mars2_env.types import GROUPS, Problem, TestGroup
@@ -52,8 +52,18 @@ class ProblemSet:
     provenance: Provenance = Provenance()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise ProblemError(f"ProblemSet(name={self.name!r:.100}): the name is a text that is not empty.")
+        one_of("use", self.use, get_args(Use), where="ProblemSet", error=ProblemError)
+        if isinstance(self.problems, str) or not isinstance(self.problems, Iterable):
+            raise ProblemError(
+                f"problem set {self.name!r}: problems={self.problems!r:.100} is not a sequence of Problems."
+            )
+        object.__setattr__(self, "problems", tuple(self.problems))
         index: dict[str, Problem] = {}
         for problem in self.problems:
+            if not isinstance(problem, Problem):
+                raise ProblemError(f"problem set {self.name!r}: {problem!r:.100} is not a Problem.")
             if problem.id in index:
                 raise ProblemError(f"problem set {self.name!r}: the id {problem.id!r} occurs twice.")
             index[problem.id] = problem
@@ -111,7 +121,10 @@ class ProblemSet:
             ConfigError: there is none; the message names the nearest.
         """
         if isinstance(which, slice):
-            return replace(self, problems=self.problems[which])
+            try:
+                return replace(self, problems=self.problems[which])
+            except TypeError:
+                raise ConfigError(f"problem set {self.name!r}: a slice is of places, such as [:20].") from None
         if not isinstance(which, str):
             if not is_whole(which):
                 raise ConfigError(

@@ -61,12 +61,18 @@ class Results:
     @property
     def pass_at_1_mcts(self) -> float:
         """Pass@1(MCTS): the share of trees whose one answer, chosen by public information, passes the hidden tests."""
-        return sum(tree.answer_passed for tree in self.trees) / len(self.trees)
+        return sum(tree.answer_passed for tree in self.trees) / self._some
 
     @property
     def pass_at_n(self) -> float:
         """Pass@N: the share of trees in which some node passes the hidden tests."""
-        return sum(tree.nodes_passed > 0 for tree in self.trees) / len(self.trees)
+        return sum(tree.nodes_passed > 0 for tree in self.trees) / self._some
+
+    @property
+    def _some(self) -> int:
+        if not self.trees:
+            raise ConfigError("these results have no trees, and so no shares.")
+        return len(self.trees)
 
     @property
     def duplicate_share(self) -> float:
@@ -118,7 +124,7 @@ class Results:
 
     def interval(self, share: float) -> tuple[float, float]:
         """Return the 95 % Wilson interval of a share of these trees."""
-        return wilson_interval(round(share * len(self.trees)), len(self.trees))
+        return wilson_interval(round(share * self._some), self._some)
 
 
 def wilson_interval(successes: int, n: int, z: float = 1.959963984540054) -> tuple[float, float]:

@@ -42,7 +42,11 @@ def check(kind: str = "auto") -> Report:
     """
     from mars2_env.sandbox.check import check as run_checks
 
+    globals()["check"] = _check  # importing the submodule of that name has taken the function's place
     return run_checks(kind)
+
+
+_check = check
 
 
 def build_image(*, numpy: bool = False, packages: Sequence[str] = (), force: bool = False) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 from mars2_env.base.parts import Parts
 from mars2_env.base.spec import parse_spec, plain, typed_options
-from mars2_env.errors import ConfigError
+from mars2_env.errors import ConfigError, PartError
 from mars2_env.search.ab_mcts import AbMctsA, Mars2
 from mars2_env.search.ab_mcts_m import AbMctsM
 from mars2_env.search.baselines import (
@@ -73,7 +73,12 @@ def make_selector(name: str, **options: Any) -> Selector:
         raise ConfigError(f"selector {name!r:.200}: nothing goes behind a colon; write {spec.name},option=value.")
     part = _PARTS.find(spec.name)
     read = typed_options(part, {**options, **spec.options}, f"selector {spec.name!r}", otherwise=plain)
-    selector = _PARTS.build(spec.name, options=read)
+    try:
+        selector = _PARTS.build(spec.name, options=read)
+    except PartError:
+        raise
+    except ConfigError as error:  # of the part itself, which does not say whose argument is wrong
+        raise ConfigError(f"selector {spec.name!r}: {str(error).removeprefix(f'selector {spec.name!r}: ')}") from None
     if not isinstance(selector, Selector) or isinstance(selector, type):
         raise ConfigError(f"selector {name!r}: its factory returned {selector!r:.200}, which has no select().")
     if getattr(selector, "name", None) != spec.name:

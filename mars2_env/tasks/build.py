@@ -184,6 +184,8 @@ def add_task(id: str, options: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: the id is taken, or an option is unknown.
     """
+    if not isinstance(id, str) or not id.strip():
+        raise ConfigError(f"register_task({id!r:.200}): the id is a text of the form name/Task-v0.")
     if id in TASKS:
         raise ConfigError(f"a task {id!r} is registered already; raise its number or choose another name.")
     if "problems" not in options:

@@ -93,8 +93,10 @@ class Task:
                 f"reward={self.reward!r:.200} is neither a name ({', '.join(REWARDS.names())}) nor a function of the "
                 "episode that returns pay(agent, node)."
             )
-        if not isinstance(self.sandbox, str | Sandbox):
-            raise ConfigError(f"sandbox={self.sandbox!r:.200} is neither a kind nor a sandbox.")
+        if isinstance(self.sandbox, type) or not isinstance(self.sandbox, str | Sandbox):
+            raise ConfigError(
+                f"sandbox={self.sandbox!r:.200} is neither a kind, such as 'docker', nor a sandbox (an object of it)."
+            )
         if self.limits is not None and not isinstance(self.limits, Limits):
             raise ConfigError(f"limits={self.limits!r:.200} is not a Limits, such as Limits(cpu_seconds=1).")
         if self.out is not None and (not isinstance(self.out, str | os.PathLike) or not os.fspath(self.out)):
