@@ -26,6 +26,10 @@ class PartError(ConfigError):
     """A part (a policy, a selector, a sandbox, ...) is unknown, offered twice, or cannot be loaded."""
 
 
+class ExtraError(ConfigError, ImportError):
+    """A package that an optional part needs is not installed; the message names the extra that brings it."""
+
+
 class ProblemError(Mars2Error, ValueError):
     """A problem or problem file is malformed; names the file, line and field where there are any."""
 

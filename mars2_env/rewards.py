@@ -131,12 +131,24 @@ def register_reward(name: str) -> Callable[[R], R]:
 class Ledger:
     """Pays for the expansions of one episode, each as it is told, by one kind of reward."""
 
-    def __init__(self, kind: str, share: str, episode: Episode) -> None:
-        """Begin with the tree as it stands."""
+    def __init__(self, kind: str | Reward, share: str, episode: Episode) -> None:
+        """Begin with the tree as it stands.
+
+        Args:
+            kind: a reward's name, or the reward itself.
+            share: to whom a plain number goes, `own` or `team`.
+            episode: the episode at its start.
+
+        Raises:
+            ConfigError: the reward did not return a function that pays.
+        """
         self._kind, self._share, self._agents = kind, share, episode.agents
-        self._pay: Pay = REWARDS.build(kind, episode, options={})
+        self._pay: Pay = REWARDS.build(kind, episode, options={}) if isinstance(kind, str) else kind(episode)
         if not callable(self._pay):
-            raise ConfigError(f"reward {kind!r} returned {self._pay!r:.200}; it has to return pay(actor, node).")
+            raise ConfigError(
+                f"reward {kind!r:.200} returned {self._pay!r:.200}; called with the episode at its start, it is to "
+                "return a function pay(agent, node) of each expansion."
+            )
 
     def expanded(self, actor: str, node: Node | None) -> dict[str, float]:
         """Return what each agent gets for the expansion that was told last.

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from itertools import zip_longest
 from keyword import iskeyword
 from operator import index
+from reprlib import Repr
 from typing import Any, Final, Literal, Protocol, TypeAlias, TypedDict, runtime_checkable
 
 from mars2_env.base.checks import is_whole, real_number, said
@@ -36,6 +37,21 @@ Outcome: TypeAlias = Literal[
 
 Status: TypeAlias = Literal["ok", "runtime_error", "compile_error", "time_limit", "memory_limit", "output_limit"]
 """How one execution in the sandbox ended. `ok` says only that it ended by itself: the judge compares the output."""
+
+
+class _Brief(Repr):
+    """Plain data cut short, whole numbers of any length among them: Python refuses to write those of 4,301 digits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = 40
+        self.maxlevel = 2
+
+    def repr_int(self, x: int, level: int) -> str:
+        return super().repr_int(x, level) if x.bit_length() < 10_000 else f"<int of {x.bit_length()} bits>"
+
+
+_BRIEF: Final = _Brief()
 
 TestGroup: TypeAlias = Literal["public", "scoring", "hidden"]
 GROUPS: Final[tuple[TestGroup, ...]] = ("public", "scoring", "hidden")
@@ -115,6 +131,10 @@ class TestCase:
     input: Any
     output: Any
 
+    def __repr__(self) -> str:
+        """The test, long values cut short: a contest's input may have megabytes."""
+        return f"TestCase({_BRIEF.repr(self.input)}, {_BRIEF.repr(self.output)})"
+
 
 @dataclass(frozen=True, slots=True)
 class PublicView:
@@ -127,6 +147,10 @@ class PublicView:
     starter_code: str
     limits: Limits
     seed_program: str | None = None
+
+    def __repr__(self) -> str:
+        """Which problem it is, in short."""
+        return f"PublicView({self.id!r}, {self.interface!r}, {len(self.public)} public tests)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +192,15 @@ class Problem:
             )
         if not isinstance(self.interface, Stdin | Call):
             raise ProblemError(f"Problem {self.id!r}: interface must be Stdin() or Call(name), not {self.interface!r}.")
+        if not isinstance(self.limits, Limits):
+            raise ProblemError(f"Problem {self.id!r}: limits={self.limits!r:.100} is not a Limits, such as Limits().")
+        for name in ("checker", "reference"):
+            if getattr(self, name) is not None and not isinstance(getattr(self, name), str):
+                raise ProblemError(
+                    f"Problem {self.id!r}: {name}={getattr(self, name)!r:.100} is neither a text nor None."
+                )
+        if not isinstance(self.metadata, Mapping):
+            raise ProblemError(f"Problem {self.id!r}: metadata={self.metadata!r:.100} is not a mapping.")
         for group in GROUPS:
             given = getattr(self, group)
             if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
@@ -199,6 +232,11 @@ class Problem:
                 raise ProblemError(f"{where}: input and output of a Stdin problem are texts.")
         elif not isinstance(test.input, list):
             raise ProblemError(f"{where}: the input of a Call problem is a list of positional arguments.")
+
+    def __repr__(self) -> str:
+        """Which problem it is and how many tests it has: never a test, since reprs end up in logs."""
+        counts = ", ".join(f"{len(self.tests(group))} {group}" for group in GROUPS)
+        return f"Problem({self.id!r}, {self.interface!r}, tests: {counts})"
 
     def tests(self, group: TestGroup) -> tuple[TestCase, ...]:
         """Return the tests of one group, in listed order."""
@@ -509,6 +547,14 @@ class Node:
     duplicate_of: int | None = None
     generation: Generation | None = field(default=None, compare=False)
     model_score: float | None = None
+
+    def __repr__(self) -> str:
+        """The node in a line, without its texts."""
+        copy = "" if self.duplicate_of is None else f", duplicate_of={self.duplicate_of}"
+        return (
+            f"Node({self.id}, parent={self.parent}, agent={self.agent!r}, {self.verdict.outcome}, "
+            f"score={self.score:g}{copy})"
+        )
 
 
 @runtime_checkable

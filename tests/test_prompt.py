@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -207,7 +207,7 @@ def played(rules: Rules, prompts: Prompts, choices: Sequence[int]) -> list[tuple
     while not episode.done:
         turn = episode.ask()
         seen += [(turn.agent, messages_text(turn.at(parent).messages)) for parent in turn.parents]
-        seen += [(turn.agent, repr(replace(turn, places=None)))]
+        seen += [(turn.agent, repr(asdict(replace(turn, places=None))))]
         reply = talker.reply(turn)
         submission = episode.submit(turn, reply)
         verdict = submission.verdict or judge.grade(

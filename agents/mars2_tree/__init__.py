@@ -17,11 +17,13 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Literal
 
-import verifiers.v1 as vf
-from openai import AsyncOpenAI
-
 import mars2_env
 from mars2_env import SandboxError
+from mars2_env.base.extras import needed_by
+
+with needed_by("mars2_tree"):
+    import verifiers.v1 as vf
+    from openai import AsyncOpenAI
 
 __all__ = ["OneReply", "ProblemTaskset", "TreeEnv"]
 

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
+from mars2_env.base.extras import OURS, how_to_install
 from mars2_env.base.spec import typed_options
 from mars2_env.errors import ConfigError, PartError, unknown_name
 
@@ -140,9 +141,11 @@ class Parts:
         try:
             return point.load()
         except (ImportError, AttributeError) as error:
+            owner = OURS if point.dist is None else point.dist.name
+            hint = how_to_install(error, owner) if isinstance(error, ImportError) else ""
+            again = "Where the package that offers it was updated in place, install it again."
             raise PartError(
-                f"{self.kind} {name!r} ({point.value}) cannot be loaded: {error}. Install the extra it needs; where "
-                "the package that offers it was updated in place, install it again."
+                f"{self.kind} {name!r} ({point.value}) cannot be loaded: {error}. {hint or again}"
             ) from error
 
 

@@ -143,8 +143,12 @@ def _wanted(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return f"one of {', '.join(map(str, get_args(kind)))}"
     if get_origin(kind) in (tuple, list, Sequence):
-        return f"a list, each item {_wanted(get_args(kind)[0])}, with slashes between them"
-    return "`default`" if is_dataclass(kind) else f"a {getattr(kind, '__name__', kind)}"
+        item = get_args(kind)[0]
+        if item in _WORDS:
+            return f"{_WORDS[item]}, or several between slashes, such as 0.2/0.6"
+        return "what a text can say; build the part itself in Python"
+    name = getattr(kind, "__name__", kind)
+    return f"`default` or, in Python, a {name}(...)" if is_dataclass(kind) else f"a {name}"
 
 
 def typed_options(

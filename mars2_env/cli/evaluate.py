@@ -9,7 +9,7 @@ import typer
 
 import mars2_env
 from mars2_env.cli.interrupts import interruptible
-from mars2_env.cli.options import say
+from mars2_env.cli.options import AsJson, say, say_json
 from mars2_env.render import printable_line
 from mars2_env.results import Measure
 
@@ -28,24 +28,40 @@ def evaluate(
         bool, typer.Option("--partial", help="Evaluate a run that is not finished, with bounds on what is missing.")
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="One line for each tree.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Grade the trees of a run on hidden tests: Pass@1(MCTS) and Pass@N with 95 % Wilson intervals."""
     from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table
 
-    from mars2_env.render.progress import share_of
+    from mars2_env.render.pace import Pace
+    from mars2_env.render.progress import share_of, wide_console
 
-    console = Console()
+    console = wide_console()
+    errors = Console(stderr=True)
+    pace = Pace()
     kept = "what was graded is kept, and the same command goes on from here"
-    with interruptible(kept), Progress(console=Console(stderr=True), transient=True) as progress:
+    with (
+        interruptible(kept),
+        Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress,
+    ):
         bar = progress.add_task("hidden tests", total=None)
+
+        def show(done: int, total: int) -> None:
+            progress.update(bar, completed=done, total=total)
+            if not errors.is_terminal and pace.due():
+                say(f"{done} of {total} nodes judged on hidden tests", err=True)
+
         results = mars2_env.evaluate(
             run,
             partial=partial,
             answer=answer,  # type: ignore[arg-type]  # `evaluate` checks it
-            observer=lambda done, total: progress.update(bar, completed=done, total=total),
+            observer=show,
         )
+    if as_json:
+        say_json(results.to_dict())
+        return
     if verbose:
         for tree in results.trees:
             answer = "no answer" if tree.answer is None else f"answer #{tree.answer}"

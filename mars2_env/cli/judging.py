@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,18 @@ import typer
 
 import mars2_env
 from mars2_env import sandbox as sandboxes
-from mars2_env.cli.options import PythonPackages, SandboxKind, SetPath, Split, find_problem, sandbox_options, say
+from mars2_env.cli.options import (
+    AsJson,
+    PythonPackages,
+    SandboxKind,
+    SetPath,
+    Split,
+    find_problem,
+    sandbox_options,
+    say,
+    say_json,
+)
+from mars2_env.cli.speaking import speaks_of_options
 from mars2_env.errors import ConfigError
 from mars2_env.prompt import feedback_text
 
@@ -27,6 +39,7 @@ def judge(
     every: Annotated[bool, typer.Option("--every", help="Run every test instead of stopping at a failure.")] = False,
     sandbox: SandboxKind = "auto",
     python_package: PythonPackages = None,
+    as_json: AsJson = False,
 ) -> None:
     """Judge one program on one problem; exit status 0 if it passes, 1 if not, 2 if it could not be judged."""
     found = find_problem(problem, problem_set, path, split)
@@ -38,6 +51,18 @@ def judge(
             tests=tests,  # type: ignore[arg-type]  # the judge checks it
             stop="never" if every else "first_failure",
         )
+    if as_json:
+        say_json(
+            {
+                "problem": found.id,
+                "outcome": verdict.outcome,
+                "passed": verdict.passed,
+                "groups": {group: list(outcomes) for group, outcomes in verdict.groups.items()},
+                "cpu_seconds": verdict.cpu_seconds,
+                "feedback": None if verdict.feedback is None else asdict(verdict.feedback),
+            }
+        )
+        raise typer.Exit(0 if verdict.passed else 1)
     for group, outcomes in verdict.groups.items():
         say(f"{group}: {sum(o == 'passed' for o in outcomes)} of {len(outcomes)} passed: {' '.join(outcomes)}")
     say(f"verdict: {verdict.outcome} ({verdict.cpu_seconds:.2f} s of CPU time)")
@@ -56,6 +81,7 @@ def _read(program: Path) -> str:
 
 
 @sandbox_app.command("build")
+@speaks_of_options
 def build_sandbox(
     numpy: Annotated[bool, typer.Option(help="The same as --python-package numpy.")] = False,
     python_package: PythonPackages = None,
@@ -69,11 +95,17 @@ def build_sandbox(
 
 
 @sandbox_app.command("check")
+@speaks_of_options
 def check_sandbox(
     kind: Annotated[str, typer.Argument(help="docker, bubblewrap, or auto.")] = "auto",
     python_package: PythonPackages = None,
+    as_json: AsJson = False,
 ) -> None:
     """Test the sandbox on this machine and say which isolation is in force; exit status 1 if it fails."""
     report = sandboxes.check(kind, **sandbox_options(python_package))
-    say(str(report))
+    if as_json:
+        probes = [{"shows": shows, "ok": right, "note": note} for shows, right, note in report.probes]
+        say_json({"ok": report.ok, "facts": dict(report.facts), "probes": probes})
+    else:
+        say(str(report))
     raise typer.Exit(0 if report.ok else 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,6 +41,16 @@ SetOption = Annotated[
         "--option", help="An option of the set's loader, name=value, such as start_date=2024-08-01; may be repeated."
     ),
 ]
+
+
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object instead; the guide lists its keys, which stay.")
+]
+
+
+def say_json(data: Mapping[str, Any]) -> None:
+    """Print an object as one line of JSON, in ASCII: what steers a terminal is escaped in it."""
+    typer.echo(json.dumps(data))
 
 
 def say(text: str, *, err: bool = False) -> None:

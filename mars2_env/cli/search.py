@@ -11,6 +11,7 @@ import typer
 import mars2_env
 from mars2_env.cli.interrupts import interruptible
 from mars2_env.cli.options import (
+    AsJson,
     PythonPackages,
     SandboxKind,
     SetName,
@@ -20,6 +21,7 @@ from mars2_env.cli.options import (
     chosen_sandbox,
     parse_options,
     say,
+    say_json,
 )
 from mars2_env.engine import on_its_sandbox
 from mars2_env.errors import ConfigError
@@ -118,15 +120,14 @@ def search(
     in_flight: Annotated[int, typer.Option(help="How many expansions of one tree may be open at a time.")] = 1,
     sandbox: SandboxKind = "auto",
     python_package: PythonPackages = None,
+    as_json: AsJson = False,
 ) -> None:
     """Grow one search tree for each problem of a set; `mars2 evaluate` then opens the hidden tests.
 
     Example: mars2 search humaneval --limit 20 --agent coder=hf:smollm2 --agent fixer=hf:smollm2,temperature=1.0
     --budget 8 --out runs/x
     """
-    from rich.console import Console
-
-    from mars2_env.render.progress import ProgressBar, summary_table
+    from mars2_env.render.progress import ProgressBar, summary_table, wide_console
 
     if out is not None and str(out) in ("", "."):
         raise ConfigError("--out: give a folder of its own for the run, such as runs/x.")
@@ -134,6 +135,8 @@ def search(
     if solutions is not None and solutions < 1:
         raise ConfigError(f"--solutions {solutions}: must be a whole number of at least 1.")
     given = {
+        "game": game,
+        "score": score,
         "score_on": score_on,
         "preset": preset,
         "selector": selector,
@@ -150,8 +153,6 @@ def search(
             split=split,
             agents=list(team),
             budget=budget,
-            game=game,
-            score=score,
             stop_on_solved=solutions or stop_on_solved,
             patience=patience,
             reward_model=reward_model,
@@ -180,7 +181,10 @@ def search(
             for tree in runs:
                 bar.finish(tree)
                 faulty += tree.ended == "faults"
-    Console().print(summary_table(bar.tally))
+    if as_json:
+        say_json({"out": None if out is None else str(out), **bar.tally.to_dict()})
+        raise typer.Exit(1 if faulty else 0)
+    wide_console().print(summary_table(bar.tally))
     if out is not None:
         say(f"Logs are in {out}. Next: mars2 evaluate {out}")
     if faulty:

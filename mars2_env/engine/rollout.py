@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mars2_env.base.checks import whole_number
@@ -11,12 +11,14 @@ from mars2_env.engine.run import claim_run, on_its_sandbox
 from mars2_env.engine.threads import Observer, Play, ThreadDriver
 from mars2_env.errors import ConfigError
 from mars2_env.log import Tree
+from mars2_env.problems import ProblemSet
 from mars2_env.tasks import GAMES, Match, Task, sandbox_of, seat
+from mars2_env.tasks import task as task_of
 from mars2_env.types import Policy
 
 
 def rollout(
-    task: Task,
+    task: str | ProblemSet | Task,
     team: Policy | str | Mapping[str, Policy | str],
     *,
     split: str | None = None,
@@ -33,7 +35,7 @@ def rollout(
     """Grow one tree for each problem and yield each when it is finished.
 
     Args:
-        task: what is played.
+        task: what is played: a task, or what `mars2_env.task` makes one of, such as an id or a problem set's name.
         team: a policy for every agent, or a mapping from agent to policy; a text is a spec such as `noise:default`.
         split: the split of the problem set; the task's own by default.
         seed: with the problem's id, the source of all randomness of a tree.
@@ -58,6 +60,7 @@ def rollout(
             within a minute. What is in `out` is gone on with when it is there again.
         SandboxError: with `on_fault="raise"`, a fault of the sandbox.
     """
+    task = task_of(task)
     whole_number("trees", trees, where="rollout")
     whole_number("in_flight", in_flight, where="rollout")
     for name, value in (("limit", limit), ("batch", batch)):
@@ -72,6 +75,8 @@ def rollout(
             f"rollout(game={task.rules.game!r}): policies write programs in 'write' and 'play'; a game with generators "
             "is played through its environment (mars2_env.make)."
         )
+    if problems is not None and (isinstance(problems, str) or not isinstance(problems, Iterable)):
+        raise ConfigError(f"rollout(problems={problems!r:.200}): give a list of ids, such as [{problems!r:.80}].")
     if split is not None:
         task = task.on_split(split)
     chosen = task.problems if problems is None else [task.problem(id) for id in dict.fromkeys(problems)]

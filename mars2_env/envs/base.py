@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, ClassVar
 
 import gymnasium
@@ -112,7 +113,8 @@ class Matches:
             number = int(keys.generator("problem", episode_seed).integers(len(self.task.problems)))
             problem = self.task.problems.problems[number].id
         self.close()
-        match = Match(self.task, problem, episode_seed, out=self.task.out)
+        out = None if self.task.out is None else Path(self.task.out)
+        match = Match(self.task, problem, episode_seed, out=out)
         self._playing = match
         match.episode.fixed_agents = True
         match.begin()
@@ -131,10 +133,14 @@ class Matches:
         return self._features.state()
 
     def render(self) -> str | None:
-        """Return the tree as text (`ansi`), or print it (`human`)."""
+        """Return the tree as text (`ansi`), or print it (`human`); without a `render_mode` warn, as Gymnasium does."""
         mode = self.task.render_mode
         if mode is None:
-            raise ConfigError("this environment has no render_mode; make it with render_mode='ansi' or 'human'.")
+            gymnasium.logger.warn(
+                "render() of an environment without a render_mode does nothing; make it with render_mode='ansi' or "
+                "'human'."
+            )
+            return None
         match = self.match
         episode = match.episode
         text = tree_text(match.problem.id, episode.programs, spent=episode.spent, budget=episode.budget.nodes)

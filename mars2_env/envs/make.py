@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 import gymnasium
 import pettingzoo
@@ -17,13 +17,13 @@ from mars2_env.envs.single import TreeSearchRoute
 from mars2_env.envs.vector import RoundsVector, RouteVector
 from mars2_env.errors import ConfigError
 from mars2_env.problems import ProblemSet
-from mars2_env.tasks import GAMES, TASKS, Task, add_task
+from mars2_env.tasks import GAMES, TASKS, Task, TaskOptions, add_task
 from mars2_env.tasks import task as _task  # `make` has an argument of that name
 
 Env: TypeAlias = AECEnv[str, Any, Any] | ParallelEnv[str, Any, Any] | gymnasium.Env[Any, Any]
 
 
-def make(task: str | ProblemSet | Task = "mars2/Starter-v0", **overrides: Any) -> Env:
+def make(task: str | ProblemSet | Task = "mars2/Starter-v0", **overrides: Unpack[TaskOptions]) -> Env:
     """Make an environment: PettingZoo's AEC, its Parallel with `api="parallel"`, Gymnasium's in the game `route`.
 
     Args:
@@ -48,7 +48,7 @@ def make_vec(
     num_envs: int = 1,
     *,
     autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
-    **overrides: Any,
+    **overrides: Unpack[TaskOptions],
 ) -> RouteVector | RoundsVector:
     """Make many environments as one: they share one sandbox and its generators, and their judging overlaps.
 
@@ -76,7 +76,7 @@ def make_vec(
     return RouteVector(found, num_envs, autoreset_mode=autoreset_mode)
 
 
-def register_task(id: str, **options: Any) -> None:
+def register_task(id: str, **options: Unpack[TaskOptions]) -> None:
     """Make `task(id)`, `make(id)` and PettingZoo's own `make` know a task under an id of the form name/Task-v0.
 
     Raises:

@@ -10,7 +10,7 @@ from mars2_env.tasks import Task, task
 
 def task_in_rounds(id: str, api: str, max_cycles: int | None, overrides: Mapping[str, Any]) -> Task:
     """Return a task whose budget is `max_cycles` rounds of its agents; its own budget where that is None."""
+    options: dict[str, Any] = {**overrides, "api": api}
     if max_cycles is None:
-        return task(id, api=api, **overrides)
-    agents = len(task(id, api=api, **overrides).agents)
-    return task(id, api=api, **{**overrides, "budget": max_cycles * agents})
+        return task(id, **options)
+    return task(id, **{**options, "budget": max_cycles * len(task(id, **options).agents)})

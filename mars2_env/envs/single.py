@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import gymnasium
 import numpy as np
@@ -14,7 +14,7 @@ from mars2_env.envs.base import Matches, checked_seed, node_info
 from mars2_env.envs.views import written
 from mars2_env.errors import ConfigError, EpisodeError, SandboxError
 from mars2_env.features import Layout
-from mars2_env.tasks import Task, seat
+from mars2_env.tasks import Task, TaskOptions, seat
 from mars2_env.tasks import task as _task  # an environment has an argument of that name
 from mars2_env.types import Reply, Turn, Verdict
 
@@ -57,7 +57,7 @@ class TreeSearchRoute(Matches, gymnasium.Env[dict[str, Any], Any]):
     metadata = {"render_modes": ["ansi", "human"], "render_fps": 1}  # noqa: RUF012
     _pickled = (*Matches._pickled, "observation_space", "action_space", "spec")
 
-    def __init__(self, task: Task | str = "mars2/StarterRoute-v0", **overrides: Any) -> None:
+    def __init__(self, task: Task | str = "mars2/StarterRoute-v0", **overrides: Unpack[TaskOptions]) -> None:
         """Make the environment of a task whose game is `route`.
 
         Raises:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, Unpack, cast
 
 import gymnasium
 import numpy as np
@@ -25,7 +25,7 @@ from mars2_env.envs.parallel import Round, TreeSearchParallel, judge_rounds
 from mars2_env.envs.single import TreeSearchRoute
 from mars2_env.envs.views import written
 from mars2_env.errors import ConfigError, EpisodeError
-from mars2_env.tasks import Task, seat
+from mars2_env.tasks import Task, TaskOptions, seat
 from mars2_env.tasks import task as _task  # a vector has an argument of that name
 
 Bools = NDArray[np.bool_]
@@ -49,7 +49,7 @@ class RouteVector(VectorEnv[Any, Any, Any]):
         num_envs: int = 1,
         *,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
-        **overrides: Any,
+        **overrides: Unpack[TaskOptions],
     ) -> None:
         """Make `num_envs` environments of a task whose game is `route`.
 

@@ -17,13 +17,14 @@ The state is in `state`, what ends an episode in `ends`, how a turn is made in `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import index as whole_number
 from typing import Any, Final, Self
 
 import numpy as np
 
+from mars2_env.base import checks
 from mars2_env.base.texts import well_formed
 from mars2_env.episode.ends import StopRule, reason_to_end
 from mars2_env.episode.events import (
@@ -48,7 +49,7 @@ from mars2_env.prompt import Prompts, extract_program, play_context
 from mars2_env.prompt.programs import normal_form
 from mars2_env.search.budget import Budget, Usage, parse_budget
 from mars2_env.search.choice import Choice, Scores, Selector
-from mars2_env.search.selectors import make_selector
+from mars2_env.search.selectors import check_selector, make_selector
 from mars2_env.search.tree import ROOT, checked_score
 from mars2_env.types import Call, Node, PublicView, Reply, Turn, Verdict
 
@@ -121,6 +122,15 @@ class Episode(State):
         """
         if not isinstance(problem, PublicView):  # a Problem would do, and hand hidden tests to every policy
             raise ConfigError(f"an episode is about Problem.public_view(), not a {type(problem).__name__}.")
+        if isinstance(agents, str) or not isinstance(agents, Iterable):
+            raise ConfigError(f"agents={agents!r:.200}: give a list of names, or a mapping from name to role.")
+        for name, value, kind in (("rules", rules, Rules), ("prompts", prompts, Prompts)):
+            if value is not None and not isinstance(value, kind):
+                raise ConfigError(f"Episode({name}={value!r:.200}): give a {kind.__name__}(...).")
+        for name, function in (("stop_when", stop_when), ("on_event", on_event)):
+            if function is not None and not callable(function):
+                raise ConfigError(f"Episode({name}={function!r:.200}) is not a function.")
+        checks.whole_number("seed", seed, least=0, where="Episode")
         roles: dict[str, str] = dict(agents) if isinstance(agents, Mapping) else dict.fromkeys(agents, "")
         if not isinstance(agents, Mapping) and len(roles) != len(agents):
             raise ConfigError(f"agents={list(agents)!r}: names must differ.")
@@ -131,7 +141,13 @@ class Episode(State):
                 "and only there; elsewhere the agents or their controller pick it."
             )
         self.problem = problem
-        self.selector = make_selector(selector) if isinstance(selector, str) else selector
+        self.selector = (
+            make_selector(selector)
+            if isinstance(selector, str)
+            else None
+            if selector is None
+            else check_selector(selector)
+        )
         self.prompts = prompts or Prompts()
         self.stop_when = stop_when
         self.fixed_agents = False

@@ -6,7 +6,7 @@ timing tell a program nothing about which test it is facing; verdicts list them 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final, Literal, TypeAlias
@@ -205,6 +205,8 @@ def selected_groups(tests: Tests) -> tuple[TestGroup, ...]:
     """
     if tests == "all":
         return GROUPS
+    if not isinstance(tests, Iterable):
+        raise JudgeError(f"tests={tests!r:.200}: choose of {', '.join(GROUPS)}, or all.")
     named = (tests,) if isinstance(tests, str) else tuple(tests)
     for name in named:
         if name not in GROUPS:

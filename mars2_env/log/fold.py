@@ -9,6 +9,7 @@ from pathlib import Path
 from mars2_env.episode import Event, Rules, State
 from mars2_env.errors import LogError, Mars2Error
 from mars2_env.log.codec import Header
+from mars2_env.log.page import tree_html
 from mars2_env.log.writer import read_events
 from mars2_env.search.budget import parse_budget
 from mars2_env.types import Node
@@ -31,6 +32,17 @@ class Tree:
     path: Path | None = field(default=None, compare=False)
     root: Node | None = None
     detail: str = ""
+
+    def __repr__(self) -> str:
+        """The tree in short: its texts are in `nodes`."""
+        return f"Tree({self.problem!r}, seed={self.seed}, {self._summary()})"
+
+    def _repr_html_(self) -> str:
+        """The tree for notebooks: a line a node, which opens to its program."""
+        return tree_html(f"{self.problem}: {self._summary()}", self.nodes, self.root)
+
+    def _summary(self) -> str:
+        return f"{len(self.nodes)} nodes, best score {self.best_score:g}, {self.ended or 'cut off'}"
 
     @property
     def problem(self) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import file_digest, sha256
-from typing import Any, Literal, Protocol, TypeAlias
+from operator import index as index_of
+from typing import Any, Literal, Protocol, TypeAlias, get_args, overload
 
+from mars2_env.base.checks import is_whole, one_of
 from mars2_env.errors import ConfigError, ProblemError, unknown_name
 from mars2_env.problems.plain import problem_line
 from mars2_env.types import GROUPS, Problem, TestGroup
@@ -50,8 +52,18 @@ class ProblemSet:
     provenance: Provenance = Provenance()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise ProblemError(f"ProblemSet(name={self.name!r:.100}): the name is a text that is not empty.")
+        one_of("use", self.use, get_args(Use), where="ProblemSet", error=ProblemError)
+        if isinstance(self.problems, str) or not isinstance(self.problems, Iterable):
+            raise ProblemError(
+                f"problem set {self.name!r}: problems={self.problems!r:.100} is not a sequence of Problems."
+            )
+        object.__setattr__(self, "problems", tuple(self.problems))
         index: dict[str, Problem] = {}
         for problem in self.problems:
+            if not isinstance(problem, Problem):
+                raise ProblemError(f"problem set {self.name!r}: {problem!r:.100} is not a Problem.")
             if problem.id in index:
                 raise ProblemError(f"problem set {self.name!r}: the id {problem.id!r} occurs twice.")
             index[problem.id] = problem
@@ -79,23 +91,54 @@ class ProblemSet:
             found.update(b"\n" + problem_line(problem).encode("ascii"))
         return found.hexdigest()
 
+    def __repr__(self) -> str:
+        """The set in short: never a problem's tests."""
+        return f"ProblemSet({self.name!r}, split={self.split!r}, use={self.use!r}, {len(self)} problems)"
+
     def __len__(self) -> int:
         return len(self.problems)
 
     def __iter__(self) -> Iterator[Problem]:
         return iter(self.problems)
 
-    def __getitem__(self, id: str) -> Problem:
-        """Return the problem with this id.
+    def __contains__(self, problem: object) -> bool:
+        """Whether a problem, or the problem with this id, is in the set."""
+        index: dict[str, Problem] = self.__dict__["_index"]
+        if isinstance(problem, Problem):
+            return index.get(problem.id) == problem
+        return isinstance(problem, str) and problem in index
+
+    @overload
+    def __getitem__(self, which: str | int) -> Problem: ...
+
+    @overload
+    def __getitem__(self, which: slice) -> ProblemSet: ...
+
+    def __getitem__(self, which: str | int | slice) -> Problem | ProblemSet:
+        """Return the problem with this id or at this place, or the set of the problems of a slice.
 
         Raises:
             ConfigError: there is none; the message names the nearest.
         """
+        if isinstance(which, slice):
+            try:
+                return replace(self, problems=self.problems[which])
+            except TypeError:
+                raise ConfigError(f"problem set {self.name!r}: a slice is of places, such as [:20].") from None
+        if not isinstance(which, str):
+            if not is_whole(which):
+                raise ConfigError(
+                    f"problem set {self.name!r}: {which!r:.200} is neither the id of a problem, nor its place, nor a "
+                    "slice."
+                )
+            if not -len(self) <= index_of(which) < len(self):
+                raise ConfigError(f"problem set {self.name!r} has {len(self)} problems, and none at place {which!r}.")
+            return self.problems[which]
         index: dict[str, Problem] = self.__dict__["_index"]
         try:
-            return index[id]
+            return index[which]
         except KeyError:
-            raise ConfigError(unknown_name(f"problem of {self.name!r}", id, index)) from None
+            raise ConfigError(unknown_name(f"problem of {self.name!r}", which, index)) from None
 
 
 class Loader(Protocol):

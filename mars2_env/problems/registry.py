@@ -41,6 +41,10 @@ def load_problems(
         ConfigError: there is no such set, split, option or file.
         ProblemError: the data are malformed; names file, line and field.
     """
+    if not isinstance(name, str | os.PathLike):
+        raise ConfigError(
+            f"load_problems({name!r:.200}): give the name of a set, one of {', '.join(names())}, or a file."
+        )
     key = os.fspath(name)
     where = None if path is None else os.fspath(path)
     if key in _SETS:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from mars2_env.episode.events import Event, Told
 from mars2_env.log import Header, Trace, Tree
 from mars2_env.render import printable_line
+from mars2_env.render.pace import Pace
 from mars2_env.search.budget import MAX_NODES
 
 if TYPE_CHECKING:
@@ -49,6 +51,12 @@ class Tally:
             self.duplicates += event.duplicate_of is not None
             self.judged += event.verdict.settled is None and event.duplicate_of is None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the counts as plain data, by the names of the fields; `mars2 search --json` prints them."""
+        return {one.name: getattr(self, one.name) for one in fields(self)} | {
+            "turns_by_agent": dict(sorted(self.turns_by_agent.items()))
+        }
+
     def finish(self, tree: Tree) -> None:
         """Count a finished tree; it is solved if some node passes all public tests."""
         self.trees += 1
@@ -63,12 +71,20 @@ def solved_on_public(tree: Tree) -> bool:
 
 
 class ProgressBar:
-    """Shows a run on the terminal: trees done, nodes, judged, solved, tokens per second, time left.
+    """Shows a run: trees done, nodes, judged, solved, tokens per second, time left.
 
-    Pass it to `rollout` as `observer` and tell it each finished tree; `tally` holds the counts.
+    On a terminal a bar; elsewhere, such as in the log of a job, a plain line about once a minute, unwrapped. Pass it to
+    `rollout` as `observer` and tell it each finished tree; `tally` holds the counts.
     """
 
-    def __init__(self, total: int, budget: int, console: Console | None = None) -> None:
+    def __init__(
+        self,
+        total: int,
+        budget: int,
+        console: Console | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Prepare for `total` trees of `budget` nodes; where that is `MAX_NODES` nobody knows when they will end."""
         from rich.console import Console
         from rich.progress import (
@@ -83,6 +99,8 @@ class ProgressBar:
 
         self.tally = Tally()
         self.console = console or Console(stderr=True)
+        self._clock = clock
+        self._pace = Pace(clock=clock)
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("nodes"),
@@ -103,26 +121,41 @@ class ProgressBar:
         self._new_tokens = 0
 
     def __enter__(self) -> ProgressBar:
-        self._progress.start()
+        if self.console.is_terminal:
+            self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        if self.console.is_terminal:
+            self._progress.stop()
+        else:
+            self._line(self.line())
 
     def __call__(self, header: Header, event: Event, trace: Trace | None) -> None:
         """Show one event."""
         self.tally(header, event, trace)
         if not isinstance(event, Told):
             return
-        now = time.monotonic()
+        now = self._clock()
         if self._start is None:
             self._start = now
         elif trace is not None:
             self._new_tokens += trace.completion_tokens
         self._told += 1
         self._progress.update(self._task, completed=self._told, text=self._text(now - self._start))
+        if not self.console.is_terminal and self._pace.due():
+            self._line(self.line())
+
+    def line(self) -> str:
+        """Return where the run stands as one plain line."""
+        elapsed = self._pace.elapsed
+        rate = f", {self._told / elapsed:.2f} nodes/s" if elapsed > 0 else ""
+        return f"{self.tally.nodes} nodes, {self._text(elapsed)}{rate}, {elapsed:.0f} s"
+
+    def _line(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _text(self, elapsed: float) -> str:
         tally = self.tally
@@ -134,7 +167,7 @@ class ProgressBar:
         self.tally.finish(tree)
         if self._budget < MAX_NODES:  # where it ended early, the rest of its budget is not to be waited for
             self._told += max(self._budget - sum(isinstance(event, Told) for event in tree.events), 0)
-        elapsed = time.monotonic() - self._start if self._start is not None else 0.0
+        elapsed = self._clock() - self._start if self._start is not None else 0.0
         self._progress.update(self._task, completed=self._told, text=self._text(elapsed))
         first = next((n for n in tree.nodes if n.verdict.settled is None and n.verdict.group("public").passed), None)
         outcome = f"solved by {first.agent} at node {first.id}" if first else "not solved"
@@ -145,7 +178,15 @@ class ProgressBar:
         elif tree.ended not in ("solved", None) and not tree.detail.startswith("nodes:"):
             ending = f"; ended by {tree.ended.replace('_', ' ')} ({printable_line(tree.detail)})"
         line = f"{printable_line(tree.problem)}: {len(tree.nodes)} nodes, {outcome} (public tests){ending}"
-        self._progress.console.print(line, markup=False, highlight=False)
+        self._line(line)
+
+
+def wide_console() -> Console:
+    """Return a console for tables: without a terminal nothing is to be wrapped or cut to 80 columns."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=500)
 
 
 def share_of(part: int, whole: int) -> str:

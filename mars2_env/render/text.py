@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 
+from mars2_env.base.texts import printable, printable_line
 from mars2_env.types import Node
 
-
-def printable(text: str) -> str:
-    """Return text that is safe on a terminal: what could steer it becomes U+FFFD, one for each character.
-
-    That is every character of the Unicode categories C (control, among them escape, carriage return and backspace;
-    format, among them the bidirectional ones; surrogate, private, unassigned), Zl and Zp, but for newline and tab.
-    Whatever prints a text that a program, a problem or a file may have a part in passes it through here.
-    """
-    return "".join(char if char in "\n\t" or not _steers(char) else "\ufffd" for char in text)
-
-
-def printable_line(text: str) -> str:
-    """Return `printable(text)` on one line, for names: newlines and tabs, too, become U+FFFD."""
-    return printable(text).replace("\n", "\ufffd").replace("\t", "\ufffd")
-
-
-def _steers(char: str) -> bool:
-    category = unicodedata.category(char)
-    return category[0] == "C" or category in ("Zl", "Zp")
+__all__ = ["printable", "printable_line", "tree_text"]
 
 
 def tree_text(problem: str, nodes: Sequence[Node], *, spent: int, budget: int) -> str:

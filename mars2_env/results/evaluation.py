@@ -11,11 +11,12 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from threading import Event
 from typing import Any, Literal, TypeAlias, get_args
 
+from mars2_env.base.markup import table
 from mars2_env.engine import RUN_FILE, read_run
 from mars2_env.errors import ConfigError, SandboxUnavailableError, unknown_name
 from mars2_env.judge import Judge
@@ -72,12 +73,18 @@ class Results:
     @property
     def pass_at_1_mcts(self) -> float:
         """Pass@1(MCTS): the share of trees whose one answer, chosen by public information, passes the hidden tests."""
-        return sum(tree.answer_passed for tree in self.trees) / len(self.trees)
+        return sum(tree.answer_passed for tree in self.trees) / self._some
 
     @property
     def pass_at_n(self) -> float:
         """Pass@N: the share of trees in which some node passes the hidden tests."""
-        return sum(tree.nodes_passed > 0 for tree in self.trees) / len(self.trees)
+        return sum(tree.nodes_passed > 0 for tree in self.trees) / self._some
+
+    @property
+    def _some(self) -> int:
+        if not self.trees:
+            raise ConfigError("these results have no trees, and so no shares.")
+        return len(self.trees)
 
     @property
     def duplicate_share(self) -> float:
@@ -88,6 +95,49 @@ class Results:
     def missing(self) -> int:
         """How many trees that were planned are not in these results, as far as is known."""
         return self.unfinished if self.planned is None else self.planned - len(self.trees)
+
+    def __repr__(self) -> str:
+        """The results in short; every tree's is in `trees`."""
+        shares = f", Pass@1(MCTS) {self.pass_at_1_mcts:.3f}, Pass@N {self.pass_at_n:.3f}" if self.trees else ""
+        return f"Results({len(self.trees)} trees{shares}, {self.unfinished} left out)"
+
+    def _repr_html_(self) -> str:
+        """The results for notebooks: a row a tree."""
+        rows = [list(asdict(tree).values()) for tree in self.trees]
+        return table(repr(self), [one.name for one in fields(TreeResult)], rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as plain data, as `mars2 evaluate --json` prints it.
+
+        Keys: `trees` and `unfinished` (how many were graded, and left out), `answer` (the rule), `pass_at_1_mcts`,
+        `pass_at_n` and `duplicate_share` (shares), `pass_at_1_mcts_interval` and `pass_at_n_interval` ([low, high], 95
+        %), `by_tree` (a list with the fields of `TreeResult`).
+        """
+        return {
+            "trees": len(self.trees),
+            "unfinished": self.unfinished,
+            "answer": self.rule,
+            "pass_at_1_mcts": self.pass_at_1_mcts,
+            "pass_at_1_mcts_interval": list(self.interval(self.pass_at_1_mcts)),
+            "pass_at_n": self.pass_at_n,
+            "pass_at_n_interval": list(self.interval(self.pass_at_n)),
+            "duplicate_share": self.duplicate_share,
+            "by_tree": [asdict(tree) for tree in self.trees],
+        }
+
+    def to_dataframe(self) -> Any:
+        """Return a pandas DataFrame, a row a tree, with the fields of `TreeResult` as columns.
+
+        Raises:
+            ConfigError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise ConfigError(
+                "to_dataframe() needs pandas: `pip install pandas`, or take to_dict(), which has the same."
+            ) from None
+        return pandas.DataFrame([asdict(tree) for tree in self.trees], columns=[one.name for one in fields(TreeResult)])
 
     def interval(self, measure: Measure | float) -> tuple[float, float]:
         """Return the 95 % confidence interval of a share of these trees.

@@ -48,7 +48,11 @@ def check(kind: str = "auto", **options: Any) -> Report:
     """
     from mars2_env.sandbox.check import check as run_checks
 
+    globals()["check"] = _check  # importing the submodule of that name has taken the function's place
     return run_checks(kind, **options)
+
+
+_check = check
 
 
 def build_image(

@@ -14,7 +14,7 @@ from typing import ClassVar, Literal, get_args
 
 import numpy as np
 
-from mars2_env.base.checks import flag, one_of
+from mars2_env.base.checks import flag, one_of, real_number
 from mars2_env.errors import ConfigError
 from mars2_env.search.agents import thompson_agent, ucb_agent
 from mars2_env.search.choice import Choice
@@ -49,8 +49,8 @@ class Guidance:
     decay: float = 0.95
 
     def __post_init__(self) -> None:
-        if not (0 < self.gamma <= 1 and 0 < self.decay <= 1):
-            raise ConfigError(f"depth guidance: gamma={self.gamma!r} and decay={self.decay!r} must be in (0, 1].")
+        for name in ("gamma", "decay"):
+            real_number(name, getattr(self, name), above=0, most=1, where="Guidance")
 
     def log_weight(self, depth: int, count: int) -> float:
         """Return ln w(d, c) = c * (ln gamma + d * ln decay)."""
@@ -158,7 +158,12 @@ class AbMctsA:
     def __post_init__(self) -> None:
         posterior(self.posterior)
         check_pending(self.pending)
+        check_guidance(self.guidance)
         one_of("agents", self.agents, get_args(AgentChoice))
+        if isinstance(self.priors, str) or not isinstance(self.priors, Sequence):
+            raise ConfigError(f"priors={self.priors!r:.200}: give a prior mean for each agent, such as (0.2, 0.6).")
+        for mean in self.priors:
+            with_mean(posterior(self.posterior), real_number("priors", mean))
 
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
         """Return where and by whom; pending expansions count as the tree has been told (`SearchTree.set_pending`)."""
@@ -186,6 +191,15 @@ def check_pending(mode: str) -> None:
     one_of("pending", mode, get_args(PendingMode))
 
 
+def check_guidance(guidance: object) -> None:
+    """Refuse what is neither a `Guidance` nor None, with ConfigError."""
+    if guidance is not None and not isinstance(guidance, Guidance):
+        raise ConfigError(
+            f"guidance={guidance!r:.200} is not a Guidance; write guidance=default in a text, or give "
+            "Guidance(gamma=0.98, decay=0.95) in Python."
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Mars2:
     """MARS2's order (arXiv 2604.14564): the agent first, then the node; the same law as `AbMctsA` with `thompson`.
@@ -207,6 +221,7 @@ class Mars2:
     def __post_init__(self) -> None:
         posterior(self.posterior)
         check_pending(self.pending)
+        check_guidance(self.guidance)
         flag("per_agent", self.per_agent)
 
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:

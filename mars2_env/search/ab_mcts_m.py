@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mars2_env.base.checks import one_of
-from mars2_env.search.ab_mcts import Guidance, PendingMode, check_pending
+from mars2_env.search.ab_mcts import Guidance, PendingMode, check_guidance, check_pending
 from mars2_env.search.agents import Allowed, ucb_agent
 from mars2_env.search.choice import Choice
 from mars2_env.search.tree import ROOT, SearchTree, Triples
@@ -137,6 +137,7 @@ class AbMctsM:
 
     def __post_init__(self) -> None:
         check_pending(self.pending)
+        check_guidance(self.guidance)
         one_of("agents", self.agents, ("thompson", "ucb"), where="ab_mcts_m")
 
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:

@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mars2_env.base.checks import one_of, whole_number
+from mars2_env.base.checks import one_of, real_number, whole_number
 from mars2_env.errors import ConfigError
 from mars2_env.search.agents import thompson_agent
 from mars2_env.search.choice import Choice
@@ -78,6 +79,7 @@ class Uct:
 
     def __post_init__(self) -> None:
         whole_number("samples", self.samples)
+        real_number("weight", self.weight, least=0)
 
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
         """Return the next member of the batch at hand, or the first of a new one at the leaf that UCT leads to."""
@@ -191,9 +193,16 @@ class Schedule:
     steps: tuple[tuple[int, int], ...] = ((ROOT, 0),)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "steps", tuple((int(parent), int(agent)) for parent, agent in self.steps))
-        if not self.steps or any(parent < 0 or agent < 0 for parent, agent in self.steps):
-            raise ConfigError(f"steps={self.steps!r}: give at least one (parent, agent) pair of numbers from 0.")
+        try:
+            steps = tuple((index(parent), index(agent)) for parent, agent in self.steps)
+        except (TypeError, ValueError):
+            steps = ()
+        if not steps or any(parent < 0 or agent < 0 for parent, agent in steps):
+            raise ConfigError(
+                f"steps={self.steps!r:.200}: give at least one (parent, agent) pair of whole numbers from 0, such as "
+                "((0, 0), (0, 1))."
+            )
+        object.__setattr__(self, "steps", steps)
 
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
         """Return the step that is due."""

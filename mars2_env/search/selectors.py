@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from mars2_env.base.parts import Parts
 from mars2_env.base.spec import parse_spec, plain, typed_options
-from mars2_env.errors import ConfigError, unknown_name
+from mars2_env.errors import ConfigError, PartError, unknown_name
 from mars2_env.search.ab_mcts import AbMctsA, Mars2
 from mars2_env.search.ab_mcts_m import AbMctsM
 from mars2_env.search.baselines import (
@@ -79,13 +79,36 @@ def make_selector(name: str, **options: Any) -> Selector:
             if option not in known:
                 raise ConfigError(unknown_name(f"option of selector {spec.name!r}", option, known))
     read = typed_options(part, {**options, **spec.options}, f"selector {spec.name!r}", otherwise=plain)
-    selector = _PARTS.build(spec.name, options=read)
+    try:
+        selector = _PARTS.build(spec.name, options=read)
+    except PartError:
+        raise
+    except ConfigError as error:  # of the part itself, which does not say whose argument is wrong
+        raise ConfigError(f"selector {spec.name!r}: {str(error).removeprefix(f'selector {spec.name!r}: ')}") from None
     if not isinstance(selector, Selector) or isinstance(selector, type):
         raise ConfigError(f"selector {name!r}: its factory returned {selector!r:.200}, which has no select().")
     if getattr(selector, "name", None) != spec.name:
         raise ConfigError(
             f"selector {name!r}: what was built has name={getattr(selector, 'name', None)!r}; its attribute `name` "
             f"must be {spec.name!r}, since logs name the selector by it and are read back with it."
+        )
+    return selector
+
+
+def check_selector(selector: Any) -> Selector:
+    """Return a selector, if it is one.
+
+    Raises:
+        ConfigError: it is none, such as a class in place of an object.
+    """
+    if isinstance(selector, type):
+        raise ConfigError(
+            f"selector={selector.__name__} is a class; give an object, {selector.__name__}(...), or a name, one of "
+            f"{', '.join(selector_names())}."
+        )
+    if not isinstance(selector, Selector):
+        raise ConfigError(
+            f"selector={selector!r:.200} is neither a name nor an object with select(tree, rng, pending)."
         )
     return selector
 

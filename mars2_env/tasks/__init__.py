@@ -8,6 +8,7 @@ from mars2_env.tasks.absence import outlasting
 from mars2_env.tasks.build import OPTIONS, add_task, task
 from mars2_env.tasks.game import GAMES, Api, Game
 from mars2_env.tasks.match import Match, begin, ratings, sandbox_of, shared_sandbox, void
+from mars2_env.tasks.options import TaskOptions
 from mars2_env.tasks.policies import identity_of
 from mars2_env.tasks.presets import PRESETS, TASKS
 from mars2_env.tasks.task import OnFault, Share, Task, load_from
@@ -26,6 +27,7 @@ __all__ = [
     "OnFault",
     "Share",
     "Task",
+    "TaskOptions",
     "add_task",
     "agent_names",
     "begin",

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from mars2_env.episode import Rules
 from mars2_env.errors import ConfigError, unknown_name
@@ -15,8 +15,9 @@ from mars2_env.problems import names as problem_set_names
 from mars2_env.prompt import make_prompts
 from mars2_env.search.budget import Budget, parse_budget
 from mars2_env.search.choice import Selector
-from mars2_env.search.selectors import make_selector
+from mars2_env.search.selectors import check_selector, make_selector
 from mars2_env.tasks.game import GAMES
+from mars2_env.tasks.options import TaskOptions
 from mars2_env.tasks.policies import make_reward_model
 from mars2_env.tasks.presets import TASKS, with_preset
 from mars2_env.tasks.task import Task, load_from
@@ -28,7 +29,7 @@ _TASK: Final = {f.name for f in fields(Task)} - {"rules", "id", "source", "probl
 OPTIONS: Final = tuple(sorted(_RULES | _LOADING | _TASK | {"preset"}))
 
 
-def task(id_or_problem_set: str | ProblemSet | Task = "mars2/Starter-v0", **overrides: Any) -> Task:
+def task(id_or_problem_set: str | ProblemSet | Task = "mars2/Starter-v0", **overrides: Unpack[TaskOptions]) -> Task:
     """Return a task: a registered one by id, the default game on a problem set, or either with overrides.
 
     Args:
@@ -48,7 +49,8 @@ def task(id_or_problem_set: str | ProblemSet | Task = "mars2/Starter-v0", **over
             selector: a `Selector`, or a name with options ("ab_mcts_a,posterior=gaussian");
             prompts: a `Prompts`, templates, or a spec ("base", "chat,siblings=2,max_tokens=4096", "feedback=off");
             score: "pass" or "fraction"; score_on: "public" or "scoring" (the default on training sets);
-            reward: "progress", "score" or "difference"; share: "own" or "team"; observe: "all" or "own";
+            reward: "progress", "score", "difference" or a function as `register_reward` takes it;
+            share: "own" or "team"; observe: "all" or "own";
             stop_on_solved: True, or how many different solutions; patience: how many expansions without improvement;
             stop_when: a function of the episode;
             reward_model: a `RewardModel` or its spec; model_weight: its share in what selectors see;
@@ -58,10 +60,14 @@ def task(id_or_problem_set: str | ProblemSet | Task = "mars2/Starter-v0", **over
     Raises:
         ConfigError: a name or option is unknown, or the combination makes no sense.
     """
-    unknown = sorted(set(overrides) - set(OPTIONS))
+    return _task(id_or_problem_set, dict(overrides))
+
+
+def _task(id_or_problem_set: str | ProblemSet | Task, given: dict[str, Any]) -> Task:
+    unknown = sorted(set(given) - set(OPTIONS))
     if unknown:
         raise ConfigError(unknown_name("option of a task", unknown[0], OPTIONS))
-    overrides = with_preset(overrides)
+    overrides = with_preset(given)
     if isinstance(id_or_problem_set, Task):
         return _changed(id_or_problem_set, overrides) if overrides else id_or_problem_set
     options: dict[str, Any]
@@ -169,9 +175,7 @@ def _selector(game: str, selector: Any) -> Selector | None:
         selector = "ab_mcts_a"
     if isinstance(selector, str):
         return make_selector(selector)
-    if not isinstance(selector, Selector):
-        raise ConfigError(f"selector={selector!r} is neither a name nor an object with select(tree, rng, pending).")
-    return selector
+    return check_selector(selector)
 
 
 def add_task(id: str, options: Mapping[str, Any]) -> None:
@@ -180,6 +184,8 @@ def add_task(id: str, options: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: the id is taken, or an option is unknown.
     """
+    if not isinstance(id, str) or not id.strip():
+        raise ConfigError(f"register_task({id!r:.200}): the id is a text of the form name/Task-v0.")
     if id in TASKS:
         raise ConfigError(f"a task {id!r} is registered already; raise its number or choose another name.")
     if "problems" not in options:

@@ -34,7 +34,7 @@ def with_preset(overrides: dict[str, Any]) -> dict[str, Any]:
     name = others.pop("preset", None)
     if name is None:
         return others
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise ConfigError(unknown_name("preset", str(name), PRESETS))
     if others.get("game", "write") != "write":
         raise ConfigError(f"preset={name!r} with game={others['game']!r}: presets are searches, for game='write'.")

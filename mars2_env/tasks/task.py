@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
@@ -17,7 +17,7 @@ from mars2_env.judge.checkers import checker
 from mars2_env.log import Header, task_hash
 from mars2_env.problems import ProblemSet, load_problems
 from mars2_env.prompt import Prompts, TemplatesByAgent, prompts_config
-from mars2_env.rewards import REWARDS
+from mars2_env.rewards import REWARDS, Reward
 from mars2_env.sandbox import Sandbox
 from mars2_env.search.budget import MAX_NODES, Budget
 from mars2_env.search.choice import Selector
@@ -43,7 +43,8 @@ class Task:
         rules: game, score, score_on, observe, stop_on_solved, patience, model_weight, max_faults.
         prompts: how agents are asked: with which words, what is quoted, within how many tokens.
         reward: what environments pay: `progress` (increase of the tree's best score), `score` (of the new node),
-            `difference` (change of what the tree's best score owes to each agent), or one of `register_reward`.
+            `difference` (change of what the tree's best score owes to each agent), one of `register_reward`, or a
+            function as that takes it.
         share: to whom: `own` (the acting agent) or `team` (every agent).
         api: `aec`, `parallel` or `gymnasium`.
         reward_model: gives each program a score besides that of the tests; `rules.model_weight` mixes it into what
@@ -66,7 +67,7 @@ class Task:
     selector: Selector | None
     rules: Rules = field(default_factory=Rules)
     prompts: Prompts = field(default_factory=Prompts)
-    reward: str = "progress"
+    reward: str | Reward = "progress"
     share: Share = "own"
     api: Api = "aec"
     generators: Generators | None = None
@@ -75,7 +76,7 @@ class Task:
     limits: Limits | None = None
     strict_types: bool = False
     render_mode: str | None = None
-    out: str | Path | None = None
+    out: str | os.PathLike[str] | None = None
     reward_model: RewardModel | None = None
     stop_when: StopRule | None = None
     id: str | None = None
@@ -86,12 +87,20 @@ class Task:
         one_of("api", self.api, get_args(Api))
         one_of("on_fault", self.on_fault, get_args(OnFault))
         one_of("render_mode", self.render_mode, ("ansi", "human", None))
-        REWARDS.find(self.reward)
-        if not isinstance(self.sandbox, str) and not keeps(self.sandbox, Sandbox):
-            raise ConfigError(f"sandbox={self.sandbox!r:.200} is neither a kind nor a sandbox.")
+        if isinstance(self.reward, str):
+            REWARDS.find(self.reward)
+        elif not callable(self.reward):
+            raise ConfigError(
+                f"reward={self.reward!r:.200} is neither a name ({', '.join(REWARDS.names())}) nor a function of the "
+                "episode that returns pay(agent, node)."
+            )
+        if isinstance(self.sandbox, type) or not (isinstance(self.sandbox, str) or keeps(self.sandbox, Sandbox)):
+            raise ConfigError(
+                f"sandbox={self.sandbox!r:.200} is neither a kind, such as 'docker', nor a sandbox (an object of it)."
+            )
         if self.limits is not None and not isinstance(self.limits, Limits):
             raise ConfigError(f"limits={self.limits!r:.200} is not a Limits, such as Limits(cpu_seconds=1).")
-        if self.out is not None and (not isinstance(self.out, str | Path) or not str(self.out)):
+        if self.out is not None and (not isinstance(self.out, str | os.PathLike) or not os.fspath(self.out)):
             raise ConfigError(f"out={self.out!r:.200} is not a folder.")
         flag("strict_types", self.strict_types)
         if self.reward_model is not None and (
@@ -121,6 +130,15 @@ class Task:
                 f"score_on={self.rules.score_on!r}: {len(lacking)} of {len(self.problems)} problems of "
                 f"{self.problems.name!r} lack {' or '.join(self.rules.tests)} tests, such as {lacking[0]!r}."
             )
+
+    def __repr__(self) -> str:
+        """What is played, in short; `config()` has all that decides a tree."""
+        selector = "" if self.selector is None else f", selector={selector_config(self.selector)['name']!r}"
+        named = "" if self.id is None else f"{self.id!r}, "
+        return (
+            f"Task({named}problems={self.problems!r}, game={self.rules.game!r}, agents={list(self.agents)!r}, "
+            f"budget={self.budget.config()!r}{selector}, reward={self.reward!r})"
+        )
 
     def check_room(self) -> None:
         """Check that every prompt that an agent can be asked with fits: a role that is too long is known at once.

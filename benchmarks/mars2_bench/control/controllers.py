@@ -22,8 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mars2_env
+from mars2_bench.command import run as run_command
 from mars2_bench.search.trials import KnownReferences
 from mars2_env import Policy, ProblemSet, Reply, Sandbox, Task, Turn
+from mars2_env.base.extras import needed_by
 from mars2_env.sandbox import CachedSandbox
 from mars2_env.testing import Profile
 from mars2_env.testing.mutation import FAMILIES
@@ -108,11 +110,10 @@ def controller_task(
 ) -> Task:
     """Return the task: three simulated specialists, the share of passed tests as score, progress as reward."""
     found = problems(split, variants)
+    options["game"] = game
     if game != "write":
         options["generators"] = specialists(found)
-    return mars2_env.task(
-        found, game=game, agents=list(AGENTS), budget=budget, score="fraction", sandbox=sandbox, **options
-    )
+    return mars2_env.task(found, agents=list(AGENTS), budget=budget, score="fraction", sandbox=sandbox, **options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,8 +267,9 @@ def learner(name: str, env: Any, seed: int) -> Any:
         "policy_kwargs": {"net_arch": {"pi": [64, 64], "vf": [128, 128]}},
         "seed": seed,
     }
-    from sb3_contrib import MaskablePPO
-    from stable_baselines3 import PPO
+    with needed_by("mars2_bench.control.controllers"):
+        from sb3_contrib import MaskablePPO
+        from stable_baselines3 import PPO
 
     kind: Any = {"maskable_ppo": MaskablePPO, "ppo": PPO}[name]
     return kind("MultiInputPolicy", env, **options)
@@ -275,7 +277,8 @@ def learner(name: str, env: Any, seed: int) -> Any:
 
 def train(name: str, sandbox: Sandbox, steps: int, *, envs: int = 32, seed: int = 0, progress: bool = False) -> Act:
     """Return what a learner learned of the training problems in so many expansions: it takes the most likely action."""
-    from stable_baselines3.common.vec_env import DummyVecEnv
+    with needed_by("mars2_bench.control.controllers"):
+        from stable_baselines3.common.vec_env import DummyVecEnv
 
     task = controller_task("route", "train", sandbox)
     makers = [partial(FewSeeds, mars2_env.make(task), 16, seed + number) for number in range(envs)]
@@ -342,4 +345,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -39,6 +39,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
+from mars2_bench.command import run as run_command
 from mars2_env import Judge, load_problems, make_sandbox, read_log
 from mars2_env.base import keys
 from mars2_env.errors import Mars2Error
@@ -284,4 +285,4 @@ def compare(sources: Sequence[Source], selectors: dict[PendingMode, Any], nodes:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -242,12 +242,10 @@ class Plan:
         Raises:
             ConfigError: a search or team makes no sense.
         """
+        shared: dict[str, Any] = {"score": self.score, "score_on": "public"}
         return {
             (search, name, problems.name): mars2_env.task(
-                problems,
-                agents=len(specs),
-                budget=self.budget,
-                **{"score": self.score, "score_on": "public", **search_options(search)},
+                problems, agents=len(specs), budget=self.budget, **{**shared, **search_options(search)}
             )
             for search in self.searches
             for name, specs in self.teams.items()

@@ -41,6 +41,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 import mars2_env
+from mars2_bench.command import run as run_command
 from mars2_env.errors import Mars2Error, SandboxUnavailableError
 from mars2_env.sandbox import Sandbox, make_sandbox
 from mars2_env.testing import ScriptedSandbox
@@ -258,8 +259,10 @@ FLOORS: Final[dict[str, Callable[[], Any]]] = {
 
 def make(game: str, api: str, sandbox: Sandbox, watch: Stopwatch, budget: int) -> Any:
     """Make an environment of a game."""
-    options: dict[str, Any] = {"generators": watch} if game in ("place", "route") else {}
-    return mars2_env.make("starter", game=game, api=api, agents=AGENTS, budget=budget, sandbox=sandbox, **options)
+    options: dict[str, Any] = {"game": game, "api": api}
+    if game in ("place", "route"):
+        options["generators"] = watch
+    return mars2_env.make("starter", agents=AGENTS, budget=budget, sandbox=sandbox, **options)
 
 
 def rate(driver: Driver, seconds: float, clock: Callable[[], float] = time.process_time) -> float:
@@ -438,4 +441,4 @@ def _vector(sandbox: Sandbox, watch: Stopwatch) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import pickle
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from statistics import median
 from typing import Any, Final
 
 import mars2_env
+from mars2_bench.command import run as run_command
 from mars2_bench.speed.env_cost import programs, table
 from mars2_env.engine.threads import trace_of
 from mars2_env.prompt import ChatTemplates, Context
@@ -76,7 +76,8 @@ def stages(budget: int, rounds: int) -> dict[str, list[float]]:
 
 def turn_size(game: str, api: str, texts: Iterator[str]) -> int:
     """Return the bytes of a pickled turn in a tree of 30 nodes of these programs."""
-    env: Any = mars2_env.make("starter", game=game, api=api, budget=NODES + 2, sandbox=sandbox(), generators=None)
+    kind: dict[str, Any] = {"game": game, "api": api}
+    env: Any = mars2_env.make("starter", budget=NODES + 2, sandbox=sandbox(), **kind)
     env.reset(seed=0)
     for number in range(NODES):
         action = {"program": next(texts), **({"parent": number // 2} if game == "play" else {})}
@@ -148,4 +149,4 @@ def _lines() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

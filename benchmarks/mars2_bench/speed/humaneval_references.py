@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from mars2_bench.command import run as run_command
 from mars2_env.errors import Mars2Error
 from mars2_env.judge import Judge
 from mars2_env.problems import ProblemSet, load_problems
@@ -112,4 +113,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -34,6 +34,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 
+from mars2_bench.command import run as run_command
 from mars2_bench.speed.sandbox_throughput import Floor, check
 from mars2_env.errors import Mars2Error
 from mars2_env.sandbox import make_sandbox
@@ -230,4 +231,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

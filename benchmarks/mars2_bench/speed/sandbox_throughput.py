@@ -37,6 +37,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.progress import Progress
 
+from mars2_bench.command import run as run_command
 from mars2_env.errors import Mars2Error, SandboxUnavailableError
 from mars2_env.judge import Judge
 from mars2_env.problems import ProblemSet, load_problems
@@ -661,4 +662,4 @@ def promises(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

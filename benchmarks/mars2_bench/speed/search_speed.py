@@ -36,6 +36,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.progress import Progress
 
+from mars2_bench.command import run as run_command
 from mars2_env import Call, Episode, Problem, Reply, TestCase
 from mars2_env.base import keys
 from mars2_env.search import AbMctsA, SearchTree
@@ -342,4 +343,4 @@ def ratio(theirs: float | None, ours: float) -> float | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)
