@@ -113,7 +113,7 @@ def test_a_tree_in_a_notebook_is_bounded(task: mars2_env.Task) -> None:
 
 def test_results_in_a_notebook_show_hostile_names_as_text() -> None:
     results = mars2_env.Results((TreeResult(HOSTILE, 0, 3, 1, 2, True, 1),), unfinished=2)
-    assert repr(results) == "Results(1 trees, Pass@1(MCTS) 1.000, Pass@N 1.000, 2 left out)"
+    assert repr(results) == "Results(1 trees, Pass@1(MCTS) 1.000, Pass@N 1.000, 2 missing)"
     page = Reader(results._repr_html_())
     assert page.tags == {"table", "caption", "thead", "tbody", "tr", "th", "td"}
     assert not page.attributes
@@ -125,11 +125,15 @@ def test_results_as_plain_data_have_stable_keys() -> None:
     assert list(found) == [
         "trees",
         "unfinished",
+        "planned",
+        "missing",
         "answer",
         "pass_at_1_mcts",
         "pass_at_1_mcts_interval",
+        "pass_at_1_mcts_bounds",
         "pass_at_n",
         "pass_at_n_interval",
+        "pass_at_n_bounds",
         "duplicate_share",
         "by_tree",
     ]

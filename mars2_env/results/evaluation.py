@@ -99,7 +99,7 @@ class Results:
     def __repr__(self) -> str:
         """The results in short; every tree's is in `trees`."""
         shares = f", Pass@1(MCTS) {self.pass_at_1_mcts:.3f}, Pass@N {self.pass_at_n:.3f}" if self.trees else ""
-        return f"Results({len(self.trees)} trees{shares}, {self.unfinished} left out)"
+        return f"Results({len(self.trees)} trees{shares}, {self.missing} missing)"
 
     def _repr_html_(self) -> str:
         """The results for notebooks: a row a tree."""
@@ -109,18 +109,24 @@ class Results:
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as plain data, as `mars2 evaluate --json` prints it.
 
-        Keys: `trees` and `unfinished` (how many were graded, and left out), `answer` (the rule), `pass_at_1_mcts`,
-        `pass_at_n` and `duplicate_share` (shares), `pass_at_1_mcts_interval` and `pass_at_n_interval` ([low, high], 95
-        %), `by_tree` (a list with the fields of `TreeResult`).
+        Keys: `trees` and `unfinished` (how many were graded, and left out), `planned` and `missing` (how many the run
+        was to grow, None where that is not known, and how many of these are not there), `answer` (the rule),
+        `pass_at_1_mcts`, `pass_at_n` and `duplicate_share` (shares), with `_interval` behind the first two their 95 %
+        intervals and with `_bounds` what the missing trees can make of them ([low, high]), `by_tree` (a list with the
+        fields of `TreeResult`).
         """
         return {
             "trees": len(self.trees),
             "unfinished": self.unfinished,
+            "planned": self.planned,
+            "missing": self.missing,
             "answer": self.rule,
             "pass_at_1_mcts": self.pass_at_1_mcts,
-            "pass_at_1_mcts_interval": list(self.interval(self.pass_at_1_mcts)),
+            "pass_at_1_mcts_interval": list(self.interval("pass_at_1_mcts")),
+            "pass_at_1_mcts_bounds": list(self.bounds("pass_at_1_mcts")),
             "pass_at_n": self.pass_at_n,
-            "pass_at_n_interval": list(self.interval(self.pass_at_n)),
+            "pass_at_n_interval": list(self.interval("pass_at_n")),
+            "pass_at_n_bounds": list(self.bounds("pass_at_n")),
             "duplicate_share": self.duplicate_share,
             "by_tree": [asdict(tree) for tree in self.trees],
         }
