@@ -10,7 +10,8 @@ at the end of the buggy program.
 hidden: every official test, but the two that the benchmark's own test files skip as too slow (one of `knapsack`, one of
 `levenshtein`). Most are lines of JSON. Those of the nine graph problems are pytest files, which are read assignment by
 assignment, not run. Comparison is that of the benchmark's own test files: what Python calls equal (checker
-`python_equality`), and for `sqrt` what is within its second argument.
+`python_equality`), for `sqrt` what is within its second argument, and for `hanoi`, whose moves are tuples that JSON
+holds as lists, the judge's default, to which these are the same.
 
 public: the examples of the statement, else the first two tests.
 
@@ -437,4 +438,4 @@ def run(lengths, successors, start, goal):
 _SLOW: Final = ("levenshtein",)
 _LIMITS: Final = Limits(cpu_seconds=10.0, wall_seconds=60.0)
 
-_CHECKERS: Final = {"sqrt": "within_last_argument"}
+_CHECKERS: Final[dict[str, str | None]] = {"hanoi": None, "sqrt": "within_last_argument"}
