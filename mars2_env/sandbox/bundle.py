@@ -9,7 +9,7 @@ from typing import Any, Final
 
 _MODULES: Final = (
     *("values", "frames", "driver", "guard", "zygote"),
-    *("users", "meter", "seat", "cleanup", "watch", "supervisor"),
+    *("users", "meter", "seat", "cleanup", "clock", "watch", "supervisor"),
 )
 """In an order in which each finds those that it imports."""
 

@@ -1,0 +1,194 @@
+"""The clock of a run: real time, less what the machine withheld.
+
+A wall limit is for what sleeps, waits or is deadlocked. A program that is ready to go on while other people's processes
+have the cores, or while its whole container is throttled or frozen, does none of these: that time is not its own.
+Of the time between two looks counts as withheld
+
+- starvation: what one of the run's tasks has waited for a core (the kernel's account of it, `/proc/PID/schedstat`),
+  less what the run's other tasks used of the cores meanwhile: a program cannot starve itself. The task that has waited
+  most decides, so that many who wait at once count as one.
+- a freeze: what passed unseen by the supervisor, which looks a hundred times a second, neither used nor waited for a
+  core, and yet did not wake. All in the container is frozen together.
+
+A sleeping task waits for no core, so a sleeper's clock is real time, however busy the machine is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+LOOK_SECONDS: Final = 0.02
+"""So long passes at least between two looks; a run that ends before the first costs none."""
+_COST: Final = 20
+"""Between two looks passes at least so many times what the last one took: many tasks are looked at less often."""
+_FREEZE_SECONDS: Final = 0.05
+"""So long a silence of the supervisor that it cannot account for is a freeze."""
+_BUSY: Final = 0.9
+"""A run that used so much of a core since the last look was not starved: there is nothing to look for."""
+_STATE: Final = 0
+_NICE: Final = 16
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+
+
+class Account(NamedTuple):
+    """What the kernel says of a task."""
+
+    ready: bool
+    """Whether it is running or waits for a core."""
+    cpu: float
+    """Seconds for which it has run."""
+    delay: float
+    """Seconds for which it had waited for a core when it last got one."""
+
+
+@dataclass(slots=True)
+class Task:
+    """A task when it was last looked at."""
+
+    account: Account
+    owed: float = 0.0
+    """Seconds of its waiting that have not been counted yet; negative where they were counted before it got a core."""
+
+
+def starved(interval: float, tasks: dict[int, Task], accounts: Mapping[int, Account]) -> float:
+    """Return for how much of the time between two looks strangers kept a run from going on.
+
+    Args:
+        interval: Seconds between the looks.
+        tasks: The run's tasks at the first look, by id; replaced by those at the second.
+        accounts: What is said of each at the second.
+    """
+    used = {
+        number: now.cpu - (tasks[number].account.cpu if number in tasks else 0.0) for number, now in accounts.items()
+    }
+    total = sum(used.values())
+    most = 0.0
+    seen = {}
+    for number, now in accounts.items():
+        room = max(0.0, interval - used[number])
+        before = tasks.get(number)
+        task = seen[number] = Task(now)
+        if before is None:
+            # How much of it lies before this run, or before the last look, is not known.
+            waited = min(now.delay, room)
+        elif now.ready and before.account.ready and now[1:] == before.account[1:]:
+            # It has been in the queue all the while; the kernel adds that up when its turn comes.
+            waited = interval
+            task.owed = before.owed - waited
+        else:
+            owed = before.owed + now.delay - before.account.delay
+            waited = min(max(0.0, owed), room)
+            task.owed = owed - waited
+        most = max(most, waited - (total - used[number]))
+    tasks.clear()
+    tasks.update(seen)
+    return most
+
+
+class Clock:
+    """Tells for how long a run has gone on.
+
+    Args:
+        started: When it was begun, on the monotonic clock.
+        others: Processes here that are not of the run.
+        nice: Its priority. A task that gave itself a lower one waits for cores by its own choice.
+        cpu: CPU seconds on the meter when it was begun.
+    """
+
+    def __init__(self, started: float, others: Collection[int], nice: int, cpu: float) -> None:
+        self.started = started
+        self.withheld = 0.0
+        self._others = others
+        self._nice = nice
+        self._tasks: dict[int, Task] = {}
+        self._looked = started
+        self._look_at = started + LOOK_SECONDS
+        self._cpu = cpu
+        self._own_delay = 0.0
+        # Since the last look:
+        self._frozen = 0.0
+        self._served = False
+
+    def time(self, now: float) -> float:
+        """Return the run's own seconds since it was begun."""
+        return now - self.started - self.withheld
+
+    def waited(self, asked: float, took: float, *, served: bool) -> None:
+        """Take note that the supervisor came back after `took` seconds from a wait of at most `asked`.
+
+        Args:
+            asked: Seconds.
+            took: Seconds.
+            served: Whether the run had something for it, so that it may have waited for the supervisor.
+        """
+        self._served = self._served or served
+        if took - asked > _FREEZE_SECONDS:
+            # At a run's first look its supervisor's account is not known: then all of it counts.
+            starved = own_delay() - self._own_delay if self._own_delay else 0.0
+            self._frozen += max(0.0, took - asked - starved)
+
+    def look(self, now: float, cpu: float, *, at_once: bool = False) -> None:
+        """Count what was withheld since the last look, if it is time for another.
+
+        Args:
+            now: On the monotonic clock.
+            cpu: CPU seconds on the meter.
+            at_once: Look in any case.
+        """
+        if now < self._look_at and not at_once:
+            return
+        interval = max(0.0, now - self._looked - self._frozen)
+        delay = own_delay()
+        took = 0.0
+        if cpu - self._cpu < _BUSY * interval:
+            began = time.monotonic()
+            accounts = dict(read_accounts(self._others, self._nice))
+            took = time.monotonic() - began
+            lost = starved(interval, self._tasks, accounts)
+            if self._served and self._own_delay:
+                lost = max(lost, min(delay - self._own_delay, interval))
+            self.withheld += lost
+        self.withheld += self._frozen
+        self._looked, self._cpu, self._own_delay = now, cpu, delay
+        self._look_at = now + max(LOOK_SECONDS, _COST * took)
+        self._frozen, self._served = 0.0, False
+
+
+def own_delay() -> float:
+    """Return for how many seconds this process has waited for a core; 0.0 where the kernel keeps no account."""
+    try:
+        with open("/proc/self/schedstat", "rb") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
+
+
+def read_accounts(others: Collection[int], nice: int) -> Iterator[tuple[int, Account]]:
+    """Yield each task that is not of `others`, by id, with its account."""
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or int(name) in others:
+            continue
+        with contextlib.suppress(OSError):
+            for task in os.listdir(f"/proc/{name}/task"):
+                # One that ended meanwhile is as good as one that ended before.
+                with contextlib.suppress(OSError, IndexError):
+                    yield int(task), _read_account(f"/proc/{name}/task/{task}", nice)
+
+
+def _read_account(folder: str, nice: int) -> Account:
+    with open(f"{folder}/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+    cpu, delay = (int(fields[11]) + int(fields[12])) / _TICKS, 0.0
+    # Where the kernel keeps no such account, a task that is ready and gets nowhere is known by the above alone.
+    with contextlib.suppress(OSError), open(f"{folder}/schedstat", "rb") as file:
+        ran, waited, turns = map(int, file.read().split())
+        if turns:
+            cpu, delay = ran / 1e9, waited / 1e9
+    if int(fields[_NICE]) > nice:
+        return Account(False, cpu, 0.0)
+    return Account(fields[_STATE] == b"R", cpu, delay)
