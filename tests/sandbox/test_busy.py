@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mars2_bench.speed.busy import CONDITIONS, PROGRAMS, Counted, under, verdicts
+from mars2_bench.speed.busy import CONDITIONS, PROGRAMS, Counted, Groups, under, verdicts
 
 from mars2_env.sandbox import make_sandbox
+from mars2_env.sandbox.bubblewrap import BubblewrapSandbox, is_frozen
 from mars2_env.sandbox.connection import Worker, WorkerLostError
 from mars2_env.sandbox.docker import DockerSandbox
 from mars2_env.sandbox.worker.frames import ACCOUNT, BEAT, CLEAN, DONE, pack
@@ -35,11 +36,16 @@ def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+def needs_groups() -> None:
+    """Skip where what is done to bubblewrap's workers cannot be done."""
+    if os.geteuid() != 0 or not Path("/sys/fs/cgroup/freezer").is_dir():
+        pytest.skip("needs root and control groups of version 1")
+
+
 def judge(backend: str, condition: str, programs: int) -> Counted:
     """Run so many programs under a condition, where it can be brought about here."""
-    groups = Path("/sys/fs/cgroup/freezer").is_dir() and os.geteuid() == 0
-    if backend == "bubblewrap" and condition in ("throttled", "paused") and not groups:
-        pytest.skip("needs root and control groups of version 1")
+    if backend == "bubblewrap" and condition in ("throttled", "paused"):
+        needs_groups()
     with under(condition, backend) as sandbox:
         return verdicts(sandbox, list(itertools.islice(itertools.cycle(PROGRAMS), programs)))
 
@@ -97,6 +103,31 @@ def test_a_container_that_is_paused_for_longer_than_one_waits_for_it_answers_whe
         assert running.result()[0].output == "42\n"
         assert asked[:2] == [True, True]
         assert sandbox.containers == (container.id[:12],)
+
+
+def test_a_frozen_control_group_is_waited_for_until_it_is_thawed(
+    bubblewrap: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs_groups()
+    monkeypatch.setattr("mars2_env.sandbox.jobs.HUNG_SECONDS", 0.1)
+    limits = Limits(cpu_seconds=0.3, wall_seconds=0.5)
+    with make_sandbox("bubblewrap", workers=1) as sandbox, ExitStack() as frozen:
+        assert isinstance(sandbox, BubblewrapSandbox)
+        assert sandbox.run(ADD, ["1 2"])[0].output == "3\n"
+        before = sandbox.supervisors
+        asked: list[bool] = []
+
+        def thaw_when_asked(pid: int) -> bool:
+            asked.append(is_frozen(pid))
+            if len(asked) == 2:
+                frozen.close()
+            return asked[-1]
+
+        monkeypatch.setattr("mars2_env.sandbox.bubblewrap.is_frozen", thaw_when_asked)
+        frozen.enter_context(Groups(sandbox).pause())
+        assert sandbox.run(ADD, ["20 22"], limits=limits)[0].output == "42\n"
+        assert asked[:2] == [True, True]
+        assert sandbox.supervisors == before
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ def test_each_moment_of_waiting_is_counted_once_whenever_one_looks(turns: list[t
 
 def test_what_the_supervisor_slept_through_is_a_freeze() -> None:
     run = Clock(0.0, (), 0, 0.0)
-    run.waited(0.01, 10.0, served=False)
+    run.passed(0.01, 10.0)
     run.look(10.0, 0.0)
     assert run.time(10.0) < 0.1
 
@@ -93,7 +93,7 @@ def test_what_the_supervisor_waited_for_a_core_is_no_freeze(monkeypatch: pytest.
     monkeypatch.setattr(clock, "read_accounts", lambda others, nice: iter(()))
     run = Clock(0.0, (), 0, 0.0)
     run.look(0.02, 0.0)
-    run.waited(0.01, 10.0, served=False)
+    run.passed(0.01, 10.0)
     run.look(10.02, 0.0)
     assert run.time(10.02) > 10.0, "a program that sleeps meanwhile has had its time"
 
@@ -104,7 +104,7 @@ def test_a_run_that_waited_for_its_supervisor_is_not_charged_for_it(monkeypatch:
     monkeypatch.setattr(clock, "read_accounts", lambda others, nice: iter(()))
     run = Clock(0.0, (), 0, 0.0)
     run.look(0.02, 0.0)
-    run.waited(0.6, 0.6, served=True)
+    run.served = True
     run.look(0.62, 0.0)
     assert run.time(0.62) == pytest.approx(0.12)
 
@@ -114,6 +114,18 @@ def test_a_run_that_has_a_core_to_itself_is_not_looked_at(monkeypatch: pytest.Mo
     run = Clock(0.0, (), 0, 0.0)
     run.look(1.0, 0.95)
     assert run.time(1.0) == 1.0
+
+
+def test_it_is_not_over_while_a_task_waits_for_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    asleep, woken, ran = Account(False, 0.1, 0.0), Account(True, 0.1, 0.0), Account(False, 0.11, 0.8)
+    accounts = iter([asleep, woken, ran, ran])
+    monkeypatch.setattr(clock, "read_accounts", lambda others, nice: iter([(MAIN, next(accounts))]))
+    run = Clock(0.0, (), 0, 0.0)
+    over = []
+    for now in (0.2, 1.0, 1.1, 1.3):  # it woke up at 0.2, and got a core at 1.0
+        run.look(now, 0.1, at_once=True)
+        over.append(run.is_over(0.4, now))
+    assert over == [False, False, False, True]
 
 
 def test_a_task_that_gave_itself_a_lower_priority_waits_by_its_own_choice(
@@ -138,40 +150,72 @@ class Withheld(Clock):
         pass
 
 
-def test_a_run_that_is_kept_from_going_on_for_too_long_is_a_fault_and_no_verdict(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    beats: list[int] = []
+class Unused:
+    """What a run is watched from and where it runs; it uses nothing."""
 
-    class Unused:
-        source = "cgroup"
+    source = "cgroup"
+    base_memory = 0
 
-        def memory_bytes(self) -> int:
-            return 0
+    def __init__(self) -> None:
+        self.meter = self
+        self.beats = 0
 
-        def cpu_seconds(self) -> float:
-            return 0.0
+    def memory_bytes(self) -> int:
+        return 0
 
-    class Surroundings:
-        meter = Unused()
+    def cpu_seconds(self) -> float:
+        return 0.0
 
-        def beat(self) -> None:
-            beats.append(1)
+    def beat(self) -> None:
+        self.beats += 1
 
-    class Seat:
-        base_memory = 0
 
+@pytest.fixture
+def withheld() -> Watch:
+    """The watch over a run, under the usual limits, that is not let go on at all."""
     watch = object.__new__(Watch)
-    watch.surroundings, watch.seat = Surroundings(), Seat()  # type: ignore[assignment]
+    watch.surroundings = watch.seat = Unused()  # type: ignore[assignment]
     watch.reason, watch.memory, watch.memory_limit = "", 0, 1
     watch.cpu_before, watch.cpu_limit, watch.wall_limit = 0.0, 3.6, 9.0
     watch.clock = Withheld(0.0, (), 0, 0.0)
     watch.beat_at, watch.give_up_at = 9.0, most_seconds(9.0)
+    return watch
+
+
+def test_the_host_hears_once_a_second_of_a_run_beyond_its_wall_limit(withheld: Watch) -> None:
     for now in (8.0, 9.5, 9.6, 11.0, 239.0):
-        watch.sample(now)
-    assert (watch.reason, len(beats)) == ("", 3), "the host hears of it once a second, from the wall limit on"
+        withheld.sample(now)
+    assert withheld.reason == ""
+    assert withheld.surroundings.beats == 3  # type: ignore[attr-defined]
+
+
+def test_a_run_on_a_machine_without_cores_to_give_is_a_fault_and_no_verdict(
+    withheld: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mars2_env.sandbox.worker.watch.share_of_a_core", lambda: 0.02)
     with pytest.raises(WithheldError, match="kept from going on"):
-        watch.sample(241.0)
+        withheld.sample(241.0)
+
+
+def test_a_program_that_gives_way_for_ever_is_judged_where_there_are_cores_for_who_computes(
+    withheld: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mars2_env.sandbox.worker.watch.share_of_a_core", lambda: 0.1)
+    withheld.sample(241.0)
+    assert withheld.reason == "wall"
+
+
+def test_a_run_that_was_frozen_for_too_long_is_a_fault_whatever_the_machine_has_to_give_now(
+    withheld: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mars2_env.sandbox.worker.watch.share_of_a_core", lambda: 1.0)
+    withheld.clock.frozen = 200.0
+    with pytest.raises(WithheldError):
+        withheld.sample(241.0)
+
+
+def test_what_a_core_has_to_give_is_found_by_using_it() -> None:
+    assert 0.0 < clock.share_of_a_core() < 1.1
 
 
 def test_this_process_has_an_account_of_its_own() -> None:

@@ -164,11 +164,12 @@ class Groups:
             yield made
         finally:
             for folder in made:
-                for left in (folder / "cgroup.procs").read_text().split():
-                    with contextlib.suppress(ProcessLookupError):
-                        (home / "cgroup.procs").write_text(left)
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
+                while folder.exists():  # what is started meanwhile is in it too
+                    for left in (folder / "cgroup.procs").read_text().split():
+                        with contextlib.suppress(ProcessLookupError):
+                            (home / "cgroup.procs").write_text(left)
+                    with contextlib.suppress(OSError):
+                        folder.rmdir()
 
     @contextlib.contextmanager
     def throttle(self) -> Iterator[None]:

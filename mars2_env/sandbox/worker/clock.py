@@ -7,8 +7,8 @@ Of the time between two looks counts as withheld
 - starvation: what one of the run's tasks has waited for a core (the kernel's account of it, `/proc/PID/schedstat`),
   less what the run's other tasks used of the cores meanwhile: a program cannot starve itself. The task that has waited
   most decides, so that many who wait at once count as one.
-- a freeze: what passed unseen by the supervisor, which looks a hundred times a second, neither used nor waited for a
-  core, and yet did not wake. All in the container is frozen together.
+- a freeze: what passed in a turn of the supervisor, which takes its turn a hundred times a second, beyond the wait that
+  it had asked for, the CPU time that it used and its own waiting for a core. All in the container is frozen together.
 
 A sleeping task waits for no core, so a sleeper's clock is real time, however busy the machine is.
 """
@@ -25,11 +25,12 @@ from typing import Final, NamedTuple
 LOOK_SECONDS: Final = 0.02
 """So long passes at least between two looks; a run that ends before the first costs none."""
 _COST: Final = 20
-"""Between two looks passes at least so many times what the last one took: many tasks are looked at less often."""
+"""Between two looks passes at least so many times the CPU time of the last one: many tasks are looked at less often."""
 _FREEZE_SECONDS: Final = 0.05
 """So long a silence of the supervisor that it cannot account for is a freeze."""
 _BUSY: Final = 0.9
 """A run that used so much of a core since the last look was not starved: there is nothing to look for."""
+_PROBE_SECONDS: Final = 0.05
 _STATE: Final = 0
 _NICE: Final = 16
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -53,6 +54,8 @@ class Task:
     account: Account
     owed: float = 0.0
     """Seconds of its waiting that have not been counted yet; negative where they were counted before it got a core."""
+    waiting: bool = False
+    """Whether it may have waited for a core ever since that look or an earlier one: nobody knows yet for how long."""
 
 
 def starved(interval: float, tasks: dict[int, Task], accounts: Mapping[int, Account]) -> float:
@@ -72,11 +75,12 @@ def starved(interval: float, tasks: dict[int, Task], accounts: Mapping[int, Acco
     for number, now in accounts.items():
         room = max(0.0, interval - used[number])
         before = tasks.get(number)
-        task = seen[number] = Task(now)
+        unchanged = before is not None and now[1:] == before.account[1:]
+        task = seen[number] = Task(now, waiting=now.ready and (before is None or unchanged))
         if before is None:
             # How much of it lies before this run, or before the last look, is not known.
             waited = min(now.delay, room)
-        elif now.ready and before.account.ready and now[1:] == before.account[1:]:
+        elif unchanged and now.ready and before.account.ready:
             # It has been in the queue all the while; the kernel adds that up when its turn comes.
             waited = interval
             task.owed = before.owed - waited
@@ -103,34 +107,43 @@ class Clock:
     def __init__(self, started: float, others: Collection[int], nice: int, cpu: float) -> None:
         self.started = started
         self.withheld = 0.0
+        self.frozen = 0.0
+        """Of what was withheld, what passed in freezes."""
         self._others = others
         self._nice = nice
         self._tasks: dict[int, Task] = {}
         self._looked = started
         self._look_at = started + LOOK_SECONDS
         self._cpu = cpu
-        self._own_delay = 0.0
+        self._own_delay = self._own_cpu = 0.0
         # Since the last look:
-        self._frozen = 0.0
-        self._served = False
+        self._froze = 0.0
+        self.served = False
+        """Whether the run had something for the supervisor, so that it may have waited for it."""
 
     def time(self, now: float) -> float:
         """Return the run's own seconds since it was begun."""
         return now - self.started - self.withheld
 
-    def waited(self, asked: float, took: float, *, served: bool) -> None:
-        """Take note that the supervisor came back after `took` seconds from a wait of at most `asked`.
+    def is_over(self, limit: float, now: float) -> bool:
+        """Whether the run has gone on for more than `limit` seconds, as far as is known at a look at `now`.
+
+        While a task waits for a core it is not known; nor is all of it counted at once when its turn comes.
+        """
+        owed = max((task.owed for task in self._tasks.values()), default=0.0)
+        return self.time(now) - max(0.0, owed) > limit and not any(task.waiting for task in self._tasks.values())
+
+    def passed(self, asked: float, took: float) -> None:
+        """Take note of a turn of the supervisor, in which it may have waited and worked.
 
         Args:
-            asked: Seconds.
-            took: Seconds.
-            served: Whether the run had something for it, so that it may have waited for the supervisor.
+            asked: For how many seconds it wanted to wait, at most.
+            took: How many seconds passed.
         """
-        self._served = self._served or served
         if took - asked > _FREEZE_SECONDS:
-            # At a run's first look its supervisor's account is not known: then all of it counts.
-            starved = own_delay() - self._own_delay if self._own_delay else 0.0
-            self._frozen += max(0.0, took - asked - starved)
+            # Before a run's first look the supervisor's accounts are not known: then all of it counts.
+            known = own_delay() - self._own_delay + time.process_time() - self._own_cpu if self._own_cpu else 0.0
+            self._froze += max(0.0, took - asked - known)
 
     def look(self, now: float, cpu: float, *, at_once: bool = False) -> None:
         """Count what was withheld since the last look, if it is time for another.
@@ -142,21 +155,25 @@ class Clock:
         """
         if now < self._look_at and not at_once:
             return
-        interval = max(0.0, now - self._looked - self._frozen)
+        interval = max(0.0, now - self._looked - self._froze)
         delay = own_delay()
-        took = 0.0
+        cost = 0.0
         if cpu - self._cpu < _BUSY * interval:
-            began = time.monotonic()
+            began = time.process_time()
             accounts = dict(read_accounts(self._others, self._nice))
-            took = time.monotonic() - began
+            cost = time.process_time() - began
             lost = starved(interval, self._tasks, accounts)
-            if self._served and self._own_delay:
+            if self.served and self._own_delay:
                 lost = max(lost, min(delay - self._own_delay, interval))
             self.withheld += lost
-        self.withheld += self._frozen
-        self._looked, self._cpu, self._own_delay = now, cpu, delay
-        self._look_at = now + max(LOOK_SECONDS, _COST * took)
-        self._frozen, self._served = 0.0, False
+        else:
+            self._tasks.clear()
+        self.withheld += self._froze
+        self.frozen += self._froze
+        self._looked, self._cpu = now, cpu
+        self._own_delay, self._own_cpu = delay, time.process_time()
+        self._look_at = now + max(LOOK_SECONDS, _COST * cost)
+        self._froze, self.served = 0.0, False
 
 
 def own_delay() -> float:
@@ -166,6 +183,14 @@ def own_delay() -> float:
             return int(file.read().split()[1]) / 1e9
     except (OSError, IndexError):
         return 0.0
+
+
+def share_of_a_core() -> float:
+    """Return what share of a core a process gets here that does nothing but compute, by being one for a moment."""
+    began, used = time.monotonic(), time.process_time()
+    while time.process_time() - used < _PROBE_SECONDS:
+        pass
+    return _PROBE_SECONDS / (time.monotonic() - began)
 
 
 def read_accounts(others: Collection[int], nice: int) -> Iterator[tuple[int, Account]]:

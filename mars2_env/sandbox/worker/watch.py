@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, NamedTuple
 
 from mars2_env.sandbox.worker.cleanup import CLEANUP_SECONDS, LeftoversError, Patience, reap_orphans
-from mars2_env.sandbox.worker.clock import Clock
+from mars2_env.sandbox.worker.clock import Clock, share_of_a_core
 from mars2_env.sandbox.worker.driver import BEGUN
 from mars2_env.sandbox.worker.frames import BEAT_SECONDS, CPU_GRACE, GOES_ON, most_seconds
 from mars2_env.sandbox.worker.meter import Meter
@@ -24,6 +24,7 @@ _REPORT_CAP: Final = 64 * 2**10
 PIECE: Final = 2**16
 """So many bytes are read or written at a time."""
 _SAMPLE_SECONDS: Final = 0.01
+_AMPLE: Final = 3
 VACANT: Final = "vacant"
 """A process ended before it began its program."""
 
@@ -184,11 +185,8 @@ class Watch:
 
     def step(self, timeout_ms: int) -> None:
         """Wait for something to happen, at most so long, and attend to it."""
-        began = time.monotonic()
         events = self.poller.poll(timeout_ms)
-        self.clock.waited(
-            timeout_ms / 1000, time.monotonic() - began, served=any(fd in self.seat.open for fd, _ in events)
-        )
+        self.clock.served = self.clock.served or any(fd in self.seat.open for fd, _ in events)
         for fd, event in events:
             if fd == self.surroundings.zygote:
                 self.surroundings.hear()
@@ -234,15 +232,29 @@ class Watch:
             self.reason = self.reason or "cpu"
             return
         self.clock.look(now, cpu, at_once=self.clock.time(now) > self.wall_limit)
-        if self.clock.time(now) > self.wall_limit:
+        if self.clock.is_over(self.wall_limit, now):
             self.reason = self.reason or "wall"
         elif now > self.give_up_at:
-            raise WithheldError(
-                f"a run was kept from going on for {self.clock.withheld:.0f} of {now - self.clock.started:.0f} s"
-            )
+            self.reason = self.reason or self.overdue(now)
         elif now > self.beat_at:
             self.surroundings.beat()
             self.beat_at = now + BEAT_SECONDS
+
+    def overdue(self, now: float) -> str:
+        """Say why a run ends that has taken all the real time there is for it.
+
+        Where a process that computes gets several times what a run within its CPU limit would have needed to be through
+        by now, one that waits for cores all the time and yet uses none wakes up, or gives way, over and over: else a
+        program could choose not to be judged wherever it is not alone.
+
+        Raises:
+            WithheldError: the machine has no cores to give.
+        """
+        took = now - self.clock.started
+        most = self.give_up_at - self.clock.started
+        if took - self.clock.frozen > most and share_of_a_core() > _AMPLE * self.cpu_limit / most:
+            return "wall"
+        raise WithheldError(f"a run was kept from going on for {self.clock.withheld:.0f} of {took:.0f} s")
 
     def result_arrived(self) -> bool:
         """Whether a whole answer to a call is there, or more than may be."""
@@ -253,14 +265,18 @@ class Watch:
 
     def until_done(self) -> str:
         """Wait for the end of the process, the answer to the call, or a limit; return which: a reason, or `VACANT`."""
+        last, asked = self.clock.started, 0
         while self.seat.ended is None and not self.reason:
             if self.calls and self.result_arrived():
                 return self.answered()
             now = time.monotonic()
+            self.clock.passed(asked / 1000, now - last)
+            last, asked = now, 0
             if now >= self.sample_at:
                 self.sample(now)
                 continue
-            self.step(max(1, int((self.sample_at - now) * 1000)))
+            asked = max(1, int((self.sample_at - now) * 1000))
+            self.step(asked)
         self.wall = self.clock.time(time.monotonic())
         self.end_process()
         # What it wrote before it ended is in the pipes; whoever else holds them is not waited for.
