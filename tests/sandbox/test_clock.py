@@ -80,10 +80,21 @@ def test_each_moment_of_waiting_is_counted_once_whenever_one_looks(turns: list[t
     assert waited - 0.04 <= withheld + 1e-9 and withheld <= waited + 1e-9
 
 
+def test_a_run_that_is_frozen_before_its_supervisor_loses_that_time() -> None:
+    frozen = Account(False, 0.1, 0.5, stuck=True)
+    assert after(1.0, {MAIN: frozen, OTHER: frozen}, {MAIN: frozen, OTHER: frozen}) == 1.0
+    assert after(1.0, {MAIN: Account(True, 0.1, 0.5)}, {MAIN: frozen}) == 0.0, "since when is not known"
+
+
+def test_a_program_that_waits_for_its_own_vforked_child_is_not_frozen() -> None:
+    accounts = {MAIN: Account(False, 0.1, 0.5, stuck=True), OTHER: Account(False, 0.1, 0.5)}
+    assert after(1.0, accounts, accounts) == 0.0
+
+
 def test_what_the_supervisor_slept_through_is_a_freeze() -> None:
-    run = Clock(0.0, (), 0, 0.0)
+    run = Clock(0.0, (), 0)
     run.passed(0.01, 10.0)
-    run.look(10.0, 0.0)
+    run.look(10.0)
     assert run.time(10.0) < 0.1
 
 
@@ -91,10 +102,10 @@ def test_what_the_supervisor_waited_for_a_core_is_no_freeze(monkeypatch: pytest.
     delays = iter([1.0, 11.0, 11.0])
     monkeypatch.setattr(clock, "own_delay", lambda: next(delays))
     monkeypatch.setattr(clock, "read_accounts", lambda others, nice: iter(()))
-    run = Clock(0.0, (), 0, 0.0)
-    run.look(0.02, 0.0)
+    run = Clock(0.0, (), 0)
+    run.look(0.02)
     run.passed(0.01, 10.0)
-    run.look(10.02, 0.0)
+    run.look(10.02)
     assert run.time(10.02) > 10.0, "a program that sleeps meanwhile has had its time"
 
 
@@ -102,28 +113,21 @@ def test_a_run_that_waited_for_its_supervisor_is_not_charged_for_it(monkeypatch:
     delays = iter([1.0, 1.5])
     monkeypatch.setattr(clock, "own_delay", lambda: next(delays))
     monkeypatch.setattr(clock, "read_accounts", lambda others, nice: iter(()))
-    run = Clock(0.0, (), 0, 0.0)
-    run.look(0.02, 0.0)
+    run = Clock(0.0, (), 0)
+    run.look(0.02)
     run.served = True
-    run.look(0.62, 0.0)
+    run.look(0.62)
     assert run.time(0.62) == pytest.approx(0.12)
-
-
-def test_a_run_that_has_a_core_to_itself_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(clock, "read_accounts")
-    run = Clock(0.0, (), 0, 0.0)
-    run.look(1.0, 0.95)
-    assert run.time(1.0) == 1.0
 
 
 def test_it_is_not_over_while_a_task_waits_for_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
     asleep, woken, ran = Account(False, 0.1, 0.0), Account(True, 0.1, 0.0), Account(False, 0.11, 0.8)
     accounts = iter([asleep, woken, ran, ran])
     monkeypatch.setattr(clock, "read_accounts", lambda others, nice: iter([(MAIN, next(accounts))]))
-    run = Clock(0.0, (), 0, 0.0)
+    run = Clock(0.0, (), 0)
     over = []
     for now in (0.2, 1.0, 1.1, 1.3):  # it woke up at 0.2, and got a core at 1.0
-        run.look(now, 0.1, at_once=True)
+        run.look(now, at_once=True)
         over.append(run.is_over(0.4, now))
     assert over == [False, False, False, True]
 
@@ -146,7 +150,7 @@ class Withheld(Clock):
     def time(self, now: float) -> float:
         return 0.0
 
-    def look(self, now: float, cpu: float, *, at_once: bool = False) -> None:
+    def look(self, now: float, *, at_once: bool = False) -> None:
         pass
 
 
@@ -177,7 +181,7 @@ def withheld() -> Watch:
     watch.surroundings = watch.seat = Unused()  # type: ignore[assignment]
     watch.reason, watch.memory, watch.memory_limit = "", 0, 1
     watch.cpu_before, watch.cpu_limit, watch.wall_limit = 0.0, 3.6, 9.0
-    watch.clock = Withheld(0.0, (), 0, 0.0)
+    watch.clock = Withheld(0.0, (), 0)
     watch.beat_at, watch.give_up_at = 9.0, most_seconds(9.0)
     return watch
 

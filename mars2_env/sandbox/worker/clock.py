@@ -28,8 +28,6 @@ _COST: Final = 20
 """Between two looks passes at least so many times the CPU time of the last one: many tasks are looked at less often."""
 _FREEZE_SECONDS: Final = 0.05
 """So long a silence of the supervisor that it cannot account for is a freeze."""
-_BUSY: Final = 0.9
-"""A run that used so much of a core since the last look was not starved: there is nothing to look for."""
 _PROBE_SECONDS: Final = 0.05
 _STATE: Final = 0
 _NICE: Final = 16
@@ -45,6 +43,8 @@ class Account(NamedTuple):
     """Seconds for which it has run."""
     delay: float
     """Seconds for which it had waited for a core when it last got one."""
+    stuck: bool = False
+    """Whether it is in a sleep that no signal ends: as one that is frozen; or for a moment at a disk."""
 
 
 @dataclass(slots=True)
@@ -70,12 +70,23 @@ def starved(interval: float, tasks: dict[int, Task], accounts: Mapping[int, Acco
         number: now.cpu - (tasks[number].account.cpu if number in tasks else 0.0) for number, now in accounts.items()
     }
     total = sum(used.values())
+    if accounts and all(now.stuck for now in accounts.values()):
+        # The run is frozen, and its supervisor not yet, or no longer. A program can bring some of its tasks into such
+        # a sleep (by `vfork`), but never the last one.
+        still = all(number in tasks and tasks[number].account == now for number, now in accounts.items())
+        frozen = {
+            number: Task(now, tasks[number].owed if number in tasks else 0.0, waiting=True)
+            for number, now in accounts.items()
+        }
+        tasks.clear()
+        tasks.update(frozen)
+        return interval if still else 0.0
     most = 0.0
     seen = {}
     for number, now in accounts.items():
         room = max(0.0, interval - used[number])
         before = tasks.get(number)
-        unchanged = before is not None and now[1:] == before.account[1:]
+        unchanged = before is not None and now[1:3] == before.account[1:3]
         task = seen[number] = Task(now, waiting=now.ready and (before is None or unchanged))
         if before is None:
             # How much of it lies before this run, or before the last look, is not known.
@@ -101,10 +112,9 @@ class Clock:
         started: When it was begun, on the monotonic clock.
         others: Processes here that are not of the run.
         nice: Its priority. A task that gave itself a lower one waits for cores by its own choice.
-        cpu: CPU seconds on the meter when it was begun.
     """
 
-    def __init__(self, started: float, others: Collection[int], nice: int, cpu: float) -> None:
+    def __init__(self, started: float, others: Collection[int], nice: int) -> None:
         self.started = started
         self.withheld = 0.0
         self.frozen = 0.0
@@ -114,7 +124,6 @@ class Clock:
         self._tasks: dict[int, Task] = {}
         self._looked = started
         self._look_at = started + LOOK_SECONDS
-        self._cpu = cpu
         self._own_delay = self._own_cpu = 0.0
         # Since the last look:
         self._froze = 0.0
@@ -145,34 +154,26 @@ class Clock:
             known = own_delay() - self._own_delay + time.process_time() - self._own_cpu if self._own_cpu else 0.0
             self._froze += max(0.0, took - asked - known)
 
-    def look(self, now: float, cpu: float, *, at_once: bool = False) -> None:
+    def look(self, now: float, *, at_once: bool = False) -> None:
         """Count what was withheld since the last look, if it is time for another.
 
         Args:
             now: On the monotonic clock.
-            cpu: CPU seconds on the meter.
             at_once: Look in any case.
         """
         if now < self._look_at and not at_once:
             return
         interval = max(0.0, now - self._looked - self._froze)
+        began = time.process_time()
+        lost = starved(interval, self._tasks, dict(read_accounts(self._others, self._nice)))
         delay = own_delay()
-        cost = 0.0
-        if cpu - self._cpu < _BUSY * interval:
-            began = time.process_time()
-            accounts = dict(read_accounts(self._others, self._nice))
-            cost = time.process_time() - began
-            lost = starved(interval, self._tasks, accounts)
-            if self.served and self._own_delay:
-                lost = max(lost, min(delay - self._own_delay, interval))
-            self.withheld += lost
-        else:
-            self._tasks.clear()
-        self.withheld += self._froze
+        if self.served and self._own_delay:
+            lost = max(lost, min(delay - self._own_delay, interval))
+        self.withheld += lost + self._froze
         self.frozen += self._froze
-        self._looked, self._cpu = now, cpu
+        self._looked = now
         self._own_delay, self._own_cpu = delay, time.process_time()
-        self._look_at = now + max(LOOK_SECONDS, _COST * cost)
+        self._look_at = now + max(LOOK_SECONDS, _COST * (self._own_cpu - began))
         self._froze, self.served = 0.0, False
 
 
@@ -216,4 +217,4 @@ def _read_account(folder: str, nice: int) -> Account:
             cpu, delay = ran / 1e9, waited / 1e9
     if int(fields[_NICE]) > nice:
         return Account(False, cpu, 0.0)
-    return Account(fields[_STATE] == b"R", cpu, delay)
+    return Account(fields[_STATE] == b"R", cpu, delay, fields[_STATE] == b"D")

@@ -109,7 +109,7 @@ class Watch:
         self.cpu_before = cpu_before
         self.cpu_limit = job["cpu_seconds"] * CPU_GRACE
         self.wall_limit = job["wall_seconds"]
-        self.clock = Clock(started, surroundings.others, surroundings.nice, cpu_before)
+        self.clock = Clock(started, surroundings.others, surroundings.nice)
         self.give_up_at = started + most_seconds(self.wall_limit)
         self.beat_at = started + self.wall_limit
         self.memory_limit = job["memory_bytes"]
@@ -227,11 +227,10 @@ class Watch:
         if self.memory > self.memory_limit:
             self.reason = self.reason or "memory"
             return
-        cpu = meter.cpu_seconds()
-        if cpu - self.cpu_before > self.cpu_limit:
+        if meter.cpu_seconds() - self.cpu_before > self.cpu_limit:
             self.reason = self.reason or "cpu"
             return
-        self.clock.look(now, cpu, at_once=self.clock.time(now) > self.wall_limit)
+        self.clock.look(now, at_once=self.clock.time(now) > self.wall_limit)
         if self.clock.is_over(self.wall_limit, now):
             self.reason = self.reason or "wall"
         elif now > self.give_up_at:
