@@ -80,6 +80,12 @@ def test_each_moment_of_waiting_is_counted_once_whenever_one_looks(turns: list[t
     assert waited - 0.04 <= withheld + 1e-9 and withheld <= waited + 1e-9
 
 
+def test_a_task_that_was_in_the_queue_and_has_ended_since_waited_till_then() -> None:
+    parent = Account(False, 0.1, 0.0)
+    assert after(1.0, {MAIN: parent, OTHER: Account(True, 0.1, 0.5)}, {MAIN: parent}) == 1.0
+    assert after(1.0, {MAIN: parent, OTHER: Account(False, 0.1, 0.5)}, {MAIN: parent}) == 0.0
+
+
 def test_a_run_that_is_frozen_before_its_supervisor_loses_that_time() -> None:
     frozen = Account(False, 0.1, 0.5, stuck=True)
     assert after(1.0, {MAIN: frozen, OTHER: frozen}, {MAIN: frozen, OTHER: frozen}) == 1.0

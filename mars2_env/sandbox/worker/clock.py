@@ -81,7 +81,10 @@ def starved(interval: float, tasks: dict[int, Task], accounts: Mapping[int, Acco
         tasks.clear()
         tasks.update(frozen)
         return interval if still else 0.0
-    most = 0.0
+    # One that was ready and has ended since took the account of its last wait with it. If it did not wait but ran, then
+    # for no longer than the CPU limit allows.
+    ended = any(task.account.ready for number, task in tasks.items() if number not in accounts)
+    most = max(0.0, interval - total) if ended else 0.0
     seen = {}
     for number, now in accounts.items():
         room = max(0.0, interval - used[number])
