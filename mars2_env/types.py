@@ -94,9 +94,11 @@ MAX_SECONDS: Final = 86_400
 class Limits:
     """What one run may use.
 
-    `cpu_seconds` (summed over all processes of the run) decides verdicts; `wall_seconds` is the backstop, several times
-    larger, so that a busy machine does not change a verdict. `memory_bytes` bounds the run's memory, `output_bytes`
-    what it may write to standard output (or return, encoded), `processes` how many processes and threads it may hold.
+    `cpu_seconds` (summed over all processes of the run) decides verdicts; `wall_seconds` is the backstop for what
+    sleeps or waits, several times larger. Time in which the machine kept the run from going on (others had the cores,
+    the worker was throttled or paused) does not count, so that a busy machine does not change a verdict.
+    `memory_bytes` bounds the run's memory, `output_bytes` what it may write to standard output (or return, encoded),
+    `processes` how many processes and threads it may hold.
     A problem raises `output_bytes` where one of its expected outputs would not fit twice.
     """
 
@@ -264,7 +266,7 @@ class Run:
     returned value as plain data for `Call` (an `Opaque` for a value of any other type), None where there is none.
     `error_type`, `error_message` and `traceback` describe a Python exception in the candidate's own line numbers, with
     object addresses and scratch paths masked; in another language what its compiler said, or the end of `stderr`. Times
-    are in seconds, memory in bytes; neither takes part in equality.
+    are in seconds (`wall_seconds` as its limit counts them), memory in bytes; neither takes part in equality.
     """
 
     status: Status

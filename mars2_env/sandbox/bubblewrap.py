@@ -180,7 +180,8 @@ class _Launcher:
         try:
             with theirs:
                 started = self._start(root, group, theirs, errors)
-            worker = Worker(str(started.pid), ours, started.stop)
+            pid = started.pid
+            worker = Worker(str(pid), ours, started.stop, lambda: is_frozen(pid))
             try:
                 group.add(started.pid)
                 denied = () if group.limits_memory else ("memfd_create",)
@@ -417,6 +418,23 @@ def own_groups() -> tuple[int, dict[str, Path]]:
                 if name in _CONTROLLERS and folder.is_dir():
                     homes[name] = folder
     return (1, homes) if len(homes) == len(_CONTROLLERS) else (1, {})
+
+
+def is_frozen(pid: int) -> bool:
+    """Whether a process is in a control group that somebody has frozen, itself or one above it."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+            _, names, path = line.split(":", 2)
+            inside = path.lstrip("/")
+            if names == "":
+                events = Path("/sys/fs/cgroup", inside, "cgroup.events")
+                if events.exists() and "frozen 1" in events.read_text():
+                    return True
+            elif "freezer" in names.split(","):
+                state = Path("/sys/fs/cgroup/freezer", inside, "freezer.state")
+                if state.exists() and state.read_text().strip() != "THAWED":
+                    return True
+    return False
 
 
 def remove_groups_of_the_dead() -> None:

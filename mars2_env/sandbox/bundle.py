@@ -9,7 +9,7 @@ from typing import Any, Final
 
 _MODULES: Final = (
     *("values", "frames", "driver", "guard", "seat", "zygote"),
-    *("users", "meter", "place", "cleanup", "watch", "supervisor"),
+    *("users", "meter", "place", "cleanup", "clock", "watch", "supervisor"),
 )
 """In an order in which each finds those that it imports."""
 

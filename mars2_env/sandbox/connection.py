@@ -7,15 +7,18 @@ import json
 import os
 import select
 import socket
+import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from math import ceil
 from typing import Any, Final
 
 from mars2_env.sandbox.worker.frames import (
     ACCOUNT,
+    BEAT,
     CLEAN,
     CLOSE,
     DONE,
@@ -34,6 +37,8 @@ from mars2_env.sandbox.worker.frames import (
 )
 
 _START_SECONDS: Final = 30.0
+_WAIT_SECONDS: Final = 1.0
+
 KEPT_FROM: Final = 16 * 2**10
 """An input of at least so many bytes is kept by the worker that had it, and named the next time."""
 
@@ -81,22 +86,38 @@ _workers: Final[weakref.WeakSet[Worker]] = weakref.WeakSet()
 
 
 class Worker:
-    """One warm worker. Not thread-safe: whoever has leased it uses it alone."""
+    """One warm worker. Not thread-safe: whoever has leased it uses it alone.
 
-    def __init__(self, name: str, sock: socket.socket, discard: Callable[[], None]) -> None:
+    Args:
+        name: For people.
+        sock: This end of its connection.
+        discard: Ends it.
+        paused: Says whether somebody has stopped all of it from outside, so that its silence is no fault of its own.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        sock: socket.socket,
+        discard: Callable[[], None],
+        paused: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.name = name
         self.runs = 0
         self.facts: dict[str, Any] = {}
         self._socket = sock
-        self._reader = Reader(sock)
+        self._reader = Reader(sock, lambda: self._wait_for(select.POLLIN))
         self._discard = discard
+        self._paused = paused
+        self._silence = _START_SECONDS
+        self._pause = 0.0
         self._clean = True
         self._kept: OrderedDict[bytes, int] = OrderedDict()
         _workers.add(self)
 
     def greet(self, bundle: bytes) -> None:
         """Send a new worker its code and wait until it is ready."""
-        kind, blobs = self._exchange(bundle, _START_SECONDS)
+        kind, blobs = self._exchange(bundle)
         if kind != READY:
             raise WorkerLostError(f"worker {self.name} said {kind!r} instead of being ready")
         self.facts = json.loads(bytes(blobs[0]))
@@ -116,22 +137,25 @@ class Worker:
         """Begin a job: `program` under `settings`."""
         self._send(pack(OPEN, json.dumps(settings).encode(), program))
 
-    def run(self, inputs: Sequence[bytes], *, fresh: bool, timeout: float) -> list[Done]:
+    def run(self, inputs: Sequence[bytes], *, fresh: bool, timeout: float, pause: float = 0.0) -> list[Done]:
         """Run the program on one input after the other; return what came of the first of them, at least one.
 
         Args:
             inputs: At most `MOST_TOGETHER`, encoded; only one that is to be kept (`KEPT_FROM`), and then alone. The
                 worker stops at one that ends the process, and where they take long.
             fresh: In call mode, in a new process rather than that of the previous input.
-            timeout: Seconds after which the worker counts as hung.
+            timeout: Seconds of silence after which the worker counts as hung. Where a run is kept from going on, the
+                worker says every second, from the wall limit on, that it is still at it.
+            pause: Seconds of silence for which one that is paused is waited for all the same.
 
         Raises:
             WorkerLostError: the worker is of no more use.
         """
+        self._silence, self._pause = timeout, pause
         flags = FRESH if fresh else 0
         if len(inputs[0]) >= KEPT_FROM:
-            inputs, flags = [self._keep(inputs[0], timeout)], flags | NAMED
-        kind, blobs = self._exchange(pack(INPUT, bytes([flags]), *inputs), timeout)
+            inputs, flags = [self._keep(inputs[0])], flags | NAMED
+        kind, blobs = self._exchange(pack(INPUT, bytes([flags]), *inputs))
         if kind != DONE or len(blobs) < 4 or len(blobs[0]) * 3 != (len(blobs) - 1) * ACCOUNT.size:
             raise WorkerLostError(f"worker {self.name} answered {kind!r}")
         done = []
@@ -142,7 +166,7 @@ class Worker:
         self.runs += len(done)
         return done
 
-    def _keep(self, data: bytes, timeout: float) -> bytes:
+    def _keep(self, data: bytes) -> bytes:
         """Have the worker keep an input, unless it does; return the name it goes by."""
         name = blake2b(data, digest_size=16).digest()
         if name in self._kept:
@@ -150,8 +174,8 @@ class Worker:
             return name
         room = KEPT_BYTES - len(data)
         while self._kept and sum(self._kept.values()) > room:
-            self._send(pack(DROP, self._kept.popitem(last=False)[0]), timeout)
-        self._send(pack(KEEP, name, data), timeout)
+            self._send(pack(DROP, self._kept.popitem(last=False)[0]))
+        self._send(pack(KEEP, name, data))
         self._kept[name] = len(data)
         return name
 
@@ -171,30 +195,49 @@ class Worker:
         self._discard = _nothing
         self._socket.close()
 
-    def _send(self, message: bytes, timeout: float | None = None) -> None:
+    def _wait_for(self, event: int) -> None:
+        """Wait until there are bytes to read, or room for some.
+
+        Silence is counted in short waits that came to nothing, each for as much as was asked: where this process is
+        stopped meanwhile, the worker gets its time nevertheless.
+
+        Raises:
+            TimeoutError: the worker was silent for too long.
+        """
+        poller = select.poll()
+        poller.register(self._socket, event)
+        began, silence = time.monotonic(), 0.0
+        while not poller.poll(ceil(1000 * (wait := min(_WAIT_SECONDS, max(0.0, self._silence - silence))))):
+            silence += wait
+            if silence >= self._silence:
+                if time.monotonic() - began > self._silence + self._pause or not self._paused():
+                    raise TimeoutError
+                silence = 0.0
+
+    def _send(self, message: bytes) -> None:
+        rest = memoryview(message)
         try:
-            if timeout is not None:
-                self._socket.settimeout(timeout)
-            self._socket.sendall(message)
+            while rest:
+                self._wait_for(select.POLLOUT)
+                with contextlib.suppress(BlockingIOError):
+                    rest = rest[self._socket.send(rest, socket.MSG_DONTWAIT) :]
         except TimeoutError:
             raise WorkerLostError(f"worker {self.name} takes no input") from None
-        except OSError as error:  # it was dead before it had all of this
+        except (OSError, ValueError) as error:  # it was dead before it had all of this, or was stopped
             raise WorkerLostError(f"worker {self.name} is gone: {error}", job_began=False) from None
 
-    def _exchange(self, message: bytes, timeout: float) -> tuple[bytes, list[memoryview]]:
-        try:
-            self._socket.settimeout(timeout)
-        except OSError:
-            raise WorkerLostError(f"worker {self.name} was stopped", job_began=self._clean) from None
+    def _exchange(self, message: bytes) -> tuple[bytes, list[memoryview]]:
+        if self._socket.fileno() < 0:
+            raise WorkerLostError(f"worker {self.name} was stopped", job_began=self._clean)
         self._send(message)
         try:
             kind, blobs = self._reader.read()
-            while kind == CLEAN:
-                self._clean = True
+            while kind in (CLEAN, BEAT):
+                self._clean = self._clean or kind == CLEAN
                 kind, blobs = self._reader.read()
         except TimeoutError:
-            raise WorkerLostError(f"worker {self.name} did not answer within {timeout:.0f} s") from None
-        except (EOFError, OSError, FrameError) as error:
+            raise WorkerLostError(f"worker {self.name} did not answer within {self._silence:.0f} s") from None
+        except (EOFError, OSError, ValueError, FrameError) as error:
             raise WorkerLostError(f"worker {self.name} died: {error}", job_began=self._clean) from None
         if kind == FAULT:
             message_text = bytes(blobs[0]).decode("utf-8", "replace") if blobs else ""

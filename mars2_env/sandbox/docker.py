@@ -324,7 +324,9 @@ class _Launcher:
                 container = self.client.containers.create(**options)
                 container.start()
                 sock = self._accept(listener, container)
-            worker = Worker(container.id[:12], sock, lambda: self._remove(container))
+            worker = Worker(
+                container.id[:12], sock, lambda: self._remove(container), lambda: self._is_paused(container)
+            )
         except BaseException as error:
             if container is not None:
                 self._remove(container)
@@ -374,6 +376,14 @@ class _Launcher:
             f"a sandbox container did not call back within {_ACCEPT_SECONDS:.0f} s; is the engine on this machine, "
             "and does it see this machine's temporary folder?"
         )
+
+    def _is_paused(self, container: Any) -> bool:
+        """Whether somebody has paused a container; not where the engine does not say so."""
+        with contextlib.suppress(Exception):
+            _knock(self._address)
+            container.reload()
+            return bool(container.status == "paused")
+        return False
 
     def _remove(self, container: Any) -> None:
         from docker.errors import APIError, NotFound

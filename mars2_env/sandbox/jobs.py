@@ -27,6 +27,7 @@ from mars2_env.sandbox.worker.frames import (
     RESULT,
     TOGETHER_SECONDS,
     TOO_LARGE,
+    most_seconds,
 )
 from mars2_env.sandbox.worker.values import ValuesError, decode, encode
 from mars2_env.types import Call, Interface, Limits, Run, Status, Stdin
@@ -41,7 +42,7 @@ _TOGETHER_AT_FIRST: Final = 4
 """How many calls of a program are sent together at first; more and more where it answers quickly."""
 
 HUNG_SECONDS: Final = 15.0
-"""So long after its wall limit a run's worker counts as hung."""
+"""After a silence so much longer than the wall limit a run's worker counts as hung, unless it is paused."""
 
 _STOPPED: Final[dict[str, Status]] = {
     "cpu": "time_limit",
@@ -159,6 +160,7 @@ class Job:
         self.fresh = isolation == "input"
         self.opened_in: Worker | None = None
         self.timeout = limits.wall_seconds + HUNG_SECONDS
+        self.pause = most_seconds(limits.wall_seconds)
         self.settled: Run | None = None
         self.most_together = MOST_TOGETHER if isinstance(interface, Call) and not self.fresh else 1
         self.together = min(_TOGETHER_AT_FIRST, self.most_together)
@@ -194,7 +196,7 @@ class Job:
     def _exchange(self, worker: Worker, inputs: list[bytes], fresh: bool) -> list[Done]:
         """Run when one of this machine's cores is free of other runs, or has not been for long."""
         with cores.slot():
-            return worker.run(inputs, fresh=fresh, timeout=self.timeout)
+            return worker.run(inputs, fresh=fresh, timeout=self.timeout, pause=self.pause)
 
     def _next(self, index: int) -> list[bytes]:
         """Return input `index`, encoded, and those after it that are sent together with it."""

@@ -76,7 +76,7 @@ def test_a_hostile_program_gets_an_allowed_verdict_and_harms_nobody(
     assert max(run.wall_seconds for run in recorded.runs) <= RUN_LIMITS.wall_seconds + 1
     assert Judge(sandbox).grade(PROBLEMS[case.mode], RIGHT[case.mode], tests="all").passed
     assert sandbox.supervisors == workers, "the worker was lost"
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 120  # a bound for what hangs, not a measure of speed
     while len(found := below(workers[0])) != 4:
         assert time.monotonic() < deadline, f"processes left: {sorted(found)}"
         os.sched_yield()

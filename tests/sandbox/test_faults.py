@@ -153,6 +153,7 @@ def test_a_container_paused_in_the_middle_of_a_job_is_replaced_and_removed(
     engine: Any, sandbox: DockerSandbox, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     monkeypatch.setattr("mars2_env.sandbox.jobs.HUNG_SECONDS", 0.5)
+    monkeypatch.setattr("mars2_env.sandbox.jobs.most_seconds", lambda wall_seconds: 0.0)
     name = sandbox.containers[0]
     limits = Limits(cpu_seconds=1, wall_seconds=3)
     with ThreadPoolExecutor() as threads:

@@ -20,8 +20,9 @@ BUSY = "import time\nend = float(input())\nwhile time.process_time() < end: pass
 
 @pytest.fixture
 def four_busy_loops() -> Iterator[None]:
-    """Four processes that never rest, beside whatever the test does."""
-    loops = [subprocess.Popen([sys.executable, "-I", "-S", "-c", "while True: pass"]) for _ in range(4)]
+    """Four processes that never rest, each in a session of its own: else the scheduler gives them the share of one."""
+    command = [sys.executable, "-I", "-S", "-c", "while True: pass"]
+    loops = [subprocess.Popen(command, start_new_session=True) for _ in range(4)]
     try:
         yield
         assert all(loop.poll() is None for loop in loops), "a loop ended before the test did"

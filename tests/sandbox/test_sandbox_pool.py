@@ -42,7 +42,7 @@ class Played:
     def open(self, settings: dict[str, Any], program: bytes) -> None:
         self.opened += 1
 
-    def run(self, inputs: Sequence[bytes], *, fresh: bool, timeout: float) -> list[Done]:
+    def run(self, inputs: Sequence[bytes], *, fresh: bool, timeout: float, pause: float) -> list[Done]:
         """Answer the first input alone, as a worker may."""
         self.runs += 1
         self.fresh.append(fresh)

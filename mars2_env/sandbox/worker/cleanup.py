@@ -15,6 +15,27 @@ CLEANUP_SECONDS: Final = 5.0
 """So long it may take; a worker that is not clean by then is thrown away whole."""
 
 
+_MOMENT: Final = 0.1
+
+
+class Patience:
+    """Runs out after so many seconds; a longer time in which this process itself could not look counts as a moment.
+
+    So a container that was frozen in the middle of its clean-up is not thrown away for it.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._left = seconds
+        self._seen = time.monotonic()
+
+    def is_over(self) -> bool:
+        """Whether it has run out; to be asked at least every tenth of a second."""
+        now = time.monotonic()
+        self._left -= min(now - self._seen, _MOMENT)
+        self._seen = now
+        return self._left < 0
+
+
 class LeftoversError(Exception):
     """Something of a run is left, and does not go away."""
 
@@ -32,11 +53,11 @@ def kill_once(known: Collection[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def kill_strays(uid: int, known: Collection[int], deadline: float) -> None:
+def kill_strays(uid: int, known: Collection[int], patience: Patience) -> None:
     """Kill what a run of user `uid` has left behind, until there is nothing of it.
 
     Raises:
-        LeftoversError: some of it is still there at the deadline.
+        LeftoversError: some of it is still there when the patience is over.
     """
     pause = 0.0
     while True:
@@ -44,18 +65,18 @@ def kill_strays(uid: int, known: Collection[int], deadline: float) -> None:
         left = strays(known)
         if not left:
             return
-        if time.monotonic() > deadline:
+        if patience.is_over():
             raise LeftoversError(f"{len(left)} processes of a run did not die")
         kill_once(known)
         # From a process of that user all die in one system call, however fast they fork. They may stop or kill that
         # process too, if they are quick: then once more.
-        as_user(uid, lambda: os.kill(-1, signal.SIGKILL), min(deadline, time.monotonic() + 0.1))
+        as_user(uid, lambda: os.kill(-1, signal.SIGKILL), Patience(_MOMENT))
         time.sleep(pause)
         pause = 0.001
 
 
-def as_user(uid: int, act: Callable[[], None], deadline: float) -> None:
-    """Do `act` in a process of user `uid`, as far as it gets until the deadline."""
+def as_user(uid: int, act: Callable[[], None], patience: Patience) -> None:
+    """Do `act` in a process of user `uid`, as far as it gets until the patience is over."""
     try:
         pid = os.fork()
     except OSError:
@@ -69,16 +90,16 @@ def as_user(uid: int, act: Callable[[], None], deadline: float) -> None:
         finally:
             os._exit(0)
     while os.waitpid(pid, os.WNOHANG)[0] == 0:
-        if time.monotonic() > deadline:
+        if patience.is_over():
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.0005)
 
 
-def wipe(box: str, uid: int, deadline: float) -> None:
+def wipe(box: str, uid: int, patience: Patience) -> None:
     """Remove the scratch folder: at once if it is empty, else as its owner, so that no link leads us astray.
 
     Raises:
-        LeftoversError: it is still there at the deadline.
+        LeftoversError: it is still there when the patience is over.
     """
     try:
         os.rmdir(box)
@@ -86,7 +107,7 @@ def wipe(box: str, uid: int, deadline: float) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise LeftoversError(f"a scratch folder cannot be removed: {error}") from None
-    as_user(uid, lambda: empty_folder(box), deadline)
+    as_user(uid, lambda: empty_folder(box), patience)
     try:
         os.rmdir(box)
     except OSError as error:

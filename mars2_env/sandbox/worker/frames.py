@@ -11,6 +11,7 @@ Host to worker:
 Worker to host:
     R ready   [facts as JSON]                once, at the start
     D done    [accounts, output, stderr, report, ...]    what came of the inputs, or of the first of them
+    B beat    []                             a run goes on beyond its wall limit in real time: see `clock`
     K clean   []                             nothing is left of the process behind the last D
     F fault   [message]                      the worker gives up; it exits
 
@@ -22,6 +23,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Callable
 from typing import Final
 
 OPEN: Final = b"O"
@@ -31,6 +33,7 @@ KEEP: Final = b"P"
 DROP: Final = b"X"
 READY: Final = b"R"
 DONE: Final = b"D"
+BEAT: Final = b"B"
 CLEAN: Final = b"K"
 FAULT: Final = b"F"
 
@@ -47,10 +50,19 @@ TOGETHER_SECONDS: Final = 0.02
 CPU_GRACE: Final = 1.2
 """A run is stopped at 1.2 times its CPU limit; the host runs what ended above the limit, but below that, once more."""
 
+BEAT_SECONDS: Final = 1.0
+"""So often a worker says that it is still at a run that is beyond its wall limit in real time."""
+
+
+def most_seconds(wall_seconds: float) -> float:
+    """Return how long a run with this wall limit may take in real time before it counts as a fault of the machine."""
+    return 60.0 + 20.0 * wall_seconds
+
+
 REASONS: Final = ("exit", "answer", "cpu", "wall", "memory", "output", "protocol")
 ACCOUNT: Final = struct.Struct("!B?iddQ")
-"""Of one run: reason (index into `REASONS`), whether its process has ended, its wait status, CPU and wall seconds,
-memory in bytes."""
+"""Of one run: reason (index into `REASONS`), whether its process has ended, its wait status, CPU and wall seconds (the
+latter by its own clock), memory in bytes."""
 
 RESULT: Final = b"V"
 """A call returned; the value, encoded."""
@@ -85,10 +97,16 @@ def pack(kind: bytes, *blobs: bytes) -> bytes:
 
 
 class Reader:
-    """Reads messages from a blocking socket; its timeout, if any, is for each piece that arrives."""
+    """Reads messages from a blocking socket; its timeout, if any, is for each piece that arrives.
 
-    def __init__(self, sock: socket.socket) -> None:
+    Args:
+        sock: The socket.
+        wait: Called before each piece; returns when there is one, or raises.
+    """
+
+    def __init__(self, sock: socket.socket, wait: Callable[[], None] = lambda: None) -> None:
         self._socket = sock
+        self._wait = wait
         self._buffer = b""
 
     def read(self) -> tuple[bytes, list[memoryview]]:
@@ -131,6 +149,7 @@ class Reader:
         view = view[len(self._buffer) :]
         self._buffer = b""
         while view:
+            self._wait()
             got = self._socket.recv_into(view)
             if not got:
                 raise EOFError("the connection was closed")
@@ -138,6 +157,7 @@ class Reader:
         return whole
 
     def _receive(self, most: int) -> bytes:
+        self._wait()
         piece = self._socket.recv(most)
         if not piece:
             raise EOFError("the connection was closed")

@@ -24,9 +24,10 @@ from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
 from mars2_env.sandbox.worker import place, zygote
-from mars2_env.sandbox.worker.cleanup import CLEANUP_SECONDS, LeftoversError, kill_once, kill_strays, wipe
+from mars2_env.sandbox.worker.cleanup import CLEANUP_SECONDS, LeftoversError, Patience, kill_once, kill_strays, wipe
 from mars2_env.sandbox.worker.frames import (
     ACCOUNT,
+    BEAT,
     CLEAN,
     CLOSE,
     DONE,
@@ -47,7 +48,7 @@ from mars2_env.sandbox.worker.frames import (
 from mars2_env.sandbox.worker.meter import Meter
 from mars2_env.sandbox.worker.seat import Seat, input_file, output_pipe
 from mars2_env.sandbox.worker.users import unused_users
-from mars2_env.sandbox.worker.watch import PIECE, VACANT, Surroundings, Watch
+from mars2_env.sandbox.worker.watch import PIECE, VACANT, Surroundings, Watch, WithheldError
 from mars2_env.sandbox.worker.zygote import Act
 
 STACKS_BYTES: Final = 4 * 2**30
@@ -89,7 +90,14 @@ class Supervisor:
         self.zygote = ours
         self.known.add(pid)
         self.surroundings = Surroundings(
-            self.host.fileno(), self.zygote.fileno(), self.hear, self.kill_others, self.meter
+            self.host.fileno(),
+            self.zygote.fileno(),
+            self.hear,
+            self.kill_others,
+            self.meter,
+            frozenset(self.known),
+            min(19, os.getpriority(os.PRIO_PROCESS, 0) + self.meter.nice),
+            lambda: self.host.sendall(pack(BEAT)),
         )
         if not self.zygote.recv(zygote.REPLY.size):
             self.give_up("the zygote did not start")
@@ -211,7 +219,6 @@ class Supervisor:
             self.meter.memory_bytes(),
             self.meter.out_of_memory_kills(),
         )
-        started = time.monotonic()
         payload = b""
         if first:
             stacks = STACKS_BYTES if self.meter.source == "cgroup" else 0
@@ -220,6 +227,7 @@ class Supervisor:
             seat.base_memory = memory_before
             if not self.confine:
                 place.settle(seat.uid, seat.box)
+        started = time.monotonic()
         if calls:
             seat.close(seat.stdin)
             head = payload + len(data).to_bytes(4, "big")
@@ -239,7 +247,6 @@ class Supervisor:
             self.finish(seat)
             return self.run(data)
         cpu = self.meter.cpu_seconds() - cpu_before
-        wall = time.monotonic() - started
         ended = seat.ended
         status = 0
         if ended is not None:
@@ -250,7 +257,7 @@ class Supervisor:
             killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
             if reason == "exit" and killed and self.meter.out_of_memory_kills() > kills_before:
                 reason = "memory"
-        account = ACCOUNT.pack(REASONS.index(reason), ended is not None, status, cpu, wall, watch.memory)
+        account = ACCOUNT.pack(REASONS.index(reason), ended is not None, status, cpu, watch.wall, watch.memory)
         return account, watch.output.text(), watch.errors.text(), watch.report_text()
 
     def end_calls(self) -> None:
@@ -267,17 +274,18 @@ class Supervisor:
         for fd in tuple(seat.open):
             if fd != seat.end:
                 seat.close(fd)
-        deadline = time.monotonic() + CLEANUP_SECONDS
+        patience = Patience(CLEANUP_SECONDS)
         while not seat.gone:
-            if not select.select([self.zygote], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            if select.select([self.zygote], [], [], 0.1)[0]:
+                self.hear()
+            elif patience.is_over():
                 self.give_up(f"process {seat.pid} did not die")
-            self.hear()
         seat.close(seat.end)
         self.seat = None
         self.known.discard(seat.pid)
         if not self.confine:  # else the kernel has done it when the guard ended
-            kill_strays(seat.uid, self.known, deadline)
-            wipe(seat.box, seat.uid, deadline)
+            kill_strays(seat.uid, self.known, patience)
+            wipe(seat.box, seat.uid, patience)
         if self.next_seat is None:
             self.next_seat = self.prepare()
         self.host.sendall(pack(CLEAN))
@@ -304,7 +312,7 @@ def main(host: socket.socket, settings: dict[str, Any]) -> Act:
         supervisor.serve()
     except (EOFError, ConnectionError):
         os._exit(0)
-    except LeftoversError as error:
+    except (LeftoversError, WithheldError) as error:
         supervisor.give_up(str(error))
     except BaseException as error:
         supervisor.give_up(f"{type(error).__name__}: {error}")

@@ -8,12 +8,13 @@ import os
 import select
 import termios
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, NamedTuple
 
-from mars2_env.sandbox.worker.cleanup import CLEANUP_SECONDS, LeftoversError, reap_orphans
+from mars2_env.sandbox.worker.cleanup import CLEANUP_SECONDS, LeftoversError, Patience, reap_orphans
+from mars2_env.sandbox.worker.clock import Clock, share_of_a_core
 from mars2_env.sandbox.worker.driver import BEGUN
-from mars2_env.sandbox.worker.frames import CPU_GRACE, GOES_ON
+from mars2_env.sandbox.worker.frames import BEAT_SECONDS, CPU_GRACE, GOES_ON, most_seconds
 from mars2_env.sandbox.worker.meter import Meter
 from mars2_env.sandbox.worker.seat import Seat
 
@@ -23,8 +24,13 @@ _REPORT_CAP: Final = 64 * 2**10
 PIECE: Final = 2**16
 """So many bytes are read or written at a time."""
 _SAMPLE_SECONDS: Final = 0.01
+_AMPLE: Final = 3
 VACANT: Final = "vacant"
 """A process ended before it began its program."""
+
+
+class WithheldError(Exception):
+    """The machine has not let a run go on for so long that nothing can be said about it."""
 
 
 class Buffer:
@@ -67,6 +73,12 @@ class Surroundings(NamedTuple):
     kill_others: Callable[[], None]
     """Kills what the run has started; does nothing under a guard, with which all of it ends."""
     meter: Meter
+    others: Collection[int]
+    """Processes here that are of no run: the supervisor and the zygote."""
+    nice: int
+    """The priority of a run."""
+    beat: Callable[[], None]
+    """Tells the host that the run goes on."""
 
 
 class Watch:
@@ -96,7 +108,10 @@ class Watch:
         self.calls = job["calls"]
         self.cpu_before = cpu_before
         self.cpu_limit = job["cpu_seconds"] * CPU_GRACE
-        self.deadline = started + job["wall_seconds"]
+        self.wall_limit = job["wall_seconds"]
+        self.clock = Clock(started, surroundings.others, surroundings.nice)
+        self.give_up_at = started + most_seconds(self.wall_limit)
+        self.beat_at = started + self.wall_limit
         self.memory_limit = job["memory_bytes"]
         self.output_limit = job["output_bytes"]
         self.output = Buffer(self.output_limit + 1)
@@ -104,6 +119,8 @@ class Watch:
         self.report = bytearray()
         self.report_cap = _REPORT_CAP + (self.output_limit if self.calls else 0)
         self.memory = 0
+        self.wall = 0.0
+        """Seconds by the run's own clock, when it is over."""
         self.reason = ""
         self.sample_at = started + _SAMPLE_SECONDS
         self.sent = 0
@@ -168,7 +185,9 @@ class Watch:
 
     def step(self, timeout_ms: int) -> None:
         """Wait for something to happen, at most so long, and attend to it."""
-        for fd, event in self.poller.poll(timeout_ms):
+        events = self.poller.poll(timeout_ms)
+        self.clock.served = self.clock.served or any(fd in self.seat.open for fd, _ in events)
+        for fd, event in events:
             if fd == self.surroundings.zygote:
                 self.surroundings.hear()
             elif fd == self.surroundings.host:
@@ -193,7 +212,11 @@ class Watch:
         return unread[0] == self.sent
 
     def sample(self, now: float) -> None:
-        """Compare what the run has used with its limits."""
+        """Compare what the run has used with its limits.
+
+        Raises:
+            WithheldError: it has not been let go on, for too long.
+        """
         reap_orphans()
         meter = self.surroundings.meter
         memory = meter.memory_bytes() - self.seat.base_memory
@@ -203,10 +226,34 @@ class Watch:
         self.sample_at = now + _SAMPLE_SECONDS
         if self.memory > self.memory_limit:
             self.reason = self.reason or "memory"
-        elif meter.cpu_seconds() - self.cpu_before > self.cpu_limit:
+            return
+        if meter.cpu_seconds() - self.cpu_before > self.cpu_limit:
             self.reason = self.reason or "cpu"
-        elif now > self.deadline:
+            return
+        self.clock.look(now, at_once=self.clock.time(now) > self.wall_limit)
+        if self.clock.is_over(self.wall_limit, now):
             self.reason = self.reason or "wall"
+        elif now > self.give_up_at:
+            self.reason = self.reason or self.overdue(now)
+        elif now > self.beat_at:
+            self.surroundings.beat()
+            self.beat_at = now + BEAT_SECONDS
+
+    def overdue(self, now: float) -> str:
+        """Say why a run ends that has taken all the real time there is for it.
+
+        Where a process that computes gets several times what a run within its CPU limit would have needed to be through
+        by now, one that waits for cores all the time and yet uses none wakes up, or gives way, over and over: else a
+        program could choose not to be judged wherever it is not alone.
+
+        Raises:
+            WithheldError: the machine has no cores to give.
+        """
+        took = now - self.clock.started
+        most = self.give_up_at - self.clock.started
+        if took - self.clock.frozen > most and share_of_a_core() > _AMPLE * self.cpu_limit / most:
+            return "wall"
+        raise WithheldError(f"a run was kept from going on for {self.clock.withheld:.0f} of {took:.0f} s")
 
     def result_arrived(self) -> bool:
         """Whether a whole answer to a call is there, or more than may be."""
@@ -217,14 +264,19 @@ class Watch:
 
     def until_done(self) -> str:
         """Wait for the end of the process, the answer to the call, or a limit; return which: a reason, or `VACANT`."""
+        last, asked = self.clock.started, 0
         while self.seat.ended is None and not self.reason:
             if self.calls and self.result_arrived():
                 return self.answered()
             now = time.monotonic()
+            self.clock.passed(asked / 1000, now - last)
+            last, asked = now, 0
             if now >= self.sample_at:
                 self.sample(now)
                 continue
-            self.step(max(1, int((self.sample_at - now) * 1000)))
+            asked = max(1, int((self.sample_at - now) * 1000))
+            self.step(asked)
+        self.wall = self.clock.time(time.monotonic())
         self.end_process()
         # What it wrote before it ended is in the pipes; whoever else holds them is not waited for.
         for fd in (self.seat.stdout, self.seat.stderr, self.seat.report):
@@ -239,6 +291,7 @@ class Watch:
 
     def answered(self) -> str:
         """Judge the answer to a call by its form alone."""
+        self.wall = self.wall or self.clock.time(time.monotonic())
         size = int.from_bytes(self.report[:4], "big")
         if len(self.report) != 5 + size:
             # More than one answer, or one above every cap: the process is not to be trusted with another input.
@@ -258,9 +311,9 @@ class Watch:
             self.seat.kill()
             if self.reason:
                 self.surroundings.kill_others()  # they would go on using memory until the main process is gone
-        deadline = time.monotonic() + CLEANUP_SECONDS
+        patience = Patience(CLEANUP_SECONDS)
         while self.seat.ended is None:
-            if time.monotonic() > deadline:
+            if patience.is_over():
                 raise LeftoversError(f"process {self.seat.pid} did not die")
             self.step(10)
 
