@@ -327,7 +327,7 @@ def test_sandbox_check_says_which_isolation_is_in_force() -> None:
         (("search", "starter", *TEAM, "--budget", "0"), "at least 1"),
         (("search", "starter", *TEAM, "--budget", "nodes=5,token=9"), "Did you mean 'tokens'"),
         (("search", "starter", *TEAM, "--budget", "5,fixer.nodes=1"), "Did you mean 'fixer_0'"),
-        (("search", "starter", *TEAM, "--patience", "0"), "patience=0"),
+        (("search", "starter", *TEAM, "--patience", "0"), "--patience 0: must be a whole number of at least 1"),
         (("search", "starter", *TEAM, "--solutions", "0"), "--solutions 0"),
         (("search", "starter", *TEAM, "--reward-model", "none"), "unknown reward model"),
         (("evaluate", "nowhere"), "nowhere"),

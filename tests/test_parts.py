@@ -313,7 +313,8 @@ def test_a_registered_sandbox_is_made_wherever_a_kind_is_named() -> None:
 
 
 def test_options_that_a_kind_of_sandbox_does_not_take_name_those_it_does() -> None:
-    for kind, taken in (("scripted", "script, identity"), ("bubblewrap", "isolation, numpy, packages, memory_bytes,")):
+    bubblewrap = "isolation, numpy, packages, python_packages, memory_bytes,"
+    for kind, taken in (("scripted", "script, identity"), ("bubblewrap", bubblewrap)):
         with pytest.raises(ConfigError, match=rf"sandbox '{kind}': got .* argument 'colour'\. Its options: {taken}"):
             mars2_env.make_sandbox(kind, colour="red")
 

@@ -101,6 +101,8 @@ def typed(value: Any, kind: Any, where: str) -> Any:
     import msgspec  # here, since the sandbox's room, which finds its parts by name, needs no package besides this one
 
     kinds = _members(kind)
+    if isinstance(value, str) and str in kinds:
+        return value
     objects = [one for one in kinds if is_dataclass(one) and isinstance(one, type)]
     if objects and value in ("default", True):
         return objects[0]()
@@ -108,6 +110,8 @@ def typed(value: Any, kind: Any, where: str) -> Any:
         return msgspec.convert(_read(value, kinds) if isinstance(value, str) else value, kind, strict=False)
     except (msgspec.ValidationError, ValueError):
         raise ConfigError(f"{where}={value!r:.200} is not {_wanted(kind)}.") from None
+    except TypeError:  # no type that msgspec knows: then it says nothing about the value
+        return value
 
 
 def _members(kind: Any) -> tuple[Any, ...]:
@@ -117,8 +121,6 @@ def _members(kind: Any) -> tuple[Any, ...]:
 
 def _read(text: str, kinds: tuple[Any, ...]) -> Any:
     """Return what a text says, as far as `msgspec.convert` would not find it out."""
-    if str in kinds:
-        return text
     if type(None) in kinds and text.lower() == "none":
         return None
     if bool in kinds and text in _SWITCH:

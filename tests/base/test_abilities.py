@@ -51,5 +51,5 @@ def test_an_ability_may_be_the_thing_s_own_and_is_not_taken_for_its_class_s() ->
     one.run = lambda *_: []  # type: ignore[attr-defined]
     assert [keeps(thing, Runs) for thing in (other, one, other)] == [False, True, False]
     assert not keeps(5, Runs)
-    with pytest.raises(mars2_env.ConfigError, match="neither a kind nor a sandbox"):
+    with pytest.raises(mars2_env.ConfigError, match="neither a kind, such as"):
         mars2_env.task("starter", sandbox=one)

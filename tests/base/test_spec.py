@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Literal
 
 import pytest
@@ -68,6 +69,8 @@ class Inner:
         ("+08", int, 8),
         ("5.", float, 5.0),
         ("7", int | None, 7),
+        ("2024-08-01", str | date | None, "2024-08-01"),
+        (date(2024, 8, 1), str | date | None, date(2024, 8, 1)),
     ],
 )
 def test_a_value_is_read_as_its_type_asks(value: Any, kind: Any, meant: Any) -> None:
@@ -85,8 +88,8 @@ def test_a_value_is_read_as_its_type_asks(value: Any, kind: Any, meant: Any) -> 
         ("dice", Literal["thompson", "ucb"], "is not one of thompson, ucb"),
         (True, int, "is not a whole number"),
         ("8.0", int, "is not a whole number"),
-        ("on", Inner | None, "is not `default` or none"),
-        ("a/b", tuple[float, ...], "is not a list, each item a number, with slashes between them"),
+        ("on", Inner | None, r"is not `default` or, in Python, a Inner\(...\) or none"),
+        ("a/b", tuple[float, ...], "is not a number, or several between slashes, such as 0.2/0.6"),
         ("a", dict[str, int], "is not a dict"),
     ],
 )

@@ -221,7 +221,7 @@ def test_values_compare_by_the_rule_of_the_source(name: str, output: Any, expect
     assert accepts(name, output, expected) == right
 
 
-@pytest.mark.parametrize("name", CHECKERS.names())
+@pytest.mark.parametrize("name", [name for name in CHECKERS.names() if CHECKERS.owns(name)])
 def test_no_output_makes_a_checker_fail(name: str) -> None:
     texts = name.endswith("_output") or name == "stripped_lines"
     outputs = (

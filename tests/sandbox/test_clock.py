@@ -210,7 +210,7 @@ def test_a_run_on_a_machine_without_cores_to_give_is_a_fault_and_no_verdict(
 def test_a_program_that_gives_way_for_ever_is_judged_where_there_are_cores_for_who_computes(
     withheld: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mars2_env.sandbox.worker.watch.share_of_a_core", lambda: 0.1)
+    monkeypatch.setattr("mars2_env.sandbox.worker.watch.share_of_a_core", lambda: 0.5)
     withheld.sample(241.0)
     assert withheld.reason == "wall"
 

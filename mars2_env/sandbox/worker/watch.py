@@ -24,7 +24,7 @@ _REPORT_CAP: Final = 64 * 2**10
 PIECE: Final = 2**16
 """So many bytes are read or written at a time."""
 _SAMPLE_SECONDS: Final = 0.01
-_AMPLE: Final = 3
+_AMPLE: Final = 30
 VACANT: Final = "vacant"
 """A process ended before it began its program."""
 
@@ -242,7 +242,7 @@ class Watch:
     def overdue(self, now: float) -> str:
         """Say why a run ends that has taken all the real time there is for it.
 
-        Where a process that computes gets several times what a run within its CPU limit would have needed to be through
+        Where a process that computes gets many times what a run within its CPU limit would have needed to be through
         by now, one that waits for cores all the time and yet uses none wakes up, or gives way, over and over: else a
         program could choose not to be judged wherever it is not alone.
 
