@@ -110,14 +110,19 @@ def make_room_for_stacks() -> None:
     """Have every new thread's stack reserved beside what a program may allocate; called once, in the zygote.
 
     A stack is reserved whole and used little: one of 512 MiB would take all the address space that a run has. Where
-    there is no room all the same the program is told so at once, by a `MemoryError`: a thread that begins with the last
-    of it cannot even say that it has begun, and whoever started it waits for ever.
+    there is no room all the same the program is told so at once, by an error that is both a `MemoryError` and Python's
+    own `RuntimeError` for it: a thread that begins with the last of it cannot even say that it has begun, and whoever
+    started it waits for ever.
     """
     for module in (threading, _thread):
         for name in ("_start_new_thread", "_start_joinable_thread", "start_new_thread", "start_joinable_thread"):
             start = _getattr(module, name, None)
             if start is not None:
                 setattr(module, name, _with_room(start))
+
+
+class _NoRoomError(MemoryError, RuntimeError):
+    """A thread's stack has no room."""
 
 
 def _with_room(start: Callable[..., Any]) -> Callable[..., Any]:
@@ -131,7 +136,7 @@ def _with_room(start: Callable[..., Any]) -> Callable[..., Any]:
             soft = min(soft + needed, hard) if hard != _INFINITY else soft + needed
             _setrlimit(_ADDRESS_SPACE, (soft, hard))
             if soft - _address_space() < needed:
-                raise _MemoryError(f"no room for the stack of a thread, {needed} bytes")
+                raise _NoRoomError(f"can't start new thread: no room for its stack, {needed} bytes")
         return start(*arguments, **options)
 
     return start_with_room
