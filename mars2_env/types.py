@@ -434,6 +434,19 @@ class Generation:
     completion_tokens: int | None = None
 
     def __post_init__(self) -> None:
+        for name in ("prompt_ids", "completion_ids"):
+            object.__setattr__(self, name, _token_ids(name, getattr(self, name)))
+        try:  # numbers of any library, so that a log can hold them; a sampler may say nan
+            object.__setattr__(self, "logprobs", tuple(map(float, self.logprobs)))
+        except (TypeError, ValueError):
+            raise PolicyError(f"{said('logprobs', self.logprobs, 'Generation')}: give one number a token.") from None
+        if self.logprobs and len(self.logprobs) != len(self.completion_ids):
+            raise PolicyError(
+                f"Generation: {len(self.logprobs)} logprobs for {len(self.completion_ids)} completion_ids; one each."
+            )
+        if not is_whole(self.weights_version):
+            raise PolicyError(f"{said('weights_version', self.weights_version, 'Generation')}: give a whole number.")
+        object.__setattr__(self, "weights_version", index(self.weights_version))
         for name in ("prompt_tokens", "completion_tokens"):
             if (count := getattr(self, name)) is not None:
                 if not is_whole(count) or index(count) < 0:
@@ -453,6 +466,17 @@ class Generation:
             return None
         prompt = len(self.prompt_ids) if self.prompt_ids else self.prompt_tokens or 0
         return prompt, len(self.completion_ids) if self.completion_ids else self.completion_tokens or 0
+
+
+def _token_ids(name: str, given: Any) -> tuple[int, ...]:
+    """Return token ids as ints, whatever library's numbers they were."""
+    try:
+        ids = tuple(map(index, given))
+        if all(0 <= one < 2**63 for one in ids):
+            return ids
+    except TypeError:
+        pass
+    raise PolicyError(f"{said(name, given, 'Generation')}: give a sequence of token ids, whole numbers of at least 0.")
 
 
 @dataclass(frozen=True, slots=True)

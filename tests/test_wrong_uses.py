@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import toys
 
 import mars2_env
 from mars2_env.base.extras import extras_of, how_to_install, needed_by
@@ -185,3 +187,58 @@ def test_a_missing_package_of_a_part_is_named_with_its_extra(monkeypatch: pytest
     monkeypatch.setattr(sys, "meta_path", [NoTorch, *sys.meta_path])
     with pytest.raises(mars2_env.PartError, match=r"torch.*pip install 'mars2-env\[transformers\]'"):
         list(mars2_env.rollout(task(budget=2), "hf:smollm2", limit=1))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"prompt_ids": ("a",)}, "prompt_ids"),
+        ({"completion_ids": None}, "completion_ids"),
+        ({"completion_ids": (2**70,)}, "completion_ids"),
+        ({"completion_ids": (-1,)}, "completion_ids"),
+        ({"completion_ids": (1, 2), "logprobs": (-0.1,)}, "1 logprobs for 2 completion_ids"),
+        ({"logprobs": ("x",)}, "logprobs"),
+        ({"weights_version": object()}, "weights_version"),
+    ],
+)
+def test_a_generation_that_is_none_is_refused_where_it_is_made(given: Any, message: str) -> None:
+    with pytest.raises(mars2_env.PolicyError, match=message):
+        mars2_env.Generation(**given)
+
+
+def test_numbers_of_numpy_are_numbers_of_a_generation_and_of_its_log(tmp_path: Path) -> None:
+    class Tokens:
+        def act(self, turns: list[mars2_env.Turn]) -> tuple[mars2_env.Reply, ...]:
+            generation = mars2_env.Generation(
+                completion_ids=np.arange(2),  # type: ignore[arg-type]
+                logprobs=np.array([-0.5, np.nan], "float32"),  # type: ignore[arg-type]
+            )
+            return tuple(mars2_env.Reply("print(0)", generation=generation) for _ in turns)
+
+    task = mars2_env.task(toys.problem_set(1), budget=2, sandbox=toys.sandbox())
+    (tree,) = mars2_env.rollout(task, Tokens(), out=tmp_path)  # type: ignore[arg-type]
+    assert tree.nodes[0].generation is not None
+    assert tree.nodes[0].generation.completion_ids == (0, 1)
+    with pytest.raises(mars2_env.ConfigError, match="is not a folder"):
+        mars2_env.rollout(task, Tokens(), out="")  # type: ignore[arg-type]
+
+
+def test_policies_that_cannot_be_called_or_are_async_are_told_apart() -> None:
+    class Number:
+        act = 3
+
+    class Later:
+        async def act(self, turns: list[mars2_env.Turn]) -> list[mars2_env.Reply]:
+            return []
+
+    task = mars2_env.task(toys.problem_set(1), budget=1, sandbox=toys.sandbox())
+    with pytest.raises(mars2_env.PolicyError, match="an object with act"):
+        mars2_env.rollout(task, Number())  # type: ignore[arg-type]
+    with pytest.raises(mars2_env.PolicyError, match="is async"):
+        list(mars2_env.rollout(task, Later()))  # type: ignore[arg-type]
+
+
+def test_a_run_with_a_status_that_is_none_is_a_fault_of_its_sandbox() -> None:
+    box = ScriptedSandbox(lambda program, given: mars2_env.Run("timeout"))  # type: ignore[arg-type]
+    with pytest.raises(mars2_env.SandboxError, match="status 'timeout', which is none of ok, runtime_error"):
+        mars2_env.Judge(box).grade(toys.problem(0), "print(0)")

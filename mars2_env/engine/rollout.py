@@ -68,7 +68,7 @@ def rollout(
             whole_number(name, value, where="rollout")
     whole_number("policy_retries", policy_retries, least=0, where="rollout")
     whole_number("seed", seed, least=0, where="rollout")
-    if out is not None and not isinstance(out, str | os.PathLike):
+    if out is not None and (not isinstance(out, str | os.PathLike) or not os.fspath(out)):
         raise ConfigError(f"rollout(out={out!r:.200}) is not a folder.")
     if GAMES[task.rules.game].generators:
         raise ConfigError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from mars2_env.errors import ConfigError, JudgeError, SandboxError, unknown_name
 from mars2_env.judge.checkers import checker, checks
@@ -18,10 +18,11 @@ from mars2_env.judge.facts import failing_test
 from mars2_env.sandbox import stepping
 from mars2_env.sandbox.base import RunsPrograms
 from mars2_env.sandbox.stepping import Begin, Course, Next
-from mars2_env.types import GROUPS, Feedback, Outcome, Problem, Run, Stdin, TestCase, TestGroup, Tests, Verdict
+from mars2_env.types import GROUPS, Feedback, Outcome, Problem, Run, Status, Stdin, TestCase, TestGroup, Tests, Verdict
 
 Stop: TypeAlias = Literal["first_failure", "never"]
 
+_STATUSES: Final = get_args(Status)
 _STOPS: Final[tuple[Stop, ...]] = ("first_failure", "never")
 
 
@@ -136,6 +137,11 @@ class _Grading:
         if run is None:
             raise SandboxError(
                 f"the sandbox returned fewer runs than it was given inputs (problem {self.problem.id!r}); "
+                "this is a fault of the sandbox, not of the program."
+            )
+        if run.status not in _STATUSES:
+            raise SandboxError(
+                f"the sandbox returned a run with status {run.status!r:.100}, which is none of {', '.join(_STATUSES)}; "
                 "this is a fault of the sandbox, not of the program."
             )
         self.cpu_seconds += run.cpu_seconds

@@ -49,7 +49,7 @@ def answer(
         SandboxError: the sandbox could not decide.
     """
     if how not in get_args(AnswerRule):
-        raise ConfigError(unknown_name("way to answer", how, get_args(AnswerRule)))
+        raise ConfigError(unknown_name("way to answer", str(how), get_args(AnswerRule)))
     if not isinstance(tree, Tree):
         raise ConfigError(f"answer() takes a tree, as `rollout` or `read_log` gives it, not {tree!r:.200}.")
     rules = Rules(**tree.header.task["rules"])

@@ -21,7 +21,7 @@ from mars2_env.engine import RUN_FILE, read_run
 from mars2_env.errors import ConfigError, SandboxUnavailableError, unknown_name
 from mars2_env.judge import Judge
 from mars2_env.log import Tree, read_log
-from mars2_env.problems import ProblemSet
+from mars2_env.problems import ProblemSet, load_problems
 from mars2_env.results.answers import AnswerRule
 from mars2_env.results.answers import answer as choose
 from mars2_env.results.intervals import clustered_interval, wilson_interval
@@ -187,7 +187,7 @@ class Results:
 def evaluate(
     log_or_trees: str | Path | Iterable[Tree],
     *,
-    problems: ProblemSet | None = None,
+    problems: ProblemSet | str | None = None,
     sandbox: Sandbox | None = None,
     answer: AnswerRule = "best",
     partial: bool = False,
@@ -197,7 +197,7 @@ def evaluate(
 
     Args:
         log_or_trees: a run folder, or trees.
-        problems: the problem set that was played; a run folder knows how to load its own.
+        problems: the problem set that was played, or its name; a run folder knows how to load its own.
         sandbox: the sandbox to run programs in; by default the one this process shares of the kind that the trees were
             grown in, or, where that cannot be had, of the best kind.
         answer: how the one answer of each tree is chosen, never by a hidden test (`mars2_env.answer`).
@@ -211,6 +211,8 @@ def evaluate(
         LogError: the run folder is unreadable.
         SandboxError: the sandbox could not decide; what was graded is kept.
     """
+    if isinstance(problems, str):
+        problems = load_problems(problems)
     if answer not in get_args(AnswerRule):
         raise ConfigError(unknown_name("way to answer", str(answer), get_args(AnswerRule)))
     folder: Path | None = None

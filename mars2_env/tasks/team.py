@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Final, TypeAlias, cast
@@ -90,7 +91,7 @@ def seat(agents: Collection[str], team: Generators, *, problems: ProblemSet | No
             if policy not in built:
                 built[policy] = make_policy(policy, problems=problems)
             policy = built[policy]
-        if isinstance(policy, type) or not isinstance(policy, Policy):
+        if isinstance(policy, type) or not callable(getattr(policy, "act", None)):
             raise PolicyError(f"the policy of {agent} is {policy!r}; an object with act(turns) is needed.")
         seated[agent] = policy
     return seated
@@ -120,9 +121,16 @@ def call(policies: Mapping[str, Policy], turns: Sequence[Turn]) -> list[Reply]:
         replies = policy.act_together([(policies[turn.agent], turn) for turn in turns])
     else:
         replies = policy.act(list(turns))
-    if not isinstance(replies, list) or len(replies) != len(turns):
-        raise PolicyError(f"{policy!r} returned {replies!r:.200} for {len(turns)} turns; one Reply each is needed.")
+    if inspect.isawaitable(replies):
+        if inspect.iscoroutine(replies):
+            replies.close()
+        raise PolicyError(f"act() of {policy!r:.200} is async; it is to return the replies themselves.")
+    if not isinstance(replies, list | tuple) or len(replies) != len(turns):
+        count = f"{len(replies)} replies" if isinstance(replies, list | tuple) else f"{replies!r:.200}"
+        raise PolicyError(
+            f"{policy!r:.200} returned {count} for {len(turns)} turns; a list with one Reply each is needed."
+        )
     for turn, reply in zip(turns, replies, strict=True):
         if not isinstance(reply, Reply):
             raise PolicyError(f"{policy!r} returned {reply!r:.200} for turn {turn.id}; a Reply is needed.")
-    return replies
+    return list(replies)
