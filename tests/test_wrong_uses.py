@@ -242,3 +242,20 @@ def test_a_run_with_a_status_that_is_none_is_a_fault_of_its_sandbox() -> None:
     box = ScriptedSandbox(lambda program, given: mars2_env.Run("timeout"))  # type: ignore[arg-type]
     with pytest.raises(mars2_env.SandboxError, match="status 'timeout', which is none of ok, runtime_error"):
         mars2_env.Judge(box).grade(toys.problem(0), "print(0)")
+
+
+def test_a_budget_that_lets_a_tree_grow_for_ever_is_refused() -> None:
+    with pytest.raises(mars2_env.ConfigError, match="nothing limits agent_1, so that a tree may never end"):
+        task(budget="agent_0.nodes=1")
+    assert task(budget="agent_0.nodes=1,agent_1.nodes=2").budget.agents
+    assert task(budget="agent_0.nodes=1", patience=3).rules.patience == 3
+
+
+def test_a_tree_is_evaluated_once_and_one_that_met_faults_is_said_to_have() -> None:
+    problems = toys.problem_set(2)
+    trees = list(mars2_env.rollout(mars2_env.task(problems, budget=1, sandbox=toys.sandbox()), toys.Guesser()))
+    with pytest.raises(mars2_env.ConfigError, match="some of them twice"):
+        mars2_env.evaluate(trees + trees, problems=problems, sandbox=toys.sandbox())
+    faulty = mars2_env.task(problems, budget=1, sandbox=toys.FaultySandbox(1000))
+    with pytest.raises(mars2_env.ConfigError, match="2 ended by faults, 0 are cut off"):
+        mars2_env.evaluate(mars2_env.rollout(faulty, toys.Guesser()), problems=problems, sandbox=toys.sandbox())

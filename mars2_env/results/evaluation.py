@@ -236,7 +236,13 @@ def evaluate(
         raise ConfigError("evaluate(trees) needs problems=, the problem set that was played.")
     finished = [tree for tree in trees if tree.ended not in (None, "faults")]
     if not finished:
-        raise ConfigError(f"there is no finished tree among the {len(trees)} given; run the search to its end first.")
+        faults = sum(tree.ended == "faults" for tree in trees)
+        raise ConfigError(
+            f"there is no finished tree among the {len(trees)} given: {faults} ended by faults, {len(trees) - faults} "
+            "are cut off. The command that began them takes them up again."
+        )
+    if len({tree.path or id(tree) for tree in finished}) < len(finished):
+        raise ConfigError(f"{len(finished)} trees were given, some of them twice; each counts once, so give it once.")
     planned = _planned(run, trees)
     if planned is not None and len(finished) < planned and not partial:
         raise ConfigError(

@@ -126,9 +126,16 @@ class Task:
         for name in self.problems.checkers:
             checker(name)
         if lacking := self.problems.lacking(self.rules.tests):
+            public = "" if self.problems.lacking(["public"]) else " They have public ones: say score_on='public'."
             raise ConfigError(
                 f"score_on={self.rules.score_on!r}: {len(lacking)} of {len(self.problems)} problems of "
-                f"{self.problems.name!r} lack {' or '.join(self.rules.tests)} tests, such as {lacking[0]!r}."
+                f"{self.problems.name!r} lack {' or '.join(self.rules.tests)} tests, such as {lacking[0]!r}.{public}"
+            )
+        free = [agent for agent in self.agents if agent not in self.budget.agents]
+        if not self.budget.limits and free and self.rules.patience is None and self.stop_when is None:
+            raise ConfigError(
+                f"budget={self.budget}: nothing limits {free[0]}, so that a tree may never end; give the tree a limit "
+                f"too, such as nodes=8, or each agent one."
             )
 
     def __repr__(self) -> str:
