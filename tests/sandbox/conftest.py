@@ -58,8 +58,12 @@ def look_inside(engine: Any) -> Callable[[str], dict[str, Any]]:
     """Return a function that says what is in a container: processes, files, IPC objects and sockets."""
 
     def look(name: str) -> dict[str, Any]:
-        code, output = engine.containers.get(name).exec_run([PYTHON, "-S", "-E", "-c", _LOOK])
-        assert code == 0, output
+        container = engine.containers.get(name)
+        for _ in range(3):  # a busy engine has been seen to answer with status 0 and to lose the output
+            code, output = container.exec_run([PYTHON, "-S", "-E", "-c", _LOOK])
+            assert code == 0, output
+            if output:
+                break
         found: dict[str, Any] = json.loads(output)
         return found
 
