@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from itertools import zip_longest
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from itertools import pairwise, zip_longest
 from keyword import iskeyword
 from operator import index
 from reprlib import Repr
@@ -415,14 +415,36 @@ class Places(Protocol):
         ...
 
 
+LogprobsKind: TypeAlias = Literal["sampled", "tempered", "raw"]
+"""Of which distribution log-probabilities are: the one sampled from (temperature, then top-k and top-p, renormalised),
+the whole vocabulary after the temperature, or the model's own, at temperature 1."""
+
+LOGPROBS_KINDS: Final[tuple[LogprobsKind, ...]] = ("sampled", "tempered", "raw")
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """The tokens behind a reply.
+    """The tokens behind a reply, or behind one step of it. What the back end cannot tell is None, or left empty.
 
-    `prompt_ids` and `completion_ids` are token ids, `logprobs` the sampler's log-probability (natural log, of the
-    distribution actually sampled from) of each completion token. `finish_reason` is "stop" or "length". A server that
-    tells no ids may tell how many there were: `prompt_tokens` and `completion_tokens`. Where there are ids, they are
-    counted and these are not looked at.
+    Attributes:
+        prompt_ids: the token ids that the model was asked with.
+        completion_ids: the token ids that it wrote, the ending one included.
+        logprobs: the natural log of the probability of each completion token, as `logprobs_kind` says.
+        finish_reason: "stop", or "length" where the reply was cut by its limit.
+        weights_version: the version of the weights at the first completion token.
+        prompt_tokens: how many tokens the prompt had, of a server that tells no ids; where there are ids, they count.
+        completion_tokens: how many were written, likewise.
+        text: what was written, special tokens left out; "" in the short form, where it is the reply's text.
+        logprobs_kind: of which distribution `logprobs` are; None where that is not known.
+        temperature: that of sampling, 0 for greedy; None where that is not known.
+        top_p: the probability that was kept; None where that is not known.
+        top_k: how many tokens were kept; 0 for all of them, None where that is not known.
+        kept_mass: the probability, after the temperature, of all tokens that top-p and top-k kept, at each completion
+            token: with it log-probabilities of kind "sampled" become "tempered" ones.
+        weights_spans: (version, index of the first completion token that it wrote), in order, where the weights changed
+            while the completion was written; () where they did not.
+        prompt_cut: how many tokens of the prompt were left out to fit the model's context.
+        thinking_tokens: how many completion tokens were thought, of a model that thinks first; None of others.
     """
 
     prompt_ids: tuple[int, ...] = ()
@@ -432,32 +454,58 @@ class Generation:
     weights_version: int = 0
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    text: str = ""
+    logprobs_kind: LogprobsKind | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    kept_mass: tuple[float, ...] = ()
+    weights_spans: tuple[tuple[int, int], ...] = ()
+    prompt_cut: int = 0
+    thinking_tokens: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("prompt_ids", "completion_ids"):
             object.__setattr__(self, name, _token_ids(name, getattr(self, name)))
-        try:  # numbers of any library, so that a log can hold them; a sampler may say nan
-            object.__setattr__(self, "logprobs", tuple(map(float, self.logprobs)))
-        except (TypeError, ValueError):
-            raise PolicyError(f"{said('logprobs', self.logprobs, 'Generation')}: give one number a token.") from None
-        if self.logprobs and len(self.logprobs) != len(self.completion_ids):
-            raise PolicyError(
-                f"Generation: {len(self.logprobs)} logprobs for {len(self.completion_ids)} completion_ids; one each."
-            )
+        for name in ("logprobs", "kept_mass"):
+            if isinstance(given := getattr(self, name), tuple) and not given:
+                continue
+            try:  # numbers of any library, so that a log can hold them; a sampler may say nan
+                object.__setattr__(self, name, tuple(map(float, given)))
+            except (TypeError, ValueError):
+                raise PolicyError(f"{said(name, given, 'Generation')}: give one number a token.") from None
+            if len(getattr(self, name)) not in (0, len(self.completion_ids)):
+                raise PolicyError(
+                    f"Generation: {len(getattr(self, name))} {name} for {len(self.completion_ids)} completion_ids; "
+                    "one each."
+                )
         if not is_whole(self.weights_version):
             raise PolicyError(f"{said('weights_version', self.weights_version, 'Generation')}: give a whole number.")
         object.__setattr__(self, "weights_version", index(self.weights_version))
-        for name in ("prompt_tokens", "completion_tokens"):
-            if (count := getattr(self, name)) is not None:
+        for name in ("prompt_tokens", "completion_tokens", "top_k", "prompt_cut", "thinking_tokens"):
+            if ((count := getattr(self, name)) is not None and type(count) is not int) or (count or 0) < 0:
                 if not is_whole(count) or index(count) < 0:
                     raise PolicyError(f"{said(name, count, 'Generation')}: give a whole number of at least 0, or None.")
                 object.__setattr__(self, name, index(count))
+        if self.logprobs_kind is not None and self.logprobs_kind not in LOGPROBS_KINDS:
+            raise PolicyError(
+                f"{said('logprobs_kind', self.logprobs_kind, 'Generation')}: "
+                f"give one of {', '.join(LOGPROBS_KINDS)}, or None."
+            )
+        for name in ("temperature", "top_p"):
+            if getattr(self, name) is not None:
+                real_number(name, getattr(self, name), least=0, where="Generation", error=PolicyError)
+        for name in ("finish_reason", "text"):
+            if not isinstance(getattr(self, name), str):
+                raise PolicyError(f"{said(name, getattr(self, name), 'Generation')}: give a text.")
+        if self.weights_spans:
+            object.__setattr__(self, "weights_spans", _spans(self.weights_spans))
 
     def __setstate__(self, state: Sequence[Any]) -> None:
         """Take what was pickled, by an earlier version too: it knew fewer fields."""
-        for one, value in zip_longest(fields(self), state, fillvalue=None):
-            if one is not None:
-                object.__setattr__(self, one.name, value)
+        for one, value in zip_longest(fields(self), state, fillvalue=MISSING):
+            if isinstance(one, Field):
+                object.__setattr__(self, one.name, one.default if value is MISSING else value)
 
     @property
     def tokens(self) -> tuple[int, int] | None:
@@ -466,6 +514,30 @@ class Generation:
             return None
         prompt = len(self.prompt_ids) if self.prompt_ids else self.prompt_tokens or 0
         return prompt, len(self.completion_ids) if self.completion_ids else self.completion_tokens or 0
+
+    @property
+    def overlong(self) -> bool:
+        """Whether the completion was cut by its limit."""
+        return self.finish_reason == "length"
+
+
+def _spans(given: Any) -> tuple[tuple[int, int], ...]:
+    """Return spans of weights versions as pairs of ints.
+
+    Raises:
+        PolicyError: they are not pairs of whole numbers, or do not begin at 0 and grow.
+    """
+    try:
+        spans = tuple((index(version), index(first)) for version, first in given)
+        firsts = [first for _, first in spans]
+        if firsts[0] == 0 and all(a < b for a, b in pairwise(firsts)):
+            return spans
+    except (TypeError, ValueError):
+        pass
+    raise PolicyError(
+        f"{said('weights_spans', given, 'Generation')}: give (version, first token) pairs, of which the first begins "
+        "at 0 and each later."
+    )
 
 
 def _token_ids(name: str, given: Any) -> tuple[int, ...]:
@@ -480,16 +552,53 @@ def _token_ids(name: str, given: Any) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One step on the way to a reply: what a model wrote in a role, or what a tool was asked and answered.
+
+    Attributes:
+        role: who wrote it, such as "planner" or "coder"; the tool's name, such as "public_tests".
+        generation: what the model wrote; None for a tool.
+        call: what a tool was asked, such as the program to be run.
+        observation: what a tool answered, as the model was told it; None for a model. A learner masks it.
+        seconds: how long the tool took by the clock, for who looks; budgets count what `Trial` measures.
+    """
+
+    role: str
+    generation: Generation | None = None
+    call: str = ""
+    observation: str | None = None
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.role, str) or not self.role:
+            raise PolicyError(f"{said('role', self.role, 'Step')}: name the role or the tool.")
+        if (self.generation is None) == (self.observation is None):
+            raise PolicyError(
+                f"Step({self.role!r}): give either generation=..., what a model wrote, or observation=..., what a tool "
+                "answered."
+            )
+        if self.generation is not None and not isinstance(self.generation, Generation):
+            raise PolicyError(f"Step({self.role!r}): {type(self.generation).__name__} is not a Generation.")
+        for name in ("call", "observation"):
+            if not isinstance(getattr(self, name), str | None):
+                raise PolicyError(f"{said(name, getattr(self, name), 'Step')}: give a text.")
+        real_number("seconds", self.seconds, least=0, where="Step", error=PolicyError)
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What an agent returned: a text that holds a program, and the parent where the agent chooses it.
 
-    `cost` is what the reply cost, in whatever unit a budget's `cost` is in; None where that is not known.
+    A reply that took several calls of models and tools tells them in order as `steps`; `generation` is the short form
+    of one call. Budgets count all of them, and they stand in the trace beside the log.
+    `cost` is what the reply cost in all, in whatever unit a budget's `cost` is in; None where that is not known.
     """
 
     text: str
     parent: int | None = None
     generation: Generation | None = field(default=None, compare=False)
     cost: float | None = field(default=None, compare=False)
+    steps: tuple[Step, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
@@ -502,6 +611,39 @@ class Reply:
             real_number("cost", self.cost, least=0, where="Reply", error=PolicyError)
         if self.generation is not None and not isinstance(self.generation, Generation):
             raise PolicyError(f"Reply(generation=...): {type(self.generation).__name__} is not a Generation.")
+        if self.steps != ():
+            self._check_steps()
+
+    def _check_steps(self) -> None:
+        if isinstance(self.steps, str) or not isinstance(self.steps, Sequence):
+            raise PolicyError(f"{said('steps', self.steps, 'Reply')}: give a sequence of Steps.")
+        for step in self.steps:
+            if not isinstance(step, Step):
+                raise PolicyError(f"{said('steps', self.steps, 'Reply')}: {step!r:.100} is not a Step.")
+        if self.generation is not None:
+            raise PolicyError("Reply: give steps or, of a single call, generation: with both, tokens count twice.")
+        object.__setattr__(self, "steps", tuple(self.steps))
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        """Take what was pickled, by an earlier version too: it knew no steps."""
+        for one, value in zip_longest(fields(self), state, fillvalue=()):
+            if isinstance(one, Field):
+                object.__setattr__(self, one.name, value)
+
+    @property
+    def generations(self) -> tuple[Generation, ...]:
+        """What models wrote, in order: that of each step, or the one of the short form."""
+        if self.generation is not None:
+            return (self.generation,)
+        return tuple(step.generation for step in self.steps if step.generation is not None)
+
+    @property
+    def tokens(self) -> tuple[int, int] | None:
+        """How many tokens the prompts and the completions have in all; None where one of them does not tell."""
+        counts = [one.tokens for one in self.generations]
+        if not counts or None in counts:
+            return None
+        return sum(one[0] for one in counts if one), sum(one[1] for one in counts if one)
 
 
 @runtime_checkable
@@ -510,6 +652,79 @@ class Policy(Protocol):
 
     def act(self, turns: list[Turn]) -> list[Reply]:
         """Return one reply for each turn, in order."""
+        ...
+
+
+@runtime_checkable
+class Generates(Protocol):
+    """An optional ability of policies: answers turns one at a time, many at once, on an event loop.
+
+    The rollout engine asks a policy that has it this way; elsewhere `act` is called. What is not waited for any more is
+    cancelled, and should then stop using the model.
+    """
+
+    async def generate(self, turn: Turn, *, priority: int) -> Reply:
+        """Return the reply to a turn.
+
+        Args:
+            turn: the turn.
+            priority: the smaller, the sooner it should be answered: others wait for it.
+        """
+        ...
+
+
+@runtime_checkable
+class Limited(Protocol):
+    """An optional ability of policies that `Generates`: how many turns it wants to be answering at a time, at most."""
+
+    @property
+    def concurrency(self) -> int:
+        """At least 1."""
+        ...
+
+
+Given: TypeAlias = Literal["token_ids", "logprobs", "token_counts", "cost"]
+"""What a reply may tell besides its text."""
+
+
+@runtime_checkable
+class Gives(Protocol):
+    """An optional ability of policies: tells at the start what its generations will tell.
+
+    A run that needs what is not among it (a budget of tokens, training) is refused before the first turn.
+    """
+
+    @property
+    def gives(self) -> Collection[Given]:
+        """Of "token_ids", "logprobs", "token_counts" and "cost" those that its replies will have."""
+        ...
+
+
+@runtime_checkable
+class Closes(Protocol):
+    """An optional ability of policies: has something to be let go of, such as connections or a server it started."""
+
+    def close(self) -> None:
+        """Let go of it; more than once does no harm."""
+        ...
+
+
+class Trial(Protocol):
+    """Runs programs on the PUBLIC tests of a turn's problem: a tool for policies, whose time counts as judge time.
+
+    A policy whose `act` (or `generate`) has a keyword argument `trial` is given one.
+    """
+
+    def run(self, turn: Turn, program: str) -> Verdict:
+        """Return the verdict on the public tests, every one of them run; the feedback is on the first that fails.
+
+        Raises:
+            SandboxError: the sandbox could not decide.
+        """
+        ...
+
+    async def arun(self, turn: Turn, program: str) -> Verdict:
+        """`run`, awaited."""
         ...
 
 

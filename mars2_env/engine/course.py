@@ -189,7 +189,8 @@ class Course:
         if not isinstance(result, Verdict | SandboxError):
             raise EpisodeError(f"turn {turn.id}: {result!r:.200} is neither a verdict nor a SandboxError.")
         cpu = result.cpu_seconds if isinstance(result, Verdict) else 0.0
-        going.trace = replace(going.trace or Trace(turn.id), judge_seconds=seconds, cpu_seconds=cpu)
+        trace = going.trace or Trace(turn.id)
+        going.trace = replace(trace, judge_seconds=trace.judge_seconds + seconds, cpu_seconds=cpu)
         going.result = result
         return self._advance()
 
@@ -289,9 +290,8 @@ def used(reply: Reply, trace: Trace, agent: str, metered: Set[str]) -> Usage:
     Raises:
         PolicyError: a budget limits what the agent's policy does not tell, and would never be spent.
     """
-    tokens = None if reply.generation is None else reply.generation.tokens
     for resource, where, told in (
-        ("tokens", "generation=Generation(completion_tokens=...)", tokens),
+        ("tokens", "generation=Generation(completion_tokens=...)", reply.tokens),
         ("cost", "cost=...", reply.cost),
     ):
         if resource in metered and told is None:

@@ -12,7 +12,7 @@ from mars2_env.engine.threads import Observer, Play, ThreadDriver
 from mars2_env.errors import ConfigError
 from mars2_env.log import Tree
 from mars2_env.problems import ProblemSet
-from mars2_env.tasks import GAMES, Match, Task, sandbox_of, seat
+from mars2_env.tasks import GAMES, Match, PublicTests, Task, sandbox_of, seat
 from mars2_env.tasks import task as task_of
 from mars2_env.types import Policy
 
@@ -89,4 +89,4 @@ def rollout(
     plays = (
         Play(number, Match(task, id, seed, out=out, resume=True), in_flight, observer) for number, id in enumerate(ids)
     )
-    return ThreadDriver(policies, trees, batch or trees * in_flight, policy_retries).run(plays)
+    return ThreadDriver(policies, trees, batch or trees * in_flight, policy_retries, PublicTests(task)).run(plays)

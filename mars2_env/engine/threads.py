@@ -17,7 +17,7 @@ from mars2_env.engine.course import Ask, Course, Grade, Plant, Rate, Work
 from mars2_env.episode import Event, Told
 from mars2_env.errors import Mars2Error, PolicyError, SandboxError
 from mars2_env.log import Header, Trace, Tree, read_trace
-from mars2_env.tasks import Match, call, calls, ratings
+from mars2_env.tasks import Match, PublicTests, call, calls, ratings
 from mars2_env.types import Policy, Reply, Turn, Verdict
 
 _log = logging.getLogger(__name__)
@@ -65,10 +65,19 @@ class ThreadDriver:
         trees: how many trees grow at a time.
         batch: how many turns are handed to policies at a time.
         retries: how often a call of a policy that failed is made again.
+        trial: what policies that ask for it run programs on public tests with.
     """
 
-    def __init__(self, policies: Mapping[str, Policy], trees: int, batch: int, retries: int = 1) -> None:
+    def __init__(
+        self,
+        policies: Mapping[str, Policy],
+        trees: int,
+        batch: int,
+        retries: int = 1,
+        trial: PublicTests | None = None,
+    ) -> None:
         self._policies = policies
+        self._trial = trial
         self._retries = retries
         self._trees = trees
         self._batch = batch
@@ -98,6 +107,8 @@ class ThreadDriver:
         finally:
             for play in going:
                 play.match.give_up()
+            if self._trial is not None:
+                self._trial.give_up()
             self._judges.shutdown(wait=True, cancel_futures=True)
             for play in going:
                 play.match.close()
@@ -109,7 +120,7 @@ class ThreadDriver:
             key=lambda one: (one[0].number, one[1].id),
         )
         now, self._ready = self._ready[: self._batch], self._ready[self._batch :]
-        for play, turn, reply, trace in answered(self._policies, now, self._retries):
+        for play, turn, reply, trace in answered(self._policies, now, self._retries, self._trial):
             if isinstance(reply, PolicyError):
                 self._take(play, play.course.unanswered(turn, reply))
             else:
@@ -152,7 +163,10 @@ def _timed(grade: Callable[[], Verdict | SandboxError]) -> tuple[Verdict | Sandb
 
 
 def answered(
-    policies: Mapping[str, Policy], batch: Sequence[tuple[Play, Turn]], retries: int = 1
+    policies: Mapping[str, Policy],
+    batch: Sequence[tuple[Play, Turn]],
+    retries: int = 1,
+    trial: PublicTests | None = None,
 ) -> Iterator[tuple[Play, Turn, Reply | PolicyError, Trace]]:
     """Call each policy once on its turns, and yield each reply with what it cost; each has an equal share of a call.
 
@@ -164,14 +178,17 @@ def answered(
     for places in calls(policies, [turn for _, turn in batch]):
         members = [batch[place] for place in places]
         start = time.perf_counter()
-        replies = replies_of(policies, [turn for _, turn in members], retries)
-        share = (time.perf_counter() - start) / len(members)
-        for (play, turn), reply in zip(members, replies, strict=True):
-            trace = Trace(turn.id) if isinstance(reply, PolicyError) else trace_of(turn, reply, share)
+        replies = replies_of(policies, [turn for _, turn in members], retries, trial)
+        tried = [trial.spent(turn) if trial is not None else 0.0 for _, turn in members]
+        share = max(0.0, time.perf_counter() - start - sum(tried)) / len(members)
+        for (play, turn), reply, seconds in zip(members, replies, tried, strict=True):
+            trace = Trace(turn.id) if isinstance(reply, PolicyError) else trace_of(turn, reply, share, seconds)
             yield play, turn, reply, trace
 
 
-def replies_of(policies: Mapping[str, Policy], turns: Sequence[Turn], retries: int) -> list[Reply | PolicyError]:
+def replies_of(
+    policies: Mapping[str, Policy], turns: Sequence[Turn], retries: int, trial: PublicTests | None = None
+) -> list[Reply | PolicyError]:
     """Return the reply to each turn of one call; an error for each that the policy fails on, by an exception.
 
     A call that failed is made again, at most `retries` times, and then turn by turn, so that one turn that cannot be
@@ -183,14 +200,14 @@ def replies_of(policies: Mapping[str, Policy], turns: Sequence[Turn], retries: i
     failure: Exception | None = None
     for _ in range(retries + 1):
         try:
-            return [*call(policies, turns)]
+            return [*call(policies, turns, trial)]
         except Mars2Error:
             raise
         except Exception as error:  # whatever a server or a model may raise
             failure = error
             _log.warning("the policy of %s failed (%s), at %s.", turns[0].agent, _said(error), _place(error))
     if len(turns) > 1:
-        return [reply for turn in turns for reply in replies_of(policies, [turn], 0)]
+        return [reply for turn in turns for reply in replies_of(policies, [turn], 0, trial)]
     assert failure is not None
     void = PolicyError(f"the policy of {turns[0].agent} failed: {_said(failure)}")
     void.__cause__ = failure
@@ -209,15 +226,16 @@ def _place(error: Exception) -> str:
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
 
 
-def trace_of(turn: Turn, reply: Reply, seconds: float) -> Trace:
-    """Return what is known of the cost of a reply that took so many seconds in its policy."""
-    generation = reply.generation
-    prompt, completion = (generation and generation.tokens) or (0, 0)
+def trace_of(turn: Turn, reply: Reply, seconds: float, tried: float = 0.0) -> Trace:
+    """Return what is known of the cost of a reply that took so many seconds in its policy, and so many in its tries."""
+    prompt, completion = reply.tokens or (0, 0)
     return Trace(
         turn=turn.id,
         policy_seconds=seconds,
+        judge_seconds=tried,
         prompt_tokens=prompt,
         completion_tokens=completion,
         cost=reply.cost or 0.0,
-        generation=generation,
+        generation=reply.generation,
+        steps=reply.steps,
     )

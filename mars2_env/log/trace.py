@@ -8,14 +8,15 @@ from pathlib import Path
 import msgspec
 
 from mars2_env.base.journal import Journal
-from mars2_env.types import Generation
+from mars2_env.types import Generation, Step
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
     """What one expansion cost; in a file beside the log, since none of it repeats exactly.
 
-    Seconds are wall-clock; `policy_seconds` is this turn's share of its batch. `generation` holds the sampled tokens.
+    Seconds are wall-clock; `policy_seconds` is this turn's share of its batch. `generation` holds the sampled tokens of
+    a single call, `steps` those of a reply that took several calls of models and tools.
     """
 
     turn: int
@@ -26,6 +27,7 @@ class Trace:
     completion_tokens: int = 0
     cost: float = 0.0
     generation: Generation | None = None
+    steps: tuple[Step, ...] = ()
 
 
 def trace_path(log: Path) -> Path:

@@ -12,7 +12,8 @@ from mars2_env.tasks.options import TaskOptions
 from mars2_env.tasks.policies import identity_of
 from mars2_env.tasks.presets import PRESETS, TASKS
 from mars2_env.tasks.task import OnFault, Share, Task, load_from
-from mars2_env.tasks.team import DEFAULT_GENERATOR, Generators, agent_names, call, calls, seat
+from mars2_env.tasks.team import DEFAULT_GENERATOR, Generators, agent_names, call, calls, seat, takes_trial
+from mars2_env.tasks.trial import PublicTests
 
 __all__ = [
     "DEFAULT_GENERATOR",
@@ -25,6 +26,7 @@ __all__ = [
     "Generators",
     "Match",
     "OnFault",
+    "PublicTests",
     "Share",
     "Task",
     "TaskOptions",
@@ -40,6 +42,7 @@ __all__ = [
     "sandbox_of",
     "seat",
     "shared_sandbox",
+    "takes_trial",
     "task",
     "void",
 ]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from typing import Final, TypeAlias, cast
+from functools import lru_cache
+from typing import Any, Final, TypeAlias, cast
 
 from mars2_env.base.abilities import keeps
 from mars2_env.base.checks import is_whole
 from mars2_env.errors import ConfigError, PolicyError
 from mars2_env.problems import ProblemSet
 from mars2_env.tasks.policies import make_policy
-from mars2_env.types import ActsTogether, Policy, Reply, Turn
+from mars2_env.types import ActsTogether, Policy, Reply, Trial, Turn
 
 DEFAULT_GENERATOR: Final = "noise:default"
 
@@ -110,8 +111,13 @@ def calls(policies: Mapping[str, Policy], turns: Sequence[Turn]) -> list[list[in
     return list(groups.values())
 
 
-def call(policies: Mapping[str, Policy], turns: Sequence[Turn]) -> list[Reply]:
+def call(policies: Mapping[str, Policy], turns: Sequence[Turn], trial: Trial | None = None) -> list[Reply]:
     """Return the reply to each turn of one call, in order.
+
+    Args:
+        policies: agent -> policy.
+        turns: turns of one call (`calls`).
+        trial: what policies run programs on public tests with, those that ask for it (`Trial`).
 
     Raises:
         PolicyError: the policy did not return one `Reply` a turn.
@@ -120,7 +126,8 @@ def call(policies: Mapping[str, Policy], turns: Sequence[Turn]) -> list[Reply]:
     if keeps(policy, ActsTogether):
         replies = policy.act_together([(policies[turn.agent], turn) for turn in turns])
     else:
-        replies = policy.act(list(turns))
+        tool: dict[str, Any] = {"trial": trial} if takes_trial(policy.act) else {}
+        replies = policy.act(list(turns), **tool)
     if inspect.isawaitable(replies):
         if inspect.iscoroutine(replies):
             replies.close()
@@ -134,3 +141,16 @@ def call(policies: Mapping[str, Policy], turns: Sequence[Turn]) -> list[Reply]:
         if not isinstance(reply, Reply):
             raise PolicyError(f"{policy!r} returned {reply!r:.200} for turn {turn.id}; a Reply is needed.")
     return list(replies)
+
+
+def takes_trial(function: Any) -> bool:
+    """Whether a policy's method has a keyword argument `trial`."""
+    return _takes_trial(getattr(function, "__func__", function))
+
+
+@lru_cache(maxsize=256)
+def _takes_trial(function: Any) -> bool:
+    try:
+        return "trial" in inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
