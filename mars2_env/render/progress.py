@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from mars2_env.episode.events import Event, Told
+from mars2_env.base.meters import JUDGE, Meters
+from mars2_env.episode.events import Asked, Cancelled, Event, Told
 from mars2_env.log import Header, Trace, Tree
 from mars2_env.render import printable_line
 from mars2_env.render.pace import Pace
@@ -21,11 +22,21 @@ if TYPE_CHECKING:
 
 
 @dataclass
+class Spent:
+    """What one agent has come to so far; the fields are those of `Tally`."""
+
+    nodes: int = 0
+    tokens: int = 0
+    cost: float = 0.0
+    policy_seconds: float = 0.0
+
+
+@dataclass
 class Tally:
     """What a run has come to so far, counted from its events.
 
     Tokens are completion tokens; cost is the sum of `Reply.cost`; seconds are summed over turns, those of a resumed
-    run's earlier parts included.
+    run's earlier parts included. `agents` counts each agent's own.
     """
 
     nodes: int = 0
@@ -38,9 +49,22 @@ class Tally:
     trees: int = 0
     solved: int = 0
     turns_by_agent: Counter[str] = field(default_factory=Counter)
+    agents: dict[str, Spent] = field(default_factory=dict)
+    _asked: dict[tuple[str, int, int], str] = field(default_factory=dict, repr=False)
 
     def __call__(self, header: Header, event: Event, trace: Trace | None) -> None:
         """Count one event."""
+        if isinstance(event, Asked):
+            self._asked[header.problem, header.seed, event.turn] = event.agent
+        elif isinstance(event, Told | Cancelled):
+            agent = self._asked.pop((header.problem, header.seed, event.turn), "")
+            if isinstance(event, Told):
+                spent = self.agents.setdefault(agent, Spent())
+                spent.nodes += event.node is not None
+                if trace is not None:
+                    spent.tokens += trace.completion_tokens
+                    spent.cost += trace.cost
+                    spent.policy_seconds += trace.policy_seconds
         if trace is not None:
             self.tokens += trace.completion_tokens
             self.cost += trace.cost
@@ -53,8 +77,10 @@ class Tally:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the counts as plain data, by the names of the fields; `mars2 search --json` prints them."""
-        return {one.name: getattr(self, one.name) for one in fields(self)} | {
-            "turns_by_agent": dict(sorted(self.turns_by_agent.items()))
+        found = {one.name: getattr(self, one.name) for one in fields(self) if one.repr}
+        return found | {
+            "turns_by_agent": dict(sorted(self.turns_by_agent.items())),
+            "agents": {agent: asdict(spent) for agent, spent in sorted(self.agents.items())},
         }
 
     def finish(self, tree: Tree) -> None:
@@ -83,9 +109,13 @@ class ProgressBar:
         budget: int,
         console: Console | None = None,
         *,
+        meters: Meters | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare for `total` trees of `budget` nodes; where that is `MAX_NODES` nobody knows when they will end."""
+        """Prepare for `total` trees of `budget` nodes; where that is `MAX_NODES` nobody knows when they will end.
+
+        `meters`, as given to `rollout`, adds how busy models and judge are.
+        """
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -98,6 +128,7 @@ class ProgressBar:
         )
 
         self.tally = Tally()
+        self._meters = meters
         self.console = console or Console(stderr=True)
         self._clock = clock
         self._pace = Pace(clock=clock)
@@ -160,7 +191,15 @@ class ProgressBar:
     def _text(self, elapsed: float) -> str:
         tally = self.tally
         rate = f" {self._new_tokens / elapsed:.0f} tokens/s" if self._new_tokens and elapsed > 0 else ""
-        return f"{tally.trees}/{self._total} trees, {tally.solved} solved, {tally.judged} judged{rate}"
+        return f"{tally.trees}/{self._total} trees, {tally.solved} solved, {tally.judged} judged{rate}{self._busy()}"
+
+    def _busy(self) -> str:
+        """Return how many turns are with models and how many programs with the judge."""
+        if self._meters is None:
+            return ""
+        now = {kind: reading.now for kind, reading in self._meters.read().items()}
+        judge = now.pop(JUDGE, 0)
+        return f", {sum(now.values())} in models, {judge} in judge"
 
     def finish(self, tree: Tree) -> None:
         """Show a finished tree in a line of its own."""
@@ -194,8 +233,8 @@ def share_of(part: int, whole: int) -> str:
     return f"{part} ({100 * part / whole:.1f} %)" if whole else str(part)
 
 
-def summary_table(tally: Tally) -> Table:
-    """Return the summary of a run as a table."""
+def summary_table(tally: Tally, more: Sequence[tuple[str, str]] = ()) -> Table:
+    """Return the summary of a run as a table, with more rows below."""
     from rich.table import Table
     from rich.text import Text
 
@@ -210,10 +249,23 @@ def summary_table(tally: Tally) -> Table:
         *((f"nodes by {agent}", count) for agent, count in sorted(tally.turns_by_agent.items())),
         ("programs judged", tally.judged),
         ("tokens generated", tally.tokens),
+        *_pace_rows(tally),
         *([("cost", f"{tally.cost:.6g}")] if tally.cost else []),
         ("seconds in models", f"{tally.policy_seconds:.1f}"),
         ("seconds in judge (summed over workers)", f"{tally.judge_seconds:.1f}"),
+        *more,
     ]
     for name, value in rows:
         table.add_row(Text(printable_line(name)), str(value))  # as `Text`, no name is read as markup
     return table
+
+
+def _pace_rows(tally: Tally) -> list[tuple[str, str]]:
+    """Return the tokens of each agent that tells them, with those per second of its turns."""
+    rows = []
+    for agent, spent in sorted(tally.agents.items()):
+        if not spent.tokens:
+            continue
+        rate = f" ({spent.tokens / spent.policy_seconds:.0f} per second of a turn)" if spent.policy_seconds > 0 else ""
+        rows.append((f"tokens by {agent}", f"{spent.tokens}{rate}"))
+    return rows
