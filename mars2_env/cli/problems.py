@@ -254,9 +254,7 @@ def _report_shared(shared: dict[str, Any], size: int) -> None:
         say(f"  and {len(pairs) - SHOWN_DUPLICATES} more")
 
 
-def _failures(
-    problems: list[mars2_env.Problem], sandbox: str, options: dict[str, Any]
-) -> Iterator[tuple[str, str]]:
+def _failures(problems: list[mars2_env.Problem], sandbox: str, options: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield id and fault of each problem whose reference fails, or whose seed program passes the hidden tests."""
     from rich.console import Console
     from rich.progress import track

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from mars2_env.base.journal import claim, read_claim
 from mars2_env.errors import LogError, SandboxUnavailableError
-from mars2_env.log import read_header
+from mars2_env.log import log_files, read_header
 from mars2_env.sandbox import kind_of
 from mars2_env.tasks import Task, identity_of, sandbox_of
 from mars2_env.types import Policy
@@ -52,7 +52,7 @@ def _begun_with(out: Path) -> str | None:
     """Return the kind of sandbox that a run folder was begun with, if it says so: itself, or by a log in it."""
     if (out / RUN_FILE).exists() and isinstance(kind := read_claim(out / RUN_FILE).get("sandbox"), str):
         return kind_of(kind)
-    headers = (read_header(path) for path in sorted((out / "trees").glob("*.jsonl")))
+    headers = (read_header(path) for path in log_files(out))
     return next((kind_of(header.sandbox) for header in headers if header is not None), None)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -10,13 +12,16 @@ from urllib.parse import quote
 
 import msgspec
 
-from mars2_env.base.journal import Journal, check_same, whole_lines
+from mars2_env.base.journal import UNREADABLE, Journal, check_same, whole_lines
 from mars2_env.episode.events import Asked, Cancelled, Ended, Event, Failed
 from mars2_env.errors import LogError
 from mars2_env.log.codec import SCHEMA, Header, decode_event, encode_event
 
 _VOID: Final = (Asked, Failed, Cancelled, Ended)
 """Events that tell no outcome."""
+
+_NAME: Final = re.compile(r".*\.seed[0-9]+\.jsonl", re.DOTALL)
+_BEGINS: Final = b'{"problem":'
 
 
 def log_path(out: str | Path, problem: str, seed: int) -> Path:
@@ -27,6 +32,34 @@ def log_path(out: str | Path, problem: str, seed: int) -> Path:
     return Path(out) / "trees" / f"{name}.seed{seed}.jsonl"
 
 
+def log_files(out: str | Path) -> list[Path]:
+    """Return the logs in a run folder, in order of file name: what is named as `log_path` names them.
+
+    Whatever else lies in its folder `trees` is none of ours, and left alone by all that read or write runs. A file that
+    has the name of a log and is none is an error for all of them.
+
+    Raises:
+        LogError: the folder cannot be read.
+    """
+    folder = Path(out) / "trees"
+    try:
+        return sorted(folder / name for name in os.listdir(folder) if _NAME.fullmatch(name))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise LogError(f"{folder}: cannot be read: {error.strerror}.") from None
+
+
+def check_logs(out: str | Path) -> None:
+    """Check that what has the name of a log in a run folder is one, by its header.
+
+    Raises:
+        LogError: one cannot be read, or is none of this schema; it is named.
+    """
+    for path in log_files(out):
+        read_header(path)
+
+
 def read_events(path: Path) -> tuple[Header | None, list[Event]]:
     """Return the header and the events of a log; no header where not even that was written.
 
@@ -35,6 +68,7 @@ def read_events(path: Path) -> tuple[Header | None, list[Event]]:
     """
     lines = whole_lines(path)
     if not lines:
+        read_header(path)  # a header that was cut off, or something else
         return None, []
     header = _header(path, lines[0])
     events: list[Event] = []
@@ -74,18 +108,30 @@ def read_header(path: Path) -> Header | None:
             line = file.readline()
     except OSError as error:
         raise LogError(f"{path}: cannot be read: {error.strerror}.") from None
-    return _header(path, line) if line.endswith(b"\n") else None
+    if line.endswith(b"\n"):
+        return _header(path, line)
+    if not _BEGINS.startswith(line[: len(_BEGINS)]):
+        raise _none(path, "it begins otherwise")
+    return None
 
 
 def _header(path: Path, line: bytes) -> Header:
     try:
         found = msgspec.json.decode(line)
         schema = found.get("schema") if isinstance(found, dict) else None
-        if schema != SCHEMA:
-            raise LogError(f"{path}: line 1: schema {schema!r}; this version reads schema {SCHEMA}.")
+        if schema is not None and schema != SCHEMA:
+            raise LogError(f"{path}: line 1: schema {schema!r:.80}; this version reads schema {SCHEMA}.")
+        if schema is None:
+            raise _none(path, "no schema")
         return msgspec.convert(found, Header)
-    except msgspec.MsgspecError as error:
-        raise LogError(f"{path}: line 1: not a log header: {error}") from None
+    except UNREADABLE as error:
+        raise _none(path, error) from None
+
+
+def _none(path: Path, why: object) -> LogError:
+    return LogError(
+        f"{path}: line 1: not a log header: {why}. Put the file elsewhere; a tree whose log it was is grown anew."
+    )
 
 
 class LogWriter:
