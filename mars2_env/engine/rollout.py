@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mars2_env.base.checks import whole_number
-from mars2_env.engine.run import claim_run, on_its_sandbox
+from mars2_env.engine.run import check_folder, claim_run, on_its_sandbox
 from mars2_env.engine.threads import Observer, Play, ThreadDriver
 from mars2_env.errors import ConfigError
 from mars2_env.log import Tree, check_logs
@@ -69,8 +68,7 @@ def rollout(
             whole_number(name, value, where="rollout")
     whole_number("policy_retries", policy_retries, least=0, where="rollout")
     whole_number("seed", seed, least=0, where="rollout")
-    if out is not None and (not isinstance(out, str | os.PathLike) or not os.fspath(out)):
-        raise ConfigError(f"rollout(out={out!r:.200}) is not a folder.")
+    check_folder(out)
     if GAMES[task.rules.game].generators:
         raise ConfigError(
             f"rollout(game={task.rules.game!r}): policies write programs in 'write' and 'play'; a game with generators "

@@ -12,7 +12,7 @@ from mars2_env.episode import Event, Rules, State
 from mars2_env.errors import LogError, Mars2Error
 from mars2_env.log.codec import Header
 from mars2_env.log.page import tree_html
-from mars2_env.log.writer import log_files, read_events
+from mars2_env.log.writer import check_once, log_files, read_events
 from mars2_env.search.budget import parse_budget
 from mars2_env.types import Node
 
@@ -142,7 +142,7 @@ def read_log(path: str | Path) -> list[Tree]:
     Only what has the name of a log (`log_path`) is read of a run's folder `trees`, as by runs that go on.
 
     Raises:
-        LogError: there is no log there, or one is damaged; the message names file and line.
+        LogError: there is no log there, or one is damaged, or a tree has two; the message names file and line.
     """
     if not isinstance(path, str | os.PathLike):
         raise LogError(f"a log is named by its file or folder, not by {path!r:.200}.")
@@ -150,6 +150,8 @@ def read_log(path: str | Path) -> list[Tree]:
     if place.is_dir():
         files = log_files(place)
         if not files:
+            if place.name == "trees" and log_files(place.parent):
+                raise LogError(f"{place} holds the logs of the run {place.parent}; give that folder.")
             raise LogError(f"{place} holds no trees; a run folder has its logs in {place / 'trees'}.")
     else:
         files = [place]
@@ -161,4 +163,5 @@ def read_log(path: str | Path) -> list[Tree]:
                 continue  # killed before the first line was out
             raise LogError(f"{file} is empty, or its first line was cut off: there is no tree in it.")
         trees.append(fold(header, tuple(events), file))
+    check_once((tree.path or place, tree.header) for tree in trees)
     return trees

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -51,13 +51,27 @@ def log_files(out: str | Path) -> list[Path]:
 
 
 def check_logs(out: str | Path) -> None:
-    """Check that what has the name of a log in a run folder is one, by its header.
+    """Check that what has the name of a log in a run folder is one, by its header, and that no tree has two.
 
     Raises:
-        LogError: one cannot be read, or is none of this schema; it is named.
+        LogError: one cannot be read, or is none of this schema, or there are two of one tree; it is named.
     """
-    for path in log_files(out):
-        read_header(path)
+    check_once((path, read_header(path)) for path in log_files(out))
+
+
+def check_once(logs: Iterable[tuple[Path, Header | None]]) -> None:
+    """Check that no tree, a problem and a seed, has two logs, as where one was copied.
+
+    Raises:
+        LogError: one has; both are named.
+    """
+    seen: dict[tuple[str, int], Path] = {}
+    for path, header in logs:
+        if header is not None and (first := seen.setdefault((header.problem, header.seed), path)) is not path:
+            raise LogError(
+                f"{path} and {first} are logs of one tree ({header.problem}, seed {header.seed}); put the copy "
+                "elsewhere."
+            )
 
 
 def read_events(path: Path) -> tuple[Header | None, list[Event]]:
@@ -129,9 +143,10 @@ def _header(path: Path, line: bytes) -> Header:
 
 
 def _none(path: Path, why: object) -> LogError:
-    return LogError(
-        f"{path}: line 1: not a log header: {why}. Put the file elsewhere; a tree whose log it was is grown anew."
+    hint = (
+        " Put the file elsewhere; the tree that it may have been is grown anew." if path.parent.name == "trees" else ""
     )
+    return LogError(f"{path}: line 1: not a log header: {why}.{hint}")
 
 
 class LogWriter:

@@ -205,8 +205,8 @@ class Match:
             (rating,) = ratings(self.task.reward_model, self.episode.problem, [submission.program])
         return self.episode.tell(turn, reply, verdict, model_score=rating, usage=usage)
 
-    def fault(self, turn: Turn, error: SandboxError) -> None:
-        """Void a turn after a sandbox fault, or raise it where the task says so."""
+    def fault(self, turn: Turn, error: SandboxError | PolicyError) -> None:
+        """Void a turn after a fault of the sandbox or of its policy, or raise it where the task says so."""
         void(self.episode, turn, error, self.task.on_fault)
 
     def tree(self) -> Tree:
