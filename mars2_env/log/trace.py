@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -92,12 +93,7 @@ def read_trace(log: Path) -> dict[int, Trace]:
 
 def encode_trace(trace: Trace) -> bytes:
     """Return the line of a trace, without its newline."""
-    generation = trace.generation
-    if generation is None or all(map(math.isfinite, generation.logprobs)):
-        return msgspec.json.encode(trace)
-    data = msgspec.to_builtins(trace)
-    data["generation"]["logprobs"] = [one if math.isfinite(one) else str(one) for one in generation.logprobs]
-    return msgspec.json.encode(data)
+    return msgspec.json.encode(_changed(msgspec.to_builtins(trace), _text))
 
 
 def decode_trace(line: bytes) -> Trace:
@@ -110,11 +106,25 @@ def decode_trace(line: bytes) -> Trace:
     try:
         return msgspec.json.decode(line, type=Trace)
     except msgspec.ValidationError:  # numbers that JSON does not have, or something else
-        data: Any = msgspec.json.decode(line)
-        generation = data.get("generation") if isinstance(data, dict) else None
-        if isinstance(generation, dict) and isinstance(generation.get("logprobs"), list):
-            generation["logprobs"] = [_number(one) for one in generation["logprobs"]]
-        return msgspec.convert(data, Trace)
+        return msgspec.convert(_changed(msgspec.json.decode(line), _number), Trace)
+
+
+def _changed(data: Any, change: Callable[[Any], Any]) -> Any:
+    """Return plain data in which every log-probability is changed, wherever there are any."""
+    if isinstance(data, dict):
+        return {
+            name: [*map(change, value)]
+            if name == "logprobs" and isinstance(value, list | tuple)
+            else _changed(value, change)
+            for name, value in data.items()
+        }
+    if isinstance(data, list | tuple) and data and isinstance(data[0], dict):
+        return [_changed(one, change) for one in data]
+    return data
+
+
+def _text(number: Any) -> Any:
+    return number if math.isfinite(number) else str(number)
 
 
 def _number(found: Any) -> Any:
