@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -205,3 +206,22 @@ def test_a_tree_that_ended_by_faults_is_left_out_and_counted() -> None:
     assert faulty[0].ended == "faults"
     results = mars2_env.evaluate([*calm, *faulty], problems=problem_set(6), sandbox=sandbox())
     assert (len(results.trees), results.unfinished) == (6, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sandbox": "docker"}, r"evaluate\(sandbox='docker'\): give a sandbox, such as make_sandbox\('docker'\)"),
+        ({"sandbox": sandbox}, r"evaluate\(sandbox=<function"),
+        ({"problems": 3}, r"evaluate\(problems=3\)"),
+        ({"problems": []}, r"evaluate\(problems=\[\]\)"),
+        ({"partial": "yes"}, r"evaluate\(partial='yes'\)"),
+        ({"observer": 1}, r"evaluate\(observer=1\)"),
+        ({"answer": None}, "unknown way to answer"),
+    ],
+)
+def test_an_argument_that_is_none_is_named_as_that_of_evaluate(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        mars2_env.evaluate(tmp_path, **options)

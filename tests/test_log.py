@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,18 @@ import pytest
 from toys import FaultySandbox, Guesser, problem_set, sandbox
 
 import mars2_env
-from mars2_env import ConfigError, Feedback, LogError, Task, Tree, Usage, Verdict
+from mars2_env import ConfigError, Feedback, Generation, LogError, Task, Tree, Usage, Verdict
 from mars2_env.episode.events import Asked, Cancelled, Ended, Event, Failed, Joined, Left, Seeded, Told
-from mars2_env.log import LogWriter, decode_event, encode_event, log_path
+from mars2_env.log import (
+    LogWriter,
+    Trace,
+    TraceWriter,
+    decode_event,
+    encode_event,
+    log_path,
+    read_trace,
+    trace_path,
+)
 from mars2_env.testing import ScriptedPolicy
 
 EVENTS: list[Event] = [
@@ -263,3 +273,156 @@ def test_what_is_no_log_and_no_tree_is_an_error_of_ours(wrong: Any) -> None:
         mars2_env.evaluate([wrong])
     with pytest.raises(ConfigError, match="takes a tree"):
         mars2_env.answer(wrong)
+
+
+def damaged(out: Path, data: bytes, name: str = "toy%2F1.seed0.jsonl") -> Path:
+    """A run folder whose log of toy/1 is something else."""
+    path = out / "trees" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+GARBAGE = bytes(range(256))
+DAMAGE: dict[str, tuple[bytes, str]] = {
+    "invalid UTF-8 in the header": (b'{"problem":"\xff"}\n', "line 1: not a log header"),
+    "binary garbage": (GARBAGE * 9, "line 1: not a log header"),
+    "binary garbage without a newline": (GARBAGE.replace(b"\n", b""), "line 1: not a log header"),
+    "an empty line": (b"\n", "line 1: not a log header"),
+    "a list": (b"[]\n", "line 1: not a log header: no schema"),
+    "a header that lacks fields": (b'{"schema":1}\n', "line 1: not a log header"),
+    "brackets without end": (b"[" * 10**5 + b"\n", "line 1: not a log header"),
+    "another program's lines": (b'{"id":1}\n{"id":2}\n', "line 1: not a log header: no schema"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_what_has_the_name_of_a_log_and_is_none_stops_whoever_reads_or_goes_on(tmp_path: Path, what: str) -> None:
+    data, message = DAMAGE[what]
+    path = damaged(tmp_path, data)
+    for act in (
+        lambda: mars2_env.read_log(path),
+        lambda: mars2_env.read_log(tmp_path),
+        lambda: mars2_env.rollout(task(), Guesser(), problems=["toy/0"], out=tmp_path),
+        lambda: grown(tmp_path),
+    ):
+        with pytest.raises(LogError, match=rf"toy%2F1\.seed0\.jsonl: {message}"):
+            act()
+    assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b'{"event":"asked","agent":"\xff"}', "line 3: not an event"),
+        (b"[" * 10**5, "line 3: not an event"),
+        (GARBAGE.replace(b"\n", b"").replace(b"\r", b""), "line 3: not an event"),
+        (b"", "line 3: not an event"),
+        (b'{"event":"ended"}', "line 3: not an event"),
+        (b'{"event":"failed","turn":77,"reason":""}', "line 3: the events do not make a tree: turn 77"),
+        (b'{"event":"joined","agent":"x_0","budget":{"nodes":-1}}', "line 3: the events do not make a tree"),
+    ],
+)
+def test_a_damaged_line_is_named_by_whoever_reads_and_whoever_goes_on(
+    tmp_path: Path, line: bytes, message: str
+) -> None:
+    grown(tmp_path)
+    path = log_path(tmp_path, "toy/1", 0)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:2], line, b"\n", *lines[2:]]))
+    for act in (lambda: mars2_env.read_log(path), lambda: mars2_env.read_log(tmp_path), lambda: grown(tmp_path)):
+        with pytest.raises(LogError, match=rf"toy%2F1\.seed0\.jsonl: {message}"):
+            act()
+
+
+def test_a_folder_in_the_place_of_a_log_is_named(tmp_path: Path) -> None:
+    path = log_path(tmp_path, "toy/1", 0)
+    path.mkdir(parents=True)
+    for act in (lambda: mars2_env.read_log(path.parent.parent), lambda: grown(tmp_path)):
+        with pytest.raises(LogError, match=r"seed0\.jsonl: cannot be read: Is a directory"):
+            act()
+    with pytest.raises(LogError, match=r"trees: cannot be read: Not a directory"):
+        damaged(tmp_path / "other", b"", "../trees/x").parent.rename(tmp_path / "moved")
+        (tmp_path / "other" / "trees").write_text("")
+        mars2_env.read_log(tmp_path / "other")
+
+
+def test_what_has_not_the_name_of_a_log_is_left_alone_by_all(tmp_path: Path) -> None:
+    for name in ("notes.jsonl", "toy%2F1.jsonl", "toy%2F1.seedx.jsonl", "toy%2F1.seed0.jsonl.bak", ".DS_Store"):
+        damaged(tmp_path, GARBAGE, name)
+    with pytest.raises(LogError, match="no trees"):
+        mars2_env.read_log(tmp_path)
+    tree = grown(tmp_path)
+    assert mars2_env.read_log(tmp_path) == [tree]
+    assert grown(tmp_path) == tree
+
+
+def test_an_empty_log_is_a_tree_that_was_not_begun(tmp_path: Path) -> None:
+    path = damaged(tmp_path, b"")
+    with pytest.raises(LogError, match=r"seed0\.jsonl is empty"):
+        mars2_env.read_log(path)
+    assert mars2_env.read_log(tmp_path) == []
+    assert mars2_env.read_log(tmp_path) == [] and grown(tmp_path) == mars2_env.read_log(tmp_path)[0]
+
+
+@pytest.mark.parametrize("data", [b"\xff", b"[]", b"{", b"[" * 10**5])
+def test_a_damaged_description_of_a_run_is_named(tmp_path: Path, data: bytes) -> None:
+    grown(tmp_path)
+    (tmp_path / "run.json").write_bytes(data)
+    with pytest.raises(LogError, match=r"run\.json: not a description of a run"):
+        grown(tmp_path)
+
+
+LOGPROBS = (-0.5, float("nan"), float("inf"), float("-inf"), 0.0, -1e-300)
+
+
+def test_log_probabilities_that_are_not_finite_survive_in_a_trace(tmp_path: Path) -> None:
+    log = tmp_path / "tree.jsonl"
+    trace = Trace(0, 0.1, generation=Generation((1,), tuple(range(6)), LOGPROBS, "length", 3))
+    writer = TraceWriter(log)
+    writer(trace)
+    writer(Trace(1, generation=Generation((1,), (2,), (-0.25,))))
+    writer.close()
+    lines = trace_path(log).read_bytes().splitlines()
+    written = json.loads(lines[0], parse_constant=pytest.fail)
+    assert written["generation"]["logprobs"] == [-0.5, "nan", "inf", "-inf", 0.0, -1e-300]
+    read = read_trace(log)
+    assert repr(read[0]) == repr(trace)
+    assert read[1].generation == Generation((1,), (2,), (-0.25,))
+
+
+def test_a_trace_that_an_earlier_version_wrote_is_read(tmp_path: Path) -> None:
+    log = tmp_path / "tree.jsonl"
+    trace_path(log).write_text('{"turn":0,"generation":{"completion_ids":[5,6],"logprobs":[null,-0.5]}}\n')
+    generation = read_trace(log)[0].generation
+    assert generation is not None
+    assert repr(generation.logprobs) == "(nan, -0.5)"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"turn":9,"generation":{"finish_reason":"\xff"}}',
+        b'{"turn":9,"generation":{"completion_ids":[-1]}}',
+        b'{"turn":9,"generation":{"completion_ids":[1],"logprobs":["much"]}}',
+        b'{"turn":9,"generation":{"completion_ids":[1],"logprobs":[[]]}}',
+        b"[" * 10**5,
+        b"[]",
+        b"",
+        GARBAGE.replace(b"\n", b"").replace(b"\r", b""),
+    ],
+)
+def test_a_line_of_a_trace_that_cannot_be_read_costs_no_other_and_is_said(
+    tmp_path: Path, line: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = tmp_path / "tree.jsonl"
+    trace_path(log).write_bytes(b'{"turn":0}\n' + line + b'\n{"turn":1}\n{"turn":2')
+    assert read_trace(log) == {0: Trace(0), 1: Trace(1)}
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert "tree.trace: line 2 is left out" in said
+
+
+def test_a_trace_that_cannot_be_read_at_all_is_named(tmp_path: Path) -> None:
+    trace_path(tmp_path / "tree.jsonl").mkdir()
+    with pytest.raises(LogError, match=r"tree\.trace: cannot be read"):
+        read_trace(tmp_path / "tree.jsonl")

@@ -86,6 +86,35 @@ def test_how_often_it_is_asked_again_can_be_said() -> None:
         mars2_env.rollout(task(), policy, policy_retries=-1)
 
 
+def played(policy: Failing, game: str, out: Path, **options: Any) -> None:
+    """Play an environment whose programs generators write, one tree."""
+    env: Any = mars2_env.make(task(1, game=game, generators=policy, out=out, **options))
+    env.reset(seed=0)
+    while not env.episode.done:
+        env.step(0)
+    env.close()
+
+
+@pytest.mark.parametrize("game", ["place", "route"])
+def test_a_generator_that_fails_once_is_called_again_and_the_log_does_not_know(game: str, tmp_path: Path) -> None:
+    played(Failing({0, 3}), game, tmp_path / "one")
+    played(Failing(), game, tmp_path / "two")
+    assert logs(tmp_path / "one") == logs(tmp_path / "two")
+
+
+@pytest.mark.parametrize("game", ["place", "route"])
+def test_what_a_generator_raises_is_the_cause_of_an_error_of_ours(game: str, tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match="the policy of agent_0 failed: ConnectionError") as found:
+        played(Failing(set(range(99))), game, tmp_path, on_fault="raise")
+    assert isinstance(found.value.__cause__, ConnectionError)
+
+
+@pytest.mark.parametrize("game", ["place", "route"])
+def test_the_engine_does_not_play_games_with_generators(game: str) -> None:
+    with pytest.raises(ConfigError, match="through its environment"):
+        mars2_env.rollout(task(1, game=game), Failing())
+
+
 def test_an_error_of_the_librarys_own_is_no_fault_to_be_retried() -> None:
     with pytest.raises(PolicyError, match="ran out"):
         list(mars2_env.rollout(task(), ScriptedPolicy(["print(1)"])))

@@ -54,6 +54,9 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "rollout of a number": (lambda: mars2_env.rollout(3, "noise:default"), "not from 3"),  # type: ignore[arg-type]
     "rollout of an unknown set": (lambda: mars2_env.rollout("startr", "noise:default"), "Did you mean 'starter'"),
     "a preset that is a list": (lambda: task(preset=["mars2"]), "unknown preset"),
+    "an unknown sandbox": (lambda: mars2_env.task("starter", sandbox="doker"), "Did you mean 'docker'"),
+    "generators of no name": (lambda: task(game="place", generators=""), "give a policy or its spec"),
+    "a file for a run": (lambda: mars2_env.rollout(task(), "noise:default", out=__file__), "is a file; give a folder"),
     "a sandbox's class": (lambda: mars2_env.task("starter", sandbox=ScriptedSandbox), "an object of it"),  # type: ignore[arg-type]
     "problems by number": (lambda: mars2_env.load_problems(3), r"load_problems\(3\).*starter"),  # type: ignore[arg-type]
     "a slice of ids": (lambda: task().problems["a":], r"such as \[:20\]"),  # type: ignore[misc]

@@ -22,6 +22,9 @@ from mars2_env.errors import LogError
 
 T = TypeVar("T")
 
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding JSON raises of bytes that are none, or none of the type that is asked for."""
+
 _PIECE: Final = 2**16
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -174,7 +177,7 @@ def read_journal(path: Path, kind: type[T]) -> Iterator[T]:
     for number, line in enumerate(whole_lines(path), start=1):
         try:
             yield msgspec.json.decode(line, type=kind)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise LogError(f"{path}: line {number}: {error}") from None
 
 
@@ -229,7 +232,8 @@ def claim(
     found = read_claim(path)
     check_same(path, found, config if wanted is None else wanted(found))
     if joined is not None and (both := joined(found)) != found:
-        _beside(path, _written(both)).replace(path)
+        with refusing(path):
+            _beside(path, _written(both)).replace(path)
 
 
 def _written(config: dict[str, Any]) -> bytes:
@@ -246,8 +250,8 @@ def read_claim(path: Path) -> dict[str, Any]:
         found = msgspec.json.decode(path.read_bytes())
     except OSError as error:
         raise LogError(f"{path}: cannot be read: {error.strerror}.") from None
-    except msgspec.MsgspecError as error:
-        raise LogError(f"{path}: {error}") from None
+    except UNREADABLE as error:
+        raise LogError(f"{path}: not a description of a run: {error}") from None
     if not isinstance(found, dict):
         raise LogError(f"{path}: not a description of a run.")
     return found

@@ -10,6 +10,7 @@ import typer
 import mars2_env
 from mars2_env.cli.interrupts import interruptible
 from mars2_env.cli.options import AsJson, say, say_json
+from mars2_env.errors import ConfigError
 from mars2_env.render import printable_line
 from mars2_env.results import Measure
 
@@ -38,6 +39,8 @@ def evaluate(
     from mars2_env.render.pace import Pace
     from mars2_env.render.progress import share_of, wide_console
 
+    if run.is_file():
+        raise ConfigError(f"{run} is a file; give the folder of the run, which `mars2 search --out` made.")
     console = wide_console()
     errors = Console(stderr=True)
     pace = Pace()

@@ -13,6 +13,7 @@ import mars2_env
 from mars2_env.base.spec import parse_pairs, plain
 from mars2_env.errors import ConfigError
 from mars2_env.render import printable
+from mars2_env.sandbox import check_kind
 
 SetName = Annotated[str, typer.Argument(help="A problem set (mars2 problems list), or a .jsonl file.", metavar="SET")]
 SetPath = Annotated[Path | None, typer.Option("--path", help="The data file or folder, for sets that come from one.")]
@@ -23,6 +24,7 @@ def _runs_programs(kind: str) -> str:
     """Refuse what runs nothing: its verdicts are invented, and only tests of the machinery know that."""
     if kind == "scripted":
         raise ConfigError("--sandbox scripted: it runs nothing and invents verdicts. Say docker, bubblewrap or auto.")
+    check_kind(kind)
     return kind
 
 
@@ -81,6 +83,11 @@ def parse_options(texts: list[str] | None) -> dict[str, Any]:
         ConfigError: a text is not `name=value`.
     """
     pairs = parse_pairs(list(texts or ()), "--option", form="name=value, such as start_date=2024-08-01")
+    for name in ("path", "split"):
+        if name in pairs:
+            raise ConfigError(f"--option {name}={pairs[name]}: say --{name} {pairs[name]}.")
+    if "name" in pairs:
+        raise ConfigError(f"--option name={pairs['name']}: the set is named by the command's argument.")
     return {name: plain(value) for name, value in pairs.items()}
 
 
@@ -98,15 +105,24 @@ def load_set(
 def find_problem(
     id: str, problem_set: str | None, path: Path | None, split: str | None, options: list[str] | None = None
 ) -> mars2_env.Problem:
-    """Return a problem by its id; the set is the one named, or the one that the id's prefix names.
+    """Return a problem by its id.
+
+    The set is the one named, else the one that the id's prefix names, else that of a `.jsonl` file.
 
     Raises:
         ConfigError: there is no such set or problem.
     """
-    from mars2_env.problems import names
+    from mars2_env.problems import jsonl, names
 
     name = problem_set or id.partition("/")[0].lower()
     if problem_set is None and name not in names():
+        if path is not None and path.name.endswith(jsonl.SUFFIXES):
+            return load_set("jsonl", path, split, options)[id]
+        if path is not None:
+            raise ConfigError(
+                f"--path {path}: which set is it of, {id!r} does not tell. Say --set NAME; the sets are "
+                f"{', '.join(names())}."
+            )
         raise ConfigError(
             f"which set is {id!r} of? Say --set NAME, or --set FILE for a .jsonl file; "
             f"the sets are {', '.join(names())}."

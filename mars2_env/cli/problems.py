@@ -49,6 +49,9 @@ def list_problems(
     """List the problem sets (* marks a split for evaluation), or the problems of one."""
     from mars2_env.problems import names
 
+    for flag, value in (("--path", path), ("--split", split), ("--option", option)):
+        if problem_set is None and value:
+            raise ConfigError(f"{flag}: of which set? Name it: mars2 problems list SET {flag} ...")
     if problem_set is None and as_json:
         say_json({"sets": [_set(name) for name in names()]})
         return

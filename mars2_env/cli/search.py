@@ -129,7 +129,7 @@ def search(
     """
     from mars2_env.render.progress import ProgressBar, summary_table, wide_console
 
-    if out is not None and str(out) in ("", "."):
+    if out is not None and Path.cwd().is_relative_to(out.resolve()):
         raise ConfigError("--out: give a folder of its own for the run, such as runs/x.")
     team = parse_agents(agent)
     if solutions is not None and solutions < 1:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mars2_env.base.checks import whole_number
-from mars2_env.engine.run import claim_run, on_its_sandbox
+from mars2_env.engine.run import check_folder, claim_run, on_its_sandbox
 from mars2_env.engine.threads import Observer, Play, ThreadDriver
 from mars2_env.errors import ConfigError
-from mars2_env.log import Tree
+from mars2_env.log import Tree, check_logs
 from mars2_env.problems import ProblemSet
 from mars2_env.tasks import GAMES, Match, PublicTests, Task, sandbox_of, seat
 from mars2_env.tasks import task as task_of
@@ -54,7 +53,8 @@ def rollout(
 
     Raises:
         ConfigError: the team does not fit the task's agents, or a problem is unknown.
-        LogError: `out` holds another run; the message names the key that differs.
+        LogError: `out` holds another run; the message names the key that differs. Or a file in it has the name of a
+            log and is none.
         PolicyError: a policy did not return one reply a turn.
         SandboxUnavailableError: there is no sandbox on this machine, or its engine went away and did not come back
             within a minute. What is in `out` is gone on with when it is there again.
@@ -68,8 +68,7 @@ def rollout(
             whole_number(name, value, where="rollout")
     whole_number("policy_retries", policy_retries, least=0, where="rollout")
     whole_number("seed", seed, least=0, where="rollout")
-    if out is not None and (not isinstance(out, str | os.PathLike) or not os.fspath(out)):
-        raise ConfigError(f"rollout(out={out!r:.200}) is not a folder.")
+    check_folder(out)
     if GAMES[task.rules.game].generators:
         raise ConfigError(
             f"rollout(game={task.rules.game!r}): policies write programs in 'write' and 'play'; a game with generators "
@@ -85,6 +84,7 @@ def rollout(
     sandbox_of(task)  # its workers start while models are loaded
     policies = seat(task.agents, team, problems=task.problems)
     if out is not None:
+        check_logs(out)
         claim_run(Path(out), task, team, seed, in_flight, ids)
     plays = (
         Play(number, Match(task, id, seed, out=out, resume=True), in_flight, observer) for number, id in enumerate(ids)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from mars2_env.base.journal import claim, read_claim
-from mars2_env.errors import LogError, SandboxUnavailableError
-from mars2_env.log import read_header
+from mars2_env.errors import ConfigError, LogError, SandboxUnavailableError
+from mars2_env.log import log_files, read_header
 from mars2_env.sandbox import kind_of
 from mars2_env.tasks import Task, identity_of, sandbox_of
 from mars2_env.types import Policy
@@ -23,6 +24,20 @@ def _given(task: Task, team: Team) -> Mapping[str, Policy | str]:
     return team if isinstance(team, Mapping) else dict.fromkeys(task.agents, team)
 
 
+def check_folder(out: str | Path | None) -> None:
+    """Check that a run folder, if there is to be one, can be one.
+
+    Raises:
+        ConfigError: it is no path, or a file.
+    """
+    if out is None:
+        return
+    if not isinstance(out, str | os.PathLike) or not os.fspath(out):
+        raise ConfigError(f"rollout(out={out!r:.200}) is not a folder.")
+    if Path(out).exists() and not Path(out).is_dir():
+        raise ConfigError(f"rollout(out={os.fspath(out)!r:.200}) is a file; give a folder for the run.")
+
+
 def on_its_sandbox(task: Task, out: str | Path | None) -> Task:
     """Return a task whose sandbox is `auto` on the kind of sandbox that its run folder was begun with.
 
@@ -33,8 +48,10 @@ def on_its_sandbox(task: Task, out: str | Path | None) -> Task:
         out: the run folder, if there is one.
 
     Raises:
+        ConfigError: the folder is none.
         SandboxUnavailableError: the kind that the folder was begun with cannot be had now.
     """
+    check_folder(out)
     if task.sandbox != "auto" or out is None or (kind := _begun_with(Path(out))) is None:
         return task
     task = replace(task, sandbox=kind)
@@ -52,7 +69,7 @@ def _begun_with(out: Path) -> str | None:
     """Return the kind of sandbox that a run folder was begun with, if it says so: itself, or by a log in it."""
     if (out / RUN_FILE).exists() and isinstance(kind := read_claim(out / RUN_FILE).get("sandbox"), str):
         return kind_of(kind)
-    headers = (read_header(path) for path in sorted((out / "trees").glob("*.jsonl")))
+    headers = (read_header(path) for path in log_files(out))
     return next((kind_of(header.sandbox) for header in headers if header is not None), None)
 
 

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
-from traceback import extract_tb
 from typing import TypeAlias
 
-from mars2_env.base.texts import well_formed
 from mars2_env.engine.course import Ask, Course, Grade, Plant, Rate, Work
 from mars2_env.episode import Event, Told
-from mars2_env.errors import Mars2Error, PolicyError, SandboxError
+from mars2_env.errors import PolicyError, SandboxError
 from mars2_env.log import Header, Trace, Tree, read_trace
-from mars2_env.tasks import Match, PublicTests, call, calls, ratings
+from mars2_env.tasks import Match, PublicTests, calls, ratings, replies_of
 from mars2_env.types import Policy, Reply, Turn, Verdict
-
-_log = logging.getLogger(__name__)
 
 Observer: TypeAlias = Callable[[Header, Event, Trace | None], None]
 """Called with every event of every tree, those read back from a log included; a told event comes with its trace."""
@@ -178,52 +173,12 @@ def answered(
     for places in calls(policies, [turn for _, turn in batch]):
         members = [batch[place] for place in places]
         start = time.perf_counter()
-        replies = replies_of(policies, [turn for _, turn in members], retries, trial)
+        replies = replies_of(policies, [turn for _, turn in members], trial, retries=retries)
         tried = [trial.spent(turn) if trial is not None else 0.0 for _, turn in members]
         share = max(0.0, time.perf_counter() - start - sum(tried)) / len(members)
         for (play, turn), reply, seconds in zip(members, replies, tried, strict=True):
             trace = Trace(turn.id) if isinstance(reply, PolicyError) else trace_of(turn, reply, share, seconds)
             yield play, turn, reply, trace
-
-
-def replies_of(
-    policies: Mapping[str, Policy], turns: Sequence[Turn], retries: int, trial: PublicTests | None = None
-) -> list[Reply | PolicyError]:
-    """Return the reply to each turn of one call; an error for each that the policy fails on, by an exception.
-
-    A call that failed is made again, at most `retries` times, and then turn by turn, so that one turn that cannot be
-    answered costs the others of its batch nothing.
-
-    Raises:
-        PolicyError: the policy did not return one reply a turn. That is a slip in its code, which no retry mends.
-    """
-    failure: Exception | None = None
-    for _ in range(retries + 1):
-        try:
-            return [*call(policies, turns, trial)]
-        except Mars2Error:
-            raise
-        except Exception as error:  # whatever a server or a model may raise
-            failure = error
-            _log.warning("the policy of %s failed (%s), at %s.", turns[0].agent, _said(error), _place(error))
-    if len(turns) > 1:
-        return [reply for turn in turns for reply in replies_of(policies, [turn], 0, trial)]
-    assert failure is not None
-    void = PolicyError(f"the policy of {turns[0].agent} failed: {_said(failure)}")
-    void.__cause__ = failure
-    return [void]
-
-
-def _said(error: Exception) -> str:
-    """Return what an exception says, in so few words that a log can hold them."""
-    said = well_formed(f"{type(error).__name__}: {error}".rstrip(": "))
-    return said if len(said) <= 300 else f"{said[:300]}..."
-
-
-def _place(error: Exception) -> str:
-    """Return the file and line that raised an exception."""
-    frames = extract_tb(error.__traceback__)
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
 
 
 def trace_of(turn: Turn, reply: Reply, seconds: float, tried: float = 0.0) -> Trace:

@@ -9,14 +9,17 @@ beside the log, so that two runs with the same task, seed and replies have byte-
     runs/x/trees/HumanEval%2F0.seed0.trace   its trace
     runs/x/trees/HumanEval%2F0.seed0.faults  faults that ended the tree before it was taken up again, if any did
     runs/x/hidden.jsonl                      verdicts on hidden tests, written by `evaluate` after trees are closed
+
+Whatever else lies in `trees`, under a name that is not that of a log, is left alone by all that read and write runs. A
+file that is named as a log and is none stops all of them (`log_files`).
 """
 
 from mars2_env.base.journal import check_same
 from mars2_env.log.codec import EVENTS, SCHEMA, Header, decode_event, encode_event, task_hash
-from mars2_env.log.fold import Tree, fold, read_log, tree_of
+from mars2_env.log.fold import Tree, fold, follow, read_log, tree_of
 from mars2_env.log.replay import make_episode, replay
 from mars2_env.log.trace import Trace, TraceWriter, read_trace, trace_path
-from mars2_env.log.writer import LogWriter, faults_path, log_path, read_events, read_header
+from mars2_env.log.writer import LogWriter, check_logs, faults_path, log_files, log_path, read_events, read_header
 
 __all__ = [
     "EVENTS",
@@ -26,11 +29,14 @@ __all__ = [
     "Trace",
     "TraceWriter",
     "Tree",
+    "check_logs",
     "check_same",
     "decode_event",
     "encode_event",
     "faults_path",
     "fold",
+    "follow",
+    "log_files",
     "log_path",
     "make_episode",
     "read_events",

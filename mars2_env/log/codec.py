@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from mars2_env.base.journal import UNREADABLE
 from mars2_env.episode.events import Asked, Cancelled, Ended, Event, Failed, Joined, Left, Seeded, Told
 from mars2_env.errors import LogError, unknown_name
 
@@ -86,7 +87,7 @@ def decode_event(line: bytes) -> Event:
         if name not in EVENTS:
             raise LogError(unknown_name("event", name, EVENTS))
         return msgspec.convert(data, EVENTS[name])
-    except (msgspec.MsgspecError, AttributeError, KeyError, TypeError) as error:
+    except (*UNREADABLE, AttributeError, KeyError, TypeError) as error:
         raise LogError(f"not an event: {error}") from None
 
 

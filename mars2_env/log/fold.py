@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from mars2_env.episode import Event, Rules, State
 from mars2_env.errors import LogError, Mars2Error
 from mars2_env.log.codec import Header
 from mars2_env.log.page import tree_html
-from mars2_env.log.writer import read_events
+from mars2_env.log.writer import check_once, log_files, read_events
 from mars2_env.search.budget import parse_budget
 from mars2_env.types import Node
+
+_DAMAGE: Final = (Mars2Error, LookupError, TypeError, ValueError, ArithmeticError, AttributeError, MemoryError)
+"""What a header or an event raises that is well-formed and makes no sense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +71,53 @@ class Tree:
 
 
 def state_at_start(header: Header) -> State:
-    """Return the state that the events of a log are applied to."""
+    """Return the state that the events of a log are applied to.
+
+    Raises:
+        LogError: the header's task makes no sense.
+    """
     task = header.task
-    return State(
-        header.problem, dict(task["agents"]), parse_budget(task["budget"]), header.seed, Rules(**task["rules"])
-    )
+    try:
+        return State(
+            header.problem, dict(task["agents"]), parse_budget(task["budget"]), header.seed, Rules(**task["rules"])
+        )
+    except _DAMAGE as error:
+        raise LogError(f"the header tells of no task: {_said(error)}") from None
+
+
+def follow(state: State, events: Iterable[Event], path: Path | None) -> None:
+    """Apply the events of a log to a state, one after the other.
+
+    Raises:
+        LogError: one does not follow from those before it; the file, where there is one, and the line are named.
+    """
+    place = "" if path is None else f"{path}: "
+    for line, event in enumerate(events, start=2):
+        try:
+            state.apply(event)
+        except _DAMAGE as error:
+            raise LogError(f"{place}line {line}: the events do not make a tree: {_said(error)}") from None
+    try:
+        state.answer()  # what only the whole shows, such as verdicts on other groups of tests
+    except _DAMAGE as error:
+        raise LogError(f"{place}the events do not make a tree: {_said(error)}") from None
+
+
+def _said(error: BaseException) -> str:
+    return f"{error!s:.300}" if isinstance(error, Mars2Error) else f"{type(error).__name__}: {error!s:.300}"
 
 
 def fold(header: Header, events: tuple[Event, ...], path: Path | None = None) -> Tree:
     """Return the tree that a header and events tell of.
 
     Raises:
-        LogError: an event does not follow from those before it.
+        LogError: the header makes no sense, or an event does not follow from those before it; its line is named.
     """
-    state = state_at_start(header)
-    for event in events:
-        state.apply(event)
+    try:
+        state = state_at_start(header)
+    except LogError as error:
+        raise LogError(f"{'' if path is None else f'{path}: '}line 1: {error}") from None
+    follow(state, events, path)
     return tree_of(header, events, state, path)
 
 
@@ -103,15 +139,19 @@ def tree_of(header: Header, events: tuple[Event, ...], state: State, path: Path 
 def read_log(path: str | Path) -> list[Tree]:
     """Read the log of one tree (a file) or of every tree of a run (its folder), in order of file name.
 
+    Only what has the name of a log (`log_path`) is read of a run's folder `trees`, as by runs that go on.
+
     Raises:
-        LogError: there is no log there, or one is damaged; the message names file and line.
+        LogError: there is no log there, or one is damaged, or a tree has two; the message names file and line.
     """
     if not isinstance(path, str | os.PathLike):
         raise LogError(f"a log is named by its file or folder, not by {path!r:.200}.")
     place = Path(path)
     if place.is_dir():
-        files = sorted((place / "trees").glob("*.jsonl"))
+        files = log_files(place)
         if not files:
+            if place.name == "trees" and log_files(place.parent):
+                raise LogError(f"{place} holds the logs of the run {place.parent}; give that folder.")
             raise LogError(f"{place} holds no trees; a run folder has its logs in {place / 'trees'}.")
     else:
         files = [place]
@@ -121,9 +161,7 @@ def read_log(path: str | Path) -> list[Tree]:
         if header is None:
             if place.is_dir():
                 continue  # killed before the first line was out
-            raise LogError(f"{file} is empty.")
-        try:
-            trees.append(fold(header, tuple(events), file))
-        except (Mars2Error, LookupError, TypeError, ValueError, MemoryError) as error:
-            raise LogError(f"{file}: the events do not make a tree: {error!s:.300}") from None
+            raise LogError(f"{file} is empty, or its first line was cut off: there is no tree in it.")
+        trees.append(fold(header, tuple(events), file))
+    check_once((tree.path or place, tree.header) for tree in trees)
     return trees

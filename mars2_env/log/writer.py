@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -10,13 +12,16 @@ from urllib.parse import quote
 
 import msgspec
 
-from mars2_env.base.journal import Journal, check_same, whole_lines
+from mars2_env.base.journal import UNREADABLE, Journal, check_same, whole_lines
 from mars2_env.episode.events import Asked, Cancelled, Ended, Event, Failed
 from mars2_env.errors import LogError
 from mars2_env.log.codec import SCHEMA, Header, decode_event, encode_event
 
 _VOID: Final = (Asked, Failed, Cancelled, Ended)
 """Events that tell no outcome."""
+
+_NAME: Final = re.compile(r".*\.seed[0-9]+\.jsonl", re.DOTALL)
+_BEGINS: Final = b'{"problem":'
 
 
 def log_path(out: str | Path, problem: str, seed: int) -> Path:
@@ -27,6 +32,48 @@ def log_path(out: str | Path, problem: str, seed: int) -> Path:
     return Path(out) / "trees" / f"{name}.seed{seed}.jsonl"
 
 
+def log_files(out: str | Path) -> list[Path]:
+    """Return the logs in a run folder, in order of file name: what is named as `log_path` names them.
+
+    Whatever else lies in its folder `trees` is none of ours, and left alone by all that read or write runs. A file that
+    has the name of a log and is none is an error for all of them.
+
+    Raises:
+        LogError: the folder cannot be read.
+    """
+    folder = Path(out) / "trees"
+    try:
+        return sorted(folder / name for name in os.listdir(folder) if _NAME.fullmatch(name))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise LogError(f"{folder}: cannot be read: {error.strerror}.") from None
+
+
+def check_logs(out: str | Path) -> None:
+    """Check that what has the name of a log in a run folder is one, by its header, and that no tree has two.
+
+    Raises:
+        LogError: one cannot be read, or is none of this schema, or there are two of one tree; it is named.
+    """
+    check_once((path, read_header(path)) for path in log_files(out))
+
+
+def check_once(logs: Iterable[tuple[Path, Header | None]]) -> None:
+    """Check that no tree, a problem and a seed, has two logs, as where one was copied.
+
+    Raises:
+        LogError: one has; both are named.
+    """
+    seen: dict[tuple[str, int], Path] = {}
+    for path, header in logs:
+        if header is not None and (first := seen.setdefault((header.problem, header.seed), path)) is not path:
+            raise LogError(
+                f"{path} and {first} are logs of one tree ({header.problem}, seed {header.seed}); put the copy "
+                "elsewhere."
+            )
+
+
 def read_events(path: Path) -> tuple[Header | None, list[Event]]:
     """Return the header and the events of a log; no header where not even that was written.
 
@@ -35,6 +82,7 @@ def read_events(path: Path) -> tuple[Header | None, list[Event]]:
     """
     lines = whole_lines(path)
     if not lines:
+        read_header(path)  # a header that was cut off, or something else
         return None, []
     header = _header(path, lines[0])
     events: list[Event] = []
@@ -74,18 +122,31 @@ def read_header(path: Path) -> Header | None:
             line = file.readline()
     except OSError as error:
         raise LogError(f"{path}: cannot be read: {error.strerror}.") from None
-    return _header(path, line) if line.endswith(b"\n") else None
+    if line.endswith(b"\n"):
+        return _header(path, line)
+    if not _BEGINS.startswith(line[: len(_BEGINS)]):
+        raise _none(path, "it begins otherwise")
+    return None
 
 
 def _header(path: Path, line: bytes) -> Header:
     try:
         found = msgspec.json.decode(line)
         schema = found.get("schema") if isinstance(found, dict) else None
-        if schema != SCHEMA:
-            raise LogError(f"{path}: line 1: schema {schema!r}; this version reads schema {SCHEMA}.")
+        if schema is not None and schema != SCHEMA:
+            raise LogError(f"{path}: line 1: schema {schema!r:.80}; this version reads schema {SCHEMA}.")
+        if schema is None:
+            raise _none(path, "no schema")
         return msgspec.convert(found, Header)
-    except msgspec.MsgspecError as error:
-        raise LogError(f"{path}: line 1: not a log header: {error}") from None
+    except UNREADABLE as error:
+        raise _none(path, error) from None
+
+
+def _none(path: Path, why: object) -> LogError:
+    hint = (
+        " Put the file elsewhere; the tree that it may have been is grown anew." if path.parent.name == "trees" else ""
+    )
+    return LogError(f"{path}: line 1: not a log header: {why}.{hint}")
 
 
 class LogWriter:

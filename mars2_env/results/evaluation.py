@@ -16,9 +16,11 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Literal, TypeAlias, get_args
 
+from mars2_env.base.abilities import keeps
+from mars2_env.base.checks import flag
 from mars2_env.base.markup import table
 from mars2_env.engine import RUN_FILE, read_run
-from mars2_env.errors import ConfigError, SandboxUnavailableError, unknown_name
+from mars2_env.errors import ConfigError, LogError, Mars2Error, SandboxUnavailableError, unknown_name
 from mars2_env.judge import Judge
 from mars2_env.log import Tree, read_log
 from mars2_env.problems import ProblemSet, load_problems
@@ -213,6 +215,16 @@ def evaluate(
     """
     if isinstance(problems, str):
         problems = load_problems(problems)
+    if problems is not None and not isinstance(problems, ProblemSet):
+        raise ConfigError(f"evaluate(problems={problems!r:.200}): give a ProblemSet, or the name of one.")
+    if sandbox is not None and (isinstance(sandbox, type) or not keeps(sandbox, Sandbox)):
+        raise ConfigError(
+            f"evaluate(sandbox={sandbox!r:.200}): give a sandbox, such as make_sandbox('docker'), or nothing for the "
+            "kind that the trees were grown in."
+        )
+    flag("partial", partial, where="evaluate")
+    if observer is not None and not callable(observer):
+        raise ConfigError(f"evaluate(observer={observer!r:.200}): give a function of (nodes graded, nodes in all).")
     if answer not in get_args(AnswerRule):
         raise ConfigError(unknown_name("way to answer", str(answer), get_args(AnswerRule)))
     folder: Path | None = None
@@ -251,6 +263,10 @@ def evaluate(
             "rest, by partial=True (--partial)."
         )
     for tree in finished:
+        if "task" in run and tree.header.task != run["task"]:
+            raise ConfigError(
+                f"{tree.path} is the log of another run: its task is not that of {folder}/{RUN_FILE}. Put it elsewhere."
+            )
         if tree.header.problems != problems.hash:
             raise ConfigError(
                 f"the tree of {tree.problem!r} was grown on another version of problem set {problems.name!r} "
@@ -258,6 +274,7 @@ def evaluate(
             )
         if not problems[tree.problem].hidden:
             raise ConfigError(f"problem {tree.problem!r} has no hidden tests to evaluate on.")
+        _check_settings(tree)
     known = Kept(None if folder is None else folder / HIDDEN_FILE, HiddenVerdict)
     agreed = Kept(None if folder is None else folder / AGREEMENT_FILE, Agreement)
     total = sum(len(tree.nodes) for tree in finished)
@@ -267,10 +284,9 @@ def evaluate(
     used = sandbox if sandbox is not None else _sandbox_for(finished)
 
     def result(tree: Tree) -> TreeResult:
-        problem, settings = problems[tree.problem], tree.header.task
-        if settings["limits"] is not None:
-            problem = replace(problem, limits=Limits(**settings["limits"]))
-        judge = Judge(used, strict_types=settings["strict_types"])
+        problem, judge = problems[tree.problem], Judge(used, strict_types=tree.header.task["strict_types"])
+        if (limits := tree.header.task["limits"]) is not None:
+            problem = replace(problem, limits=Limits(**limits))
         if answer == "agreement":
             number = _agreement(tree, problem, used, agreed)
         else:
@@ -295,11 +311,28 @@ def evaluate(
     return Results(tuple(results), len(trees) - len(finished), answer, planned)
 
 
+def _check_settings(tree: Tree) -> None:
+    """Check what a tree's header says of how its programs are judged.
+
+    Raises:
+        LogError: it says nothing, or what makes no sense.
+    """
+    try:
+        flag("strict_types", tree.header.task["strict_types"])
+        if (limits := tree.header.task["limits"]) is not None:
+            Limits(**limits)
+    except (Mars2Error, KeyError, TypeError) as error:
+        where = f"the tree of {tree.problem!r}" if tree.path is None else tree.path
+        raise LogError(f"{where}: line 1: its task says nothing sensible of limits and types: {error}") from None
+
+
 def _planned(run: Mapping[str, Any], trees: Sequence[Tree]) -> int | None:
     """Return how many trees a run folder is to hold, those that are there in any case; None if it does not say."""
     plan = run.get("plan")
     if not isinstance(plan, list):
         return None
+    if not all(isinstance(problem, str) for problem in plan) or not isinstance(run.get("seed"), int | None):
+        raise LogError(f"{RUN_FILE} of these trees: its plan is a list of problems' ids and its seed a whole number.")
     return len({*((problem, run.get("seed")) for problem in plan), *((tree.problem, tree.seed) for tree in trees)})
 
 

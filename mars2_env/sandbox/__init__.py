@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mars2_env.sandbox.base import Sandbox
-from mars2_env.sandbox.kinds import kind_of, make_sandbox, register_sandbox, why_taken
+from mars2_env.sandbox.kinds import check_kind, kind_of, make_sandbox, register_sandbox, why_taken
 from mars2_env.sandbox.language import CPP, LANGUAGES, PYTHON, Language
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ __all__ = [
     "Sandbox",
     "build_image",
     "check",
+    "check_kind",
     "dockerfile",
     "kind_of",
     "make_sandbox",

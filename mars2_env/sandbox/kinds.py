@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from mars2_env.base.parts import Parts
-from mars2_env.errors import ConfigError, SandboxError, SandboxUnavailableError
+from mars2_env.errors import ConfigError, PartError, SandboxError, SandboxUnavailableError, unknown_name
 from mars2_env.sandbox.base import Sandbox
 from mars2_env.sandbox.distributions import closure, names_of
 from mars2_env.sandbox.language import PYTHON, Language, language_of
@@ -80,6 +80,16 @@ def _scripted(*, workers: int | None = None, script: Any = None, identity: str =
 
 
 _taken: Final[WeakKeyDictionary[Any, str]] = WeakKeyDictionary()
+
+
+def check_kind(kind: str) -> None:
+    """Check that there is such a kind of sandbox, without making one.
+
+    Raises:
+        PartError: there is none; the message lists those that there are.
+    """
+    if kind not in SANDBOXES:
+        raise PartError(unknown_name("sandbox", kind, SANDBOXES.names()))
 
 
 def why_taken(sandbox: Sandbox) -> str:

@@ -12,7 +12,17 @@ from mars2_env.tasks.options import TaskOptions
 from mars2_env.tasks.policies import identity_of
 from mars2_env.tasks.presets import PRESETS, TASKS
 from mars2_env.tasks.task import OnFault, Share, Task, load_from
-from mars2_env.tasks.team import DEFAULT_GENERATOR, Generators, agent_names, call, calls, seat, takes_trial
+from mars2_env.tasks.team import (
+    DEFAULT_GENERATOR,
+    RETRIES,
+    Generators,
+    agent_names,
+    call,
+    calls,
+    replies_of,
+    seat,
+    takes_trial,
+)
 from mars2_env.tasks.trial import PublicTests
 
 __all__ = [
@@ -20,6 +30,7 @@ __all__ = [
     "GAMES",
     "OPTIONS",
     "PRESETS",
+    "RETRIES",
     "TASKS",
     "Api",
     "Game",
@@ -39,6 +50,7 @@ __all__ = [
     "load_from",
     "outlasting",
     "ratings",
+    "replies_of",
     "sandbox_of",
     "seat",
     "shared_sandbox",

@@ -118,6 +118,11 @@ def _build(options: dict[str, Any], id: str | None) -> Task:
             raise ConfigError(
                 f"problem_options={source['problem_options']!r:.200} is not a mapping from name to value."
             )
+        if taken := sorted({"name", "path", "split"} & set(source.get("problem_options", {}))):
+            raise ConfigError(
+                f"problem_options={source['problem_options']!r:.200}: {taken[0]} is no option of a loader; "
+                "say problems=, path= and split=."
+            )
         if "path" in source:
             if not isinstance(source["path"], str | os.PathLike):
                 raise ConfigError(f"path={source['path']!r:.200} is not a file or folder.")
@@ -129,6 +134,8 @@ def _build(options: dict[str, Any], id: str | None) -> Task:
     kind = GAMES[game.game]
     options["api"] = options.get("api") or kind.apis[0]
     generators = options.pop("generators", None)
+    if isinstance(generators, str) and not generators.strip():
+        raise ConfigError(f"generators={generators!r}: give a policy or its spec, such as {DEFAULT_GENERATOR}.")
     named = options.pop("agents", None)
     agents = agent_names(_how_many(generators) if named is None else named)
     if kind.generators and generators is None:

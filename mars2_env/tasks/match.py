@@ -15,7 +15,7 @@ from threading import Lock
 from mars2_env.episode import Episode, Event, Submission
 from mars2_env.errors import LogError, PolicyError, SandboxError, SandboxUnavailableError
 from mars2_env.judge import Judge
-from mars2_env.log import LogWriter, TraceWriter, Tree, log_path, make_episode, tree_of
+from mars2_env.log import LogWriter, TraceWriter, Tree, follow, log_path, make_episode, tree_of
 from mars2_env.sandbox import Sandbox, make_sandbox
 from mars2_env.search.budget import Usage
 from mars2_env.search.tree import checked_score
@@ -144,9 +144,8 @@ class Match:
                     "use another `out` folder (or seed), or `rollout` to resume."
                 )
             try:
-                for event in self.writer.events:
-                    self.events.append(event)
-                    self.episode.apply(event)
+                self.events += self.writer.events
+                follow(self.episode, self.events, self.writer.path)
                 self.episode.settle()
             except BaseException:
                 self.writer.close()
@@ -206,8 +205,8 @@ class Match:
             (rating,) = ratings(self.task.reward_model, self.episode.problem, [submission.program])
         return self.episode.tell(turn, reply, verdict, model_score=rating, usage=usage)
 
-    def fault(self, turn: Turn, error: SandboxError) -> None:
-        """Void a turn after a sandbox fault, or raise it where the task says so."""
+    def fault(self, turn: Turn, error: SandboxError | PolicyError) -> None:
+        """Void a turn after a fault of the sandbox or of its policy, or raise it where the task says so."""
         void(self.episode, turn, error, self.task.on_fault)
 
     def tree(self) -> Tree:

@@ -18,7 +18,7 @@ from mars2_env.log import Header, task_hash
 from mars2_env.problems import ProblemSet, load_problems
 from mars2_env.prompt import Prompts, TemplatesByAgent, prompts_config
 from mars2_env.rewards import REWARDS, Reward
-from mars2_env.sandbox import Sandbox
+from mars2_env.sandbox import Sandbox, check_kind
 from mars2_env.search.budget import MAX_NODES, Budget
 from mars2_env.search.choice import Selector
 from mars2_env.search.selectors import selector_config
@@ -98,6 +98,8 @@ class Task:
             raise ConfigError(
                 f"sandbox={self.sandbox!r:.200} is neither a kind, such as 'docker', nor a sandbox (an object of it)."
             )
+        if isinstance(self.sandbox, str):
+            check_kind(self.sandbox)
         if self.limits is not None and not isinstance(self.limits, Limits):
             raise ConfigError(f"limits={self.limits!r:.200} is not a Limits, such as Limits(cpu_seconds=1).")
         if self.out is not None and (not isinstance(self.out, str | os.PathLike) or not os.fspath(self.out)):
@@ -248,7 +250,20 @@ class Task:
 
 
 def load_from(source: Mapping[str, Any]) -> ProblemSet:
-    """Load the problem set that a task's `source` describes."""
+    """Load the problem set that a task's `source` describes.
+
+    Raises:
+        ConfigError: it describes none, or there is no such set, split, option or file.
+    """
+    kinds: tuple[tuple[str, Any, str], ...] = (
+        ("problems", str, "the name of a set, or a file"),
+        ("path", str | None, "a file or folder"),
+        ("split", str | None, "the name of a split"),
+        ("problem_options", Mapping, "a mapping from name to value"),
+    )
+    for name, kind, wanted in kinds:
+        if not isinstance(value := source.get(name, {} if name == "problem_options" else None), kind):
+            raise ConfigError(f"{name}={value!r:.200} is not {wanted}.")
     return load_problems(
         source["problems"], path=source.get("path"), split=source.get("split"), **source.get("problem_options", {})
     )

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import re
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from functools import lru_cache
+from traceback import extract_tb
 from typing import Any, Final, TypeAlias, cast
 
 from mars2_env.base.abilities import keeps
 from mars2_env.base.checks import is_whole
-from mars2_env.errors import ConfigError, PolicyError
+from mars2_env.base.texts import well_formed
+from mars2_env.errors import ConfigError, Mars2Error, PolicyError
 from mars2_env.problems import ProblemSet
 from mars2_env.tasks.policies import make_policy
 from mars2_env.types import ActsTogether, Policy, Reply, Trial, Turn
 
+_log = logging.getLogger(__name__)
+
+RETRIES: Final = 1
+"""How often a call of a policy that failed is made again, where nothing else is said."""
 DEFAULT_GENERATOR: Final = "noise:default"
 
 Generators: TypeAlias = Policy | str | Mapping[str, Policy | str] | Sequence[Policy | str]
@@ -112,7 +119,61 @@ def calls(policies: Mapping[str, Policy], turns: Sequence[Turn]) -> list[list[in
 
 
 def call(policies: Mapping[str, Policy], turns: Sequence[Turn], trial: Trial | None = None) -> list[Reply]:
-    """Return the reply to each turn of one call, in order.
+    """Return the reply to each turn of one call, in order; a call that failed is made again, as `replies_of` does.
+
+    Raises:
+        PolicyError: the policy did not return one `Reply` a turn, or failed by an exception, which is the cause.
+    """
+    found = []
+    for reply in replies_of(policies, turns, trial):
+        if isinstance(reply, PolicyError):
+            raise reply
+        found.append(reply)
+    return found
+
+
+def replies_of(
+    policies: Mapping[str, Policy], turns: Sequence[Turn], trial: Trial | None = None, *, retries: int = RETRIES
+) -> list[Reply | PolicyError]:
+    """Return the reply to each turn of one call; an error for each that the policy fails on, by an exception.
+
+    A call that failed is made again, at most `retries` times, and then turn by turn, so that one turn that cannot be
+    answered costs the others of its batch nothing.
+
+    Raises:
+        PolicyError: the policy did not return one reply a turn. That is a slip in its code, which no retry mends.
+    """
+    failure: Exception | None = None
+    for _ in range(retries + 1):
+        try:
+            return [*_called(policies, turns, trial)]
+        except Mars2Error:
+            raise
+        except Exception as error:  # whatever a server or a model may raise
+            failure = error
+            _log.warning("the policy of %s failed (%s), at %s.", turns[0].agent, _said(error), _place(error))
+    if len(turns) > 1:
+        return [reply for turn in turns for reply in replies_of(policies, [turn], trial, retries=0)]
+    assert failure is not None
+    void = PolicyError(f"the policy of {turns[0].agent} failed: {_said(failure)}")
+    void.__cause__ = failure
+    return [void]
+
+
+def _said(error: Exception) -> str:
+    """Return what an exception says, in so few words that a log can hold them."""
+    said = well_formed(f"{type(error).__name__}: {error}".rstrip(": "))
+    return said if len(said) <= 300 else f"{said[:300]}..."
+
+
+def _place(error: Exception) -> str:
+    """Return the file and line that raised an exception."""
+    frames = extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
+
+
+def _called(policies: Mapping[str, Policy], turns: Sequence[Turn], trial: Trial | None) -> list[Reply]:
+    """Return the reply to each turn of one call, which is made once.
 
     Args:
         policies: agent -> policy.

@@ -232,9 +232,9 @@ class Supervisor:
             seat.close(seat.stdin)
             head = payload + len(data).to_bytes(4, "big")
             orders: list[bytes | memoryview] = [head, data] if len(data) > PIECE else [head + bytes(data)]
-            watch = Watch(self.surroundings, self.job, seat, orders, [], cpu_before, started)
+            watch = Watch(self.surroundings, self.job, seat, orders, cpu_before, started)
         else:
-            watch = Watch(self.surroundings, self.job, seat, [payload], [], cpu_before, started)
+            watch = Watch(self.surroundings, self.job, seat, [payload], cpu_before, started)
         reason = watch.until_done()
         if reason == VACANT:
             # The kernel may have taken the waiting seat when the run before used up the memory.

@@ -89,7 +89,6 @@ class Watch:
         job: The settings of the job, with its limits.
         seat: Where it runs.
         orders: What is written to its job pipe.
-        data: What is written to its standard input.
         cpu_before: CPU seconds on the meter before it.
         started: When it was begun, on the monotonic clock.
     """
@@ -100,7 +99,6 @@ class Watch:
         job: dict[str, Any],
         seat: Seat,
         orders: Sequence[bytes | memoryview],
-        data: Sequence[bytes | memoryview],
         cpu_before: float,
         started: float,
     ) -> None:
@@ -124,41 +122,36 @@ class Watch:
         self.reason = ""
         self.sample_at = started + _SAMPLE_SECONDS
         self.sent = 0
-        self.pending = {
-            seat.job: [memoryview(part) for part in orders if part],
-            seat.stdin: [memoryview(part) for part in data if part],
-        }
+        self.pending = [memoryview(part) for part in orders if part]
         self.poller = select.poll()
         for fd in (seat.stdout, seat.stderr, seat.report):
             if fd in seat.open:
                 self.poller.register(fd, select.POLLIN)
-        for fd in (seat.job, seat.stdin):
-            if fd in seat.open:
-                self.write(fd)
-                if fd in seat.open and self.pending[fd]:
-                    self.poller.register(fd, select.POLLOUT)
+        if seat.job in seat.open:
+            self.write()
+            if seat.job in seat.open and self.pending:
+                self.poller.register(seat.job, select.POLLOUT)
         if seat.end >= 0:
             self.poller.register(seat.end, select.POLLIN)
         self.poller.register(surroundings.zygote, select.POLLIN)
         self.poller.register(surroundings.host, select.POLLRDHUP)
 
-    def write(self, fd: int) -> None:
-        """Write as much as the pipe takes; close it when all is written, if nothing more will come."""
-        rest = self.pending[fd]
+    def write(self) -> None:
+        """Write as much as the job pipe takes; close it when all is written, if nothing more will come."""
+        rest = self.pending
         try:
             while rest:
-                count = os.write(fd, rest[0][:PIECE])
+                count = os.write(self.seat.job, rest[0][:PIECE])
                 rest[0] = rest[0][count:]
                 if not rest[0]:
                     del rest[0]
-                if fd == self.seat.job:
-                    self.sent += count
+                self.sent += count
         except BlockingIOError:
             pass
         except BrokenPipeError:
             rest.clear()
-        if not rest and not (fd == self.seat.job and self.calls):
-            self.seat.close(fd)
+        if not rest and not self.calls:
+            self.seat.close(self.seat.job)
 
     def read(self, fd: int) -> bool:
         """Read once; return whether there may be more."""
@@ -195,12 +188,12 @@ class Watch:
             elif fd == self.seat.end:
                 self.poller.unregister(fd)
                 self.seat.hear_guard()
-            elif fd in self.pending:
+            elif fd == self.seat.job:
                 if event & select.POLLOUT:
-                    self.write(fd)
+                    self.write()
                 else:
-                    self.pending[fd].clear()  # nobody will read it
-                if fd not in self.seat.open or not self.pending[fd]:
+                    self.pending.clear()  # nobody will read it
+                if fd not in self.seat.open or not self.pending:
                     self.poller.unregister(fd)
             elif fd in self.seat.open:
                 self.read(fd)
