@@ -115,6 +115,61 @@ def test_the_engine_does_not_play_games_with_generators(game: str) -> None:
         mars2_env.rollout(task(1, game=game), Failing())
 
 
+@pytest.mark.parametrize("game", ["place", "route"])
+def test_a_generator_that_fails_lastingly_is_counted_as_faults_and_ends_the_tree(game: str, tmp_path: Path) -> None:
+    played(Failing(set(range(99))), game, tmp_path)
+    (tree,) = mars2_env.read_log(tmp_path)
+    failed = [event for event in tree.events if isinstance(event, Failed)]
+    assert (tree.ended, tree.detail) == ("faults", "agent_0: its policy failed on 3 turns in a row")
+    assert [event.kind for event in failed] == ["policy"] * 3
+    assert failed[0].reason == "the policy of agent_0 failed: ConnectionError: the server\ufffd hung up"
+    assert tree.nodes == ()
+
+
+@pytest.mark.parametrize("game", ["place", "route"])
+def test_a_generator_that_fails_on_one_turn_costs_that_expansion_alone(game: str, tmp_path: Path) -> None:
+    played(Failing({2, 3}), game, tmp_path)
+    (tree,) = mars2_env.read_log(tmp_path)
+    assert sum(isinstance(event, Failed) for event in tree.events) == 1
+    assert (tree.ended, len(tree.nodes)) == ("budget", 8)
+    assert mars2_env.replay(tree) == tree
+
+
+@pytest.mark.parametrize("api", ["aec", "parallel"])
+def test_both_interfaces_void_a_turn_whose_generator_failed(api: str, tmp_path: Path) -> None:
+    made = mars2_env.task(
+        problem_set(1), sandbox=sandbox(), agents=2, game="place", api=api, generators=[Guesser(), Failing({1, 2})]
+    )
+    env: Any = mars2_env.make(made, out=tmp_path)
+    env.reset(seed=0)
+    faults = []
+    while not env.episode.done:
+        if api == "aec":
+            acted = env.agent_selection
+            env.step(0)
+            faults.append(env.infos[acted].get("fault"))
+        else:
+            infos = env.step(dict.fromkeys(env.agents, 0))[-1]
+            faults += [info.get("fault") for info in infos.values()]
+    env.close()
+    assert len([fault for fault in faults if fault]) == 1
+    (tree,) = mars2_env.read_log(tmp_path)
+    assert (tree.ended, len(tree.nodes)) == ("budget", 8)
+    assert mars2_env.replay(tree) == tree
+
+
+@pytest.mark.parametrize("game", ["place", "route"])
+def test_a_vector_voids_the_turns_of_the_environment_whose_generator_failed(game: str) -> None:
+    options: Any = {"game": game, "api": "gymnasium" if game == "route" else "parallel"}
+    made = mars2_env.task(problem_set(1), sandbox=sandbox(), agents=1, generators=Failing({0, 1, 2}), **options)
+    vector: Any = mars2_env.make_vec(made, 2)
+    vector.reset(seed=0)
+    infos = vector.step([0, 0] if game == "route" else {"agent_0": [0, 0]})[-1]
+    said = infos["fault"] if game == "route" else infos["agent_0"]["fault"]
+    assert [bool(one) for one in said] == [True, False]
+    vector.close()
+
+
 def test_an_error_of_the_librarys_own_is_no_fault_to_be_retried() -> None:
     with pytest.raises(PolicyError, match="ran out"):
         list(mars2_env.rollout(task(), ScriptedPolicy(["print(1)"])))

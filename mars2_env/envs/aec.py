@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 from pettingzoo import AECEnv
 
 from mars2_env.envs.base import AgentGame, node_info
-from mars2_env.errors import EpisodeError, SandboxError
+from mars2_env.envs.judging import graded, submitted
+from mars2_env.errors import EpisodeError, PolicyError, SandboxError
 from mars2_env.tasks import Task
-from mars2_env.types import Turn
+from mars2_env.types import Reply, Turn
 
 
 class TreeSearchAEC(AgentGame, AECEnv[str, Any, Any]):
@@ -41,8 +42,9 @@ class TreeSearchAEC(AgentGame, AECEnv[str, Any, Any]):
     the seed, or named by `options={"problem": id}`.
 
     **End.** Terminated for all agents together when the budget is spent or, with `stop_on_solved`, the problem solved.
-    Truncated only after `max_faults` sandbox faults in a row; a fault is a void turn: no node, no budget, reward 0,
-    `info["fault"]`, and the same agent is asked again. An engine that is away is waited for, a minute at most; then
+    Truncated only after `max_faults` faults of the sandbox or of generators in a row; a fault is a void turn: no node,
+    no budget, reward 0, `info["fault"]`, and the same agent is asked again. An engine that is away is waited for, a
+    minute at most; then
     `step` raises `SandboxUnavailableError`, and the same step can be taken later. Where faults keep the program to be
     repaired from being judged, `reset` truncates.
 
@@ -109,13 +111,13 @@ class TreeSearchAEC(AgentGame, AECEnv[str, Any, Any]):
         assert turn is not None
         (reply,) = self.view.replies([turn], [action])
         self._cumulative_rewards[agent] = 0.0
-        submission = episode.submit(turn, reply)
-        verdict = match.grade(submission)
-        if isinstance(verdict, SandboxError):
+        verdict = graded(match, submitted(episode, turn, reply))
+        if isinstance(verdict, SandboxError | PolicyError):
             match.fault(turn, verdict)
             info: dict[str, Any] = {"fault": str(verdict)}
             self.rewards = dict.fromkeys(self.agents, 0.0)
         else:
+            assert isinstance(reply, Reply)
             node = match.tell(turn, reply, verdict)
             info = node_info(node)
             self.rewards = self._ledger.expanded(agent, node)

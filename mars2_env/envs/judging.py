@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from typing import Final, TypeVar
 
-from mars2_env.episode import Submission
-from mars2_env.errors import SandboxError, SandboxUnavailableError
+from mars2_env.episode import Episode, Submission
+from mars2_env.errors import PolicyError, SandboxError, SandboxUnavailableError
 from mars2_env.tasks import Match
-from mars2_env.types import Verdict
+from mars2_env.types import Reply, Turn, Verdict
 
 THREADS: Final = 64
 """They mostly wait: how many programs run at a time is the sandbox's affair."""
@@ -41,13 +41,25 @@ def side_by_side(calls: Sequence[Callable[[], Made]]) -> list[Made]:
     return [future.result() for future in futures]
 
 
-def grade_side_by_side(jobs: Sequence[tuple[Match, Submission]]) -> list[Verdict | SandboxError]:
+def submitted(episode: Episode, turn: Turn, reply: Reply | PolicyError) -> Submission | PolicyError:
+    """Return what a reply amounts to; the error of a generator that failed stays what it is."""
+    return reply if isinstance(reply, PolicyError) else episode.submit(turn, reply)
+
+
+def graded(match: Match, submission: Submission | PolicyError) -> Verdict | SandboxError | PolicyError:
+    """Return the verdict on a submission, or why there is none."""
+    return submission if isinstance(submission, PolicyError) else match.grade(submission)
+
+
+def grade_side_by_side(
+    jobs: Sequence[tuple[Match, Submission | PolicyError]],
+) -> list[Verdict | SandboxError | PolicyError]:
     """Return what became of each job, in order; all are judged at once, and no tree changes meanwhile.
 
     Raises:
         SandboxUnavailableError: there is no sandbox any more. As nothing has changed, the same can be asked for later.
     """
-    results = side_by_side([partial(match.grade, submission) for match, submission in jobs])
+    results = side_by_side([partial(graded, match, submission) for match, submission in jobs])
     for result in results:
         if isinstance(result, SandboxUnavailableError):
             raise result

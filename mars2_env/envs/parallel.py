@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 from pettingzoo import ParallelEnv
 
 from mars2_env.envs.base import AgentGame, node_info
-from mars2_env.envs.judging import grade_side_by_side
+from mars2_env.envs.judging import grade_side_by_side, submitted
 from mars2_env.episode import Submission
-from mars2_env.errors import ConfigError, EpisodeError, SandboxError
+from mars2_env.errors import ConfigError, EpisodeError, PolicyError, SandboxError
 from mars2_env.tasks import Match, Task
 from mars2_env.types import Reply, Turn, Verdict
 
@@ -59,7 +59,7 @@ class TreeSearchParallel(AgentGame, ParallelEnv[str, Any, Any]):
         turns = self.open_turns()
         if not isinstance(actions, dict) or set(actions) != set(self.agents):
             raise ConfigError(f"step() takes one action for each of {self.agents}, not {actions!r:.200}.")
-        played = Round(self, self.view.replies(turns, [actions[agent] for agent in self.turns]))
+        played = Round(self, self.view.replies(turns, [actions[agent] for agent in self.turns]), actions)
         judge_rounds([played])
         return self.finish(played)
 
@@ -81,7 +81,9 @@ class TreeSearchParallel(AgentGame, ParallelEnv[str, Any, Any]):
         for agent in self.agents:
             if episode.done or agent not in played.verdicts:
                 continue
-            node = self.match.tell(self.turns[agent], played.replies[agent], played.verdicts[agent])
+            reply = played.replies[agent]
+            assert isinstance(reply, Reply)
+            node = self.match.tell(self.turns[agent], reply, played.verdicts[agent])
             for receiver, part in self._ledger.expanded(agent, node).items():
                 paid[receiver] += part
             played.infos[agent].update(node_info(node))
@@ -115,25 +117,30 @@ class TreeSearchParallel(AgentGame, ParallelEnv[str, Any, Any]):
 class Round:
     """One round of one environment while it is judged: replies, verdicts so far, and who is still to be judged."""
 
-    def __init__(self, env: TreeSearchParallel, replies: Sequence[Reply]) -> None:
-        """Begin with one reply for each turn of the round, in agent order."""
+    def __init__(
+        self, env: TreeSearchParallel, replies: Sequence[Reply | PolicyError], actions: Mapping[str, Any]
+    ) -> None:
+        """Begin with one reply for each turn of the round, in agent order, and the action that led to it."""
         self.env = env
+        self.actions = actions
         self.replies = dict(zip(env.turns, replies, strict=True))
-        self.submissions = {agent: env.episode.submit(turn, self.replies[agent]) for agent, turn in env.turns.items()}
+        self.submissions = {
+            agent: submitted(env.episode, turn, self.replies[agent]) for agent, turn in env.turns.items()
+        }
         self.verdicts: dict[str, Verdict] = {}
         self.infos: dict[str, dict[str, Any]] = {agent: env.fault_info() for agent in env.agents}
         self.open = list(env.turns)
 
-    def jobs(self) -> list[tuple[Match, Submission]]:
+    def jobs(self) -> list[tuple[Match, Submission | PolicyError]]:
         """Return what is to be judged now."""
         return [(self.env.match, self.submissions[agent]) for agent in self.open]
 
-    def take(self, results: Sequence[Verdict | SandboxError]) -> None:
+    def take(self, results: Sequence[Verdict | SandboxError | PolicyError]) -> None:
         """Take what became of the jobs; those that met a fault are asked again, unless the episode ended by it."""
         match = self.env.match
         faulty = []
         for agent, result in zip(self.open, results, strict=True):
-            if not isinstance(result, SandboxError):
+            if not isinstance(result, SandboxError | PolicyError):
                 self.verdicts[agent] = result
                 continue
             faulty.append(agent)
@@ -142,7 +149,10 @@ class Round:
                 match.fault(self.env.turns[agent], result)
         for agent in faulty:
             if match.episode.can_ask:
-                self.env.turns[agent] = match.episode.ask()
+                self.env.turns[agent] = turn = match.episode.ask()
+                if isinstance(self.replies[agent], PolicyError):  # its generator is asked again
+                    (self.replies[agent],) = self.env.view.replies([turn], [self.actions[agent]])
+                    self.submissions[agent] = submitted(match.episode, turn, self.replies[agent])
         self.open = [] if match.episode.done else faulty
 
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from mars2_env.envs import spaces
 from mars2_env.envs.base import Matches, checked_seed, node_info
+from mars2_env.envs.judging import graded, submitted
 from mars2_env.envs.views import written
-from mars2_env.errors import ConfigError, EpisodeError, SandboxError
+from mars2_env.errors import ConfigError, EpisodeError, PolicyError, SandboxError
 from mars2_env.features import Layout
 from mars2_env.tasks import Task, TaskOptions, seat
 from mars2_env.tasks import task as _task  # an environment has an argument of that name
@@ -44,7 +45,8 @@ class TreeSearchRoute(Matches, gymnasium.Env[dict[str, Any], Any]):
     the seed, or named by `options={"problem": id}`.
 
     **End.** Terminated when the budget is spent or, with `stop_on_solved`, the problem solved. Truncated only after
-    `max_faults` sandbox faults in a row; a fault is a void step: no node, no budget, reward 0, `info["fault"]`. Where
+    `max_faults` faults of the sandbox or of generators in a row; a fault is a void step: no node, no budget, reward 0,
+    `info["fault"]`. Where
     they keep the program to be repaired from being judged, the first step is truncated.
 
     **Info.** `action_mask`; after a step `agent`, `outcome`, `node`, `score`, and `duplicate_of` for a copy.
@@ -93,8 +95,7 @@ class TreeSearchRoute(Matches, gymnasium.Env[dict[str, Any], Any]):
         turn, slot = self.ask(action)
         try:
             (reply,) = written(self.generators, [(turn, slot)])
-            submission = self.episode.submit(turn, reply)
-            return self.tell(turn, reply, self.match.grade(submission))
+            return self.tell(turn, reply, graded(self.match, submitted(self.episode, turn, reply)))
         finally:
             self.take_back([turn])
 
@@ -121,15 +122,16 @@ class TreeSearchRoute(Matches, gymnasium.Env[dict[str, Any], Any]):
         agent, slot = divmod(number, self._slots)
         return self.episode.ask(self.possible_agents[agent]), slot
 
-    def tell(self, turn: Turn, reply: Reply, verdict: Verdict | SandboxError) -> Step:
+    def tell(self, turn: Turn, reply: Reply | PolicyError, verdict: Verdict | SandboxError | PolicyError) -> Step:
         """End a step that `ask` began, by what became of the reply."""
         match, episode = self.match, self.episode
         reward = 0.0
         info: dict[str, Any] = {"agent": turn.agent}
-        if isinstance(verdict, SandboxError):
+        if isinstance(verdict, SandboxError | PolicyError):
             match.fault(turn, verdict)
             info["fault"] = str(verdict)
         else:
+            assert isinstance(reply, Reply)
             node = match.tell(turn, reply, verdict)
             info |= node_info(node)
             reward = sum(self._ledger.expanded(turn.agent, node).values())

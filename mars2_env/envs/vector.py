@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mars2_env.base.checks import whole_number
 from mars2_env.envs.base import checked_seed
-from mars2_env.envs.judging import grade_side_by_side, side_by_side
+from mars2_env.envs.judging import grade_side_by_side, side_by_side, submitted
 from mars2_env.envs.parallel import Round, TreeSearchParallel, judge_rounds
 from mars2_env.envs.single import TreeSearchRoute
 from mars2_env.envs.views import written
@@ -116,7 +116,7 @@ class RouteVector(VectorEnv[Any, Any, Any]):
             jobs = []
             for number, (turn, _), reply in zip(begun, asked, replies, strict=True):
                 match = self.envs[number].match
-                jobs.append((match, match.episode.submit(turn, reply)))
+                jobs.append((match, submitted(match.episode, turn, reply)))
             results = grade_side_by_side(jobs) if jobs else []
             for number, (turn, _), reply, result in zip(begun, asked, replies, results, strict=True):
                 steps[number] = self.envs[number].tell(turn, reply, result)
@@ -283,7 +283,10 @@ class RoundsVector:
         chosen = [batches[agent][number] for number in going for agent in self.envs[number].turns]
         replies = iter(self.envs[0].view.replies(turns, chosen) if turns else [])
         envs = [self.envs[number] for number in going]
-        return [Round(env, [next(replies) for _ in env.turns]) for env in envs]
+        return [
+            Round(env, [next(replies) for _ in env.turns], {agent: batches[agent][number] for agent in env.turns})
+            for number, env in zip(going, envs, strict=True)
+        ]
 
     def state(self) -> NDArray[np.float32]:
         """Return the features of every environment's tree, shape (num_envs, S)."""

@@ -13,11 +13,11 @@ from typing import Any, Protocol
 import gymnasium
 
 from mars2_env.envs import spaces
-from mars2_env.errors import ConfigError
+from mars2_env.errors import ConfigError, PolicyError
 from mars2_env.features import Layout, TreeFeatures
 from mars2_env.prompt import messages_text, task_text
 from mars2_env.prompt.outline import outline
-from mars2_env.tasks import Match, Task, call, calls, seat
+from mars2_env.tasks import Match, Task, calls, replies_of, seat
 from mars2_env.types import Policy, Reply, Turn
 
 
@@ -36,7 +36,7 @@ class View(Protocol):
         """Look at another match from now on."""
         ...
 
-    def replies(self, turns: Sequence[Turn], actions: Sequence[Any]) -> list[Reply]:
+    def replies(self, turns: Sequence[Turn], actions: Sequence[Any]) -> list[Reply | PolicyError]:
         """Return the reply that each action stands for.
 
         Raises:
@@ -74,7 +74,7 @@ class TextView:
         self._episode = match.episode
         self._problem = spaces.fit(task_text(match.problem.public_view()), spaces.PROBLEM_LENGTH)
 
-    def replies(self, turns: Sequence[Turn], actions: Sequence[Any]) -> list[Reply]:
+    def replies(self, turns: Sequence[Turn], actions: Sequence[Any]) -> list[Reply | PolicyError]:
         """Return the reply that each action stands for."""
         return [self._reply(turn.agent, action) for turn, action in zip(turns, actions, strict=True)]
 
@@ -138,7 +138,7 @@ class NumericView:
         self._episode = match.episode
         self._features = features
 
-    def replies(self, turns: Sequence[Turn], actions: Sequence[Any]) -> list[Reply]:
+    def replies(self, turns: Sequence[Turn], actions: Sequence[Any]) -> list[Reply | PolicyError]:
         """Return what the generators write at the places that the actions name."""
         parents = [spaces.whole(turn.agent, "an action", action) for turn, action in zip(turns, actions, strict=True)]
         return written(self._generators, list(zip(turns, parents, strict=True)))
@@ -153,17 +153,20 @@ class NumericView:
         return {"action_mask": spaces.slot_mask(self._task.budget.nodes, len(self._episode.tree))}
 
 
-def written(generators: dict[str, Policy], places: Sequence[tuple[Turn, int]]) -> list[Reply]:
+def written(generators: dict[str, Policy], places: Sequence[tuple[Turn, int]]) -> list[Reply | PolicyError]:
     """Return what generators write, for turns with the parent chosen for each; nothing at a parent not on offer.
+
+    A generator that fails by an exception is called again, as `rollout` calls policies; then the error is returned in
+    place of its reply.
 
     Raises:
         PolicyError: a generator did not return one `Reply` a turn.
     """
-    replies = [Reply("", parent=parent) for _, parent in places]
+    replies: list[Reply | PolicyError] = [Reply("", parent=parent) for _, parent in places]
     legal = [number for number, (turn, parent) in enumerate(places) if parent in turn.parents]
     turns = [places[number][0].at(places[number][1]) for number in legal]
     for group in calls(generators, turns):
-        for place, reply in zip(group, call(generators, [turns[place] for place in group]), strict=True):
+        for place, reply in zip(group, replies_of(generators, [turns[place] for place in group]), strict=True):
             number = legal[place]
-            replies[number] = replace(reply, parent=places[number][1])
+            replies[number] = reply if isinstance(reply, PolicyError) else replace(reply, parent=places[number][1])
     return replies
