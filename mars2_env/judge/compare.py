@@ -161,6 +161,9 @@ def _finite(token: bytes) -> float | None:
 def equal(actual: Any, expected: Any, *, strict: bool = False) -> bool:
     """Return whether the returned value `actual` equals the `expected` one.
 
+    Floats have a tolerance (`VALUE_TOLERANCE`) wherever they stand but for elements of sets and keys of dicts, which
+    are equal by value or not at all: `{0.1 + 0.2}` is not `{0.3}`, but `{"a": 0.1 + 0.2}` is `{"a": 0.3}`.
+
     Args:
         actual: The value that a program returned, decoded to plain data.
         expected: The value to compare it with, plain data.

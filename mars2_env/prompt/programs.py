@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from mars2_env.base import checks
 from mars2_env.prompt.blocks import (
     CODE,
     INVISIBLE,
@@ -189,7 +190,12 @@ def extract_program(reply: str, defines: str | None = None) -> str | None:
     Args:
         reply: what an agent returned.
         defines: the function that the program is called by, if it is.
+
+    Raises:
+        ConfigError: the reply, or the name, is no text.
     """
+    if defines is not None:  # that the reply is one, `kept` says
+        checks.text("defines", defines, where="extract_program")
     text = reply.removeprefix("\ufeff")
     if "\r" in text:
         text = _LONE_RETURN.sub("\n", text)  # line ends of old Macs

@@ -36,6 +36,7 @@ class Usage:
     def __post_init__(self) -> None:
         for name in METERED:
             real_number(name, getattr(self, name), least=0, where="Usage")
+        object.__setattr__(self, "tokens", whole_number("tokens", self.tokens, least=0, where="Usage"))
 
     def only(self, resources: Iterable[str]) -> Usage:
         """Return this usage with every other resource at 0."""

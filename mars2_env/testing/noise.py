@@ -96,8 +96,6 @@ class NoisePolicy:
         PolicyError: no problem has a reference program.
     """
 
-    simulated: Final = True
-
     def __init__(
         self,
         problems: Iterable[Problem] | Mapping[str, str],
