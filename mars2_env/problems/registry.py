@@ -68,7 +68,7 @@ def register_problems(name: str, loader: L | None = None) -> Any:
         ConfigError: the name is taken, or no name.
     """
     if not isinstance(name, str) or not name or name.endswith(jsonl.SUFFIXES):
-        raise ConfigError(f"register_problems({name!r}): a name is a non-empty text that is not a .jsonl file's.")
+        raise ConfigError(f"register_problems({name!r:.200}): a name is a non-empty text that is not a .jsonl file's.")
     return _SETS.decorator(name) if loader is None else _SETS.register(name, loader)
 
 

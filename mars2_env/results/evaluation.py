@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Literal, TypeAlias, get_args
 
+from mars2_env.base.checks import flag, function, instance, one_of, said, whole_number
 from mars2_env.base.markup import table
 from mars2_env.engine import RUN_FILE, read_run
 from mars2_env.errors import ConfigError, SandboxUnavailableError, unknown_name
@@ -69,6 +70,14 @@ class Results:
     unfinished: int = 0
     rule: AnswerRule = "best"
     planned: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.trees, tuple) or not all(isinstance(tree, TreeResult) for tree in self.trees):
+            raise ConfigError(f"{said('trees', self.trees, 'Results')}: must be a tuple of TreeResults.")
+        whole_number("unfinished", self.unfinished, least=0, where="Results")
+        one_of("rule", self.rule, get_args(AnswerRule), where="Results")
+        if self.planned is not None:
+            whole_number("planned", self.planned, least=len(self.trees), where="Results")
 
     @property
     def pass_at_1_mcts(self) -> float:
@@ -213,6 +222,9 @@ def evaluate(
     """
     if isinstance(problems, str):
         problems = load_problems(problems)
+    instance("problems", problems, ProblemSet | None, "a problem set, or the name of one", where="evaluate")
+    flag("partial", partial, where="evaluate")
+    function("observer", observer, optional=True, where="evaluate")
     if answer not in get_args(AnswerRule):
         raise ConfigError(unknown_name("way to answer", str(answer), get_args(AnswerRule)))
     folder: Path | None = None
