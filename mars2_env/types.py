@@ -60,6 +60,10 @@ TestGroup: TypeAlias = Literal["public", "scoring", "hidden"]
 GROUPS: Final[tuple[TestGroup, ...]] = ("public", "scoring", "hidden")
 
 
+def _is_outcome(value: object) -> bool:
+    return isinstance(value, str) and value in _OUTCOMES
+
+
 @dataclass(frozen=True, slots=True)
 class Stdin:
     """The program reads standard input and writes standard output; inputs and outputs are texts.
@@ -116,8 +120,12 @@ class Limits:
     processes: int = 64
 
     def __post_init__(self) -> None:
-        for name in ("cpu_seconds", "wall_seconds", "memory_bytes", "output_bytes", "processes"):
+        for name in ("cpu_seconds", "wall_seconds"):
             real_number(name, getattr(self, name), above=0, where="Limits", error=ProblemError)
+        for name in ("memory_bytes", "output_bytes", "processes"):
+            number = real_number(name, getattr(self, name), least=1, where="Limits", error=ProblemError)
+            if number != int(number):
+                raise ProblemError(f"{said(name, number, 'Limits')}: must be a whole number.")
         if self.wall_seconds > MAX_SECONDS:
             raise ProblemError(f"Limits(wall_seconds={self.wall_seconds}): at most a day ({MAX_SECONDS} s).")
         if self.wall_seconds < self.cpu_seconds:
@@ -219,8 +227,8 @@ class Problem:
                 raise ProblemError(
                     f"Problem {self.id!r}: {name}={getattr(self, name)!r:.100} is neither a text nor None."
                 )
-        if not isinstance(self.metadata, Mapping):
-            raise ProblemError(f"Problem {self.id!r}: metadata={self.metadata!r:.100} is not a mapping.")
+        if not isinstance(self.metadata, Mapping) or not all(isinstance(key, str) for key in self.metadata):
+            raise ProblemError(f"Problem {self.id!r}: metadata={self.metadata!r:.100} is not a mapping from texts.")
         for group in GROUPS:
             given = getattr(self, group)
             if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
@@ -266,7 +274,13 @@ class Problem:
         return f"Problem({self.id!r}, {self.interface!r}, tests: {counts})"
 
     def tests(self, group: TestGroup) -> tuple[TestCase, ...]:
-        """Return the tests of one group, in listed order."""
+        """Return the tests of one group, in listed order.
+
+        Raises:
+            ProblemError: there is no such group.
+        """
+        if group not in GROUPS:
+            raise ProblemError(unknown_name("test group", group, GROUPS))
         found: tuple[TestCase, ...] = getattr(self, group)
         return found
 
@@ -335,8 +349,8 @@ class Feedback:
     limit: str = ""
 
     def __post_init__(self) -> None:
-        if self.outcome not in _OUTCOMES:
-            raise JudgeError(unknown_name("outcome in Feedback", str(self.outcome), _OUTCOMES))
+        if not _is_outcome(self.outcome):
+            raise JudgeError(unknown_name("outcome in Feedback", self.outcome, _OUTCOMES))
         flag("unshown", self.unshown, where="Feedback", error=JudgeError)
         if self.test is not None:
             whole_number("test", self.test, least=0, where="Feedback", error=JudgeError)
@@ -363,12 +377,12 @@ class Verdict:
         )
         for group, outcomes in self.groups.items():
             if group not in GROUPS:
-                raise JudgeError(unknown_name("test group in Verdict", str(group), GROUPS))
+                raise JudgeError(unknown_name("test group in Verdict", group, GROUPS))
             instance(group, outcomes, tuple | list, "a tuple of outcomes", where="Verdict", error=JudgeError)
-            if strange := [one for one in outcomes if not isinstance(one, str) or one not in _OUTCOMES]:
-                raise JudgeError(unknown_name(f"outcome of {group} tests in Verdict", str(strange[0]), _OUTCOMES))
-        if self.settled is not None and self.settled not in _OUTCOMES:
-            raise JudgeError(unknown_name("settled outcome in Verdict", str(self.settled), _OUTCOMES))
+            if strange := [one for one in outcomes if not _is_outcome(one)]:
+                raise JudgeError(unknown_name(f"outcome of {group} tests in Verdict", strange[0], _OUTCOMES))
+        if self.settled is not None and not _is_outcome(self.settled):
+            raise JudgeError(unknown_name("settled outcome in Verdict", self.settled, _OUTCOMES))
         instance("feedback", self.feedback, Feedback | None, "a Feedback, or None", where="Verdict", error=JudgeError)
         real_number("cpu_seconds", self.cpu_seconds, where="Verdict", error=JudgeError)
 
@@ -405,9 +419,15 @@ class Verdict:
         return sum(o == "passed" for o in outcomes) / len(outcomes)
 
     def group(self, name: TestGroup) -> Verdict:
-        """Return the verdict on one of the selected groups alone."""
+        """Return the verdict on one of the selected groups alone.
+
+        Raises:
+            JudgeError: the group was not selected.
+        """
         if self.settled is not None:
             return Verdict(settled=self.settled)
+        if name not in GROUPS or name not in self.groups:
+            raise JudgeError(f"group({name!r:.100}): this verdict is on {', '.join(self.groups) or 'no group'} alone.")
         return Verdict(groups={name: self.groups[name]})
 
 

@@ -39,6 +39,8 @@ from fractions import Fraction
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
+from mars2_env.errors import JudgeError
+
 Number: TypeAlias = int | float | complex | Fraction
 
 
@@ -83,7 +85,14 @@ def same_output(actual: str, expected: str, *, indented: bool = True) -> bool:
         actual: What a program printed.
         expected: What it should have printed.
         indented: Whether the white space at the beginning of lines counts.
+
+    Raises:
+        JudgeError: one of them is no text.
     """
+    if not (isinstance(actual, str) and isinstance(expected, str)):
+        raise JudgeError(
+            f"same_output({actual!r:.100}, {expected!r:.100}) compares two texts; `equal` compares values."
+        )
     if actual == expected:
         return True
     ours, wanted = _lines(actual), _lines(expected)

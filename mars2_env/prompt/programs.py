@@ -183,7 +183,6 @@ class _Reading:
         return _Sort.READABLE if self.is_code(one.text) else _Sort.BARE
 
 
-@kept
 def extract_program(reply: str, defines: str | None = None) -> str | None:
     """Return the program in a reply, or None where there is none; the rules are in this module's docstring.
 
@@ -194,8 +193,13 @@ def extract_program(reply: str, defines: str | None = None) -> str | None:
     Raises:
         ConfigError: the reply, or the name, is no text.
     """
-    if defines is not None:  # that the reply is one, `kept` says
-        checks.text("defines", defines, where="extract_program")
+    checks.text("reply", reply, where="extract_program")
+    checks.instance("defines", defines, str | None, "the name of a function, or None", where="extract_program")
+    return _extracted(reply, defines)
+
+
+@kept
+def _extracted(reply: str, defines: str | None) -> str | None:
     text = reply.removeprefix("\ufeff")
     if "\r" in text:
         text = _LONE_RETURN.sub("\n", text)  # line ends of old Macs

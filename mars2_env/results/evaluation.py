@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Literal, TypeAlias, get_args
 
-from mars2_env.base.checks import flag, function, instance, one_of, said, whole_number
+from mars2_env.base.checks import flag, function, instance, one_of, real_number, said, whole_number
 from mars2_env.base.markup import table
 from mars2_env.engine import RUN_FILE, read_run
 from mars2_env.errors import ConfigError, SandboxUnavailableError, unknown_name
@@ -164,9 +164,9 @@ class Results:
             measure: `pass_at_1_mcts` or `pass_at_n`; a number where each tree is of a problem of its own.
 
         Raises:
-            ConfigError: the measure is unknown, or a number where problems have several trees.
+            ConfigError: the measure is unknown, or a number where problems have several trees, or there are no trees.
         """
-        problems = [tree.problem for tree in self.trees]
+        problems = [tree.problem for tree in self.trees[: self._some]]
         if isinstance(measure, str):
             return clustered_interval(self._passed(measure), problems)
         if len(set(problems)) < len(problems):
@@ -174,15 +174,18 @@ class Results:
                 f"interval({measure!r}): {len(problems)} trees are of {len(set(problems))} problems, and how much "
                 "those of one are alike decides; name the measure, 'pass_at_1_mcts' or 'pass_at_n'."
             )
+        real_number("measure", measure, least=0, most=1, where="interval")
         return wilson_interval(round(measure * len(self.trees)), len(self.trees))
 
     def bounds(self, measure: Measure) -> tuple[float, float]:
         """Return between which values a share lies whatever the missing trees come to: all fail, or all pass.
 
         Raises:
-            ConfigError: the measure is unknown.
+            ConfigError: the measure is unknown, or there are no trees, neither here nor missing.
         """
         passed, whole = sum(self._passed(measure)), len(self.trees) + self.missing
+        if not whole:
+            raise ConfigError("these results have no trees, and none is missing: there are no shares to bound.")
         return passed / whole, (passed + self.missing) / whole
 
     def _passed(self, measure: str) -> list[bool]:
