@@ -278,8 +278,8 @@ def _evaluating(model: Any) -> Iterator[None]:
 def _written(target: Path) -> Iterator[Path]:
     """Make a folder that takes the target's place when the block is through, whole or not at all.
 
-    Where there is one already it is moved aside in the moment before: who must have one at any moment gives each version
-    a folder of its own.
+    Where there is one already it is moved aside in the moment before: who must have one at any moment gives each
+    version a folder of its own.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     build = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
