@@ -187,8 +187,10 @@ class OpenAIPolicy:
         return [f"{name}={value}" for name, value in values.items() if value != getattr(Sampling(), name)]
 
     async def _all(self, turns: Sequence[Turn]) -> list[Reply]:
-        kept, self._answered = self._answered, {}
         names = [_name_of(turn) for turn in turns]
+        kept = {name: self._answered.pop(name) for name in names if name in self._answered}
+        if len(turns) > 1 and not kept:  # what was kept belongs to a call that nobody makes again
+            self._answered.clear()
         tasks = [
             asyncio.ensure_future(_ready(kept[name]) if name in kept else _caught(self._one(turn, place)))
             for place, (name, turn) in enumerate(zip(names, turns, strict=True))
@@ -201,7 +203,7 @@ class OpenAIPolicy:
         failed = next((one for one in outcomes if isinstance(one, ServerError)), None)
         if failed is None:
             return [one for one in outcomes if isinstance(one, Reply)]
-        self._answered = {name: one for name, one in zip(names, outcomes, strict=True) if isinstance(one, Reply)}
+        self._answered |= {name: one for name, one in zip(names, outcomes, strict=True) if isinstance(one, Reply)}
         raise failed
 
     async def _one(self, turn: Turn, priority: int) -> Reply:
