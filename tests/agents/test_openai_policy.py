@@ -401,10 +401,21 @@ def test_a_reply_costs_exactly_what_its_tokens_do(make: Make, tmp_path: Path) ->
     assert policy.act([turn(id=1)])[0].cost == 0.0001045  # an answer that could not be read is paid for too
 
 
-def test_a_price_without_a_usage_to_count_is_an_error(make: Make) -> None:
-    policy, _, _ = make([chat("x", usage=None)], prices={"toy": {"prompt": 1, "completion": 1}})
-    with pytest.raises(PolicyError, match="cost cannot be known"):
-        policy.act([turn()])
+def test_without_a_usage_the_cost_is_not_known_and_a_budget_of_it_is_refused(make: Make) -> None:
+    policy, _, _ = make(lambda body: chat("x", usage=None), prices={"toy": {"prompt": 1, "completion": 1}})
+    assert policy.act([turn()])[0].cost is None
+    task = mars2_env.task(problem_set(1), sandbox=sandbox(), agents=1, budget="nodes=2,cost=1")
+    with pytest.raises(PolicyError, match="budget limits cost"):
+        list(mars2_env.rollout(task, policy))
+
+
+def test_a_budget_of_money_ends_a_tree(make: Make) -> None:
+    policy, server, _ = make(
+        lambda body: chat("x"), prices={"toy": {"prompt": 0.5, "completion": 1}}
+    )  # 10 and 5 tokens
+    task = mars2_env.task(problem_set(1), sandbox=sandbox(), agents=1, budget="nodes=99,cost=0.000021")
+    (tree,) = mars2_env.rollout(task, policy)
+    assert len(tree.nodes) == len(server.requests) == 3
 
 
 def test_a_model_without_a_price_is_said_at_the_start(make: Make, caplog: pytest.LogCaptureFixture) -> None:

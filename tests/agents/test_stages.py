@@ -227,6 +227,10 @@ def test_costs_of_members_add_up() -> None:
     team = Stages(Member(WRONG, cost=0.25), debugger=Member(RIGHT, cost=0.5), planner=Member("plan"), rounds=1)
     assert team.act([a_turn(toys)], trial=PublicTests(toys))[0].cost == 0.75
     assert Stages(Member(RIGHT)).act([a_turn(toys)], trial=PublicTests(toys))[0].cost is None
+    priced = Member(RIGHT)
+    priced.gives = {"cost"}  # type: ignore[attr-defined]
+    team = Stages(Member(WRONG, cost=0.25), debugger=priced, rounds=1)
+    assert team.act([a_turn(toys)], trial=PublicTests(toys))[0].cost is None  # part of it is not known
 
 
 @both

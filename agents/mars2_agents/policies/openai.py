@@ -289,13 +289,8 @@ class OpenAIPolicy:
         """Return an answer as a reply.
 
         Raises:
-            PolicyError: it does not tell what was asked for: what it cost, or its tokens.
+            PolicyError: it does not tell the tokens that were asked for.
         """
-        if self._price is not None and spent is None:
-            raise PolicyError(
-                f"openai:{self.model}: the server does not say how many tokens an answer took, so its cost cannot be "
-                "known. Leave out prices=."
-            )
         if self.sampling.logprobs and not 0 < len(found.completion_ids) == len(found.logprobs):
             raise PolicyError(
                 f"openai:{self.model}: the server told {len(found.completion_ids)} token ids and {len(found.logprobs)} "
@@ -306,7 +301,7 @@ class OpenAIPolicy:
             found.text,
             parent=named_parent(found.text) if turn.parent is None else None,
             generation=wire.generation(found, self.sampling, cut),
-            cost=None if self._price is None or spent is None else float(spent),
+            cost=None if spent is None else float(spent),
         )
 
     def _refused(self, refusal: Refusal) -> str:

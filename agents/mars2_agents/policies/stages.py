@@ -15,6 +15,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from functools import reduce
 from hashlib import sha256
+from math import isnan, nan
 from threading import Lock
 from typing import Any, Final, TypeAlias
 
@@ -251,10 +252,10 @@ class Stages(_Team):
         asked = _chat(turn)
         if self.planner is not None:
             plan = yield told.ask("planner", self.planner, _behind(asked, words.plan))
-            told.hear("planner", plan, writes=False)
+            told.hear("planner", self.planner, plan, writes=False)
             asked = _behind(asked, words.planned, plan.text, words.code)
         reply = yield told.ask("coder", self.coder, asked)
-        told.hear("coder", reply)
+        told.hear("coder", self.coder, reply)
         for _ in range(self.rounds if turn.problem.public else 0):
             program = _program(turn, reply.text)
             verdict = None
@@ -266,7 +267,7 @@ class Stages(_Team):
             seen = "No program was found in the reply." if verdict is None else observation(verdict)
             asked = _continued(asked, reply.text, seen, words.debug)
             reply = yield told.ask("debugger", self.debugger, asked)
-            told.hear("debugger", reply)
+            told.hear("debugger", self.debugger, reply)
         return told.reply(reply.text)
 
 
@@ -307,7 +308,7 @@ class ToolUser(_Team):
             asked = _behind(asked, _counted(words.tool, tries))
         while True:
             reply = yield told.ask(self.role, self.model, asked)
-            told.hear(self.role, reply)
+            told.hear(self.role, self.model, reply)
             program = tried_program(turn, reply.text) if tries else None
             if program is None:
                 return told.reply(reply.text)
@@ -336,7 +337,7 @@ class _Told:
         seed = keyed("stage", self._turn.seed, self._asked)
         return Ask(role, member, replace(self._turn, messages=messages, seed=seed))
 
-    def hear(self, role: str, reply: Reply, *, writes: bool = True) -> None:
+    def hear(self, role: str, member: Policy, reply: Reply, *, writes: bool = True) -> None:
         """Take a member's reply; `writes` says that it is to hold a program, and may name the parent."""
         if reply.steps:
             self._steps += reply.steps
@@ -345,6 +346,8 @@ class _Told:
             self._steps.append(Step(role, made if made.text else replace(made, text=reply.text)))
         if reply.cost is not None:
             self._costs.append(reply.cost)
+        elif keeps(member, Gives) and "cost" in member.gives:  # it has a cost that is not known
+            self._costs.append(nan)
         if not writes or self._turn.parent is not None:
             return
         if PARENT.search(reply.text):
@@ -359,7 +362,8 @@ class _Told:
     def reply(self, text: str) -> Reply:
         """Return the reply that all of it comes to."""
         parent = None if self._turn.parent is not None else self._parent or 0
-        return Reply(text, parent=parent, cost=sum(self._costs) if self._costs else None, steps=tuple(self._steps))
+        cost = sum(self._costs) if self._costs else nan
+        return Reply(text, parent=parent, cost=None if isnan(cost) else cost, steps=tuple(self._steps))
 
 
 def observation(verdict: Verdict) -> str:
