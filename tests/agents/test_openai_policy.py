@@ -19,7 +19,7 @@ import mars2_env
 from mars2_env import ConfigError, PolicyError, Turn
 from mars2_env.log import read_trace
 from mars2_env.prompt import estimated_tokens
-from mars2_env.tasks.policies import identity_of
+from mars2_env.tasks.policies import identity_of, make_policy
 from mars2_env.types import Closes, Generates, Gives, Limited, PublicView, Stdin
 
 pytest.importorskip("openai", reason="needs the extra openai")
@@ -584,6 +584,23 @@ def test_specs_name_the_model_the_server_and_options_of_their_types(tmp_path: Pa
     assert "host" not in policy.identity  # a server may move in the course of a run
     assert model_and_url("@cf/meta/x@https://y/v1") == ("@cf/meta/x", "https://y/v1")
     assert model_and_url("gpt-x") == ("gpt-x", None)
+
+
+def test_options_of_a_spec_are_read_by_their_types() -> None:
+    mars2_env.register_policy("openai_here")(from_spec)
+    policy = make_policy("openai_here:toy@http://host:1/v1,temperature=0.5,stop=a/b,logprobs=on,concurrency=2")
+    assert isinstance(policy, OpenAIPolicy)
+    assert (policy.sampling.stop, policy.sampling.logprobs, policy.concurrency) == (("a", "b"), True, 2)
+    for spec, says in (
+        ("temperature=hot", "temperature='hot' is not a number"),
+        ("concurrency=few", "concurrency='few' is not a whole number"),
+        ("temprature=1", "Did you mean 'temperature'"),
+        (f"api_key={KEY}", "api_key"),
+        (f"key_env={KEY}", "never given here"),
+    ):
+        with pytest.raises(ConfigError, match=says) as found:
+            make_policy(f"openai_here:toy@http://host:1/v1,{spec}")
+        assert KEY not in str(found.value)
 
 
 @pytest.mark.parametrize(

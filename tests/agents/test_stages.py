@@ -153,6 +153,24 @@ def test_members_are_asked_about_a_whole_batch_at_once() -> None:
     assert [reply.text for reply in replies] == [RIGHT, "```python\nprint(1)\n```", "```python\nprint(2)\n```"]
 
 
+def test_a_member_that_only_acts_is_asked_in_batches_of_what_waits() -> None:
+    toys = task(3)
+    coder = Member(*[RIGHT] * 3, ConnectionError("gone"), RIGHT, ConnectionError("gone"), RIGHT)
+    team, turns = Stages(coder), [a_turn(toys, id) for id in range(3)]
+
+    async def together() -> list[Any]:
+        asked = (team.generate(turn, priority=0, trial=PublicTests(toys)) for turn in turns)
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    bare = [replace(turn, problem=replace(turn.problem, public=())) for turn in turns]
+    turns[:] = bare
+    assert [reply.text for reply in asyncio.run(together())] == [RIGHT] * 3
+    assert coder.batches == [3]
+    outcomes = asyncio.run(together())  # a batch that fails is asked again one by one
+    assert coder.batches == [3, 3, 1, 1, 1]
+    assert [isinstance(one, ConnectionError) for one in outcomes] == [False, True, False]
+
+
 @both
 def test_a_model_tries_until_it_answers(how: str) -> None:
     texts = ("```test\nprint(9)\n```", "Better.\n```python\nprint(8)\n```\nRUN", RIGHT)

@@ -16,7 +16,6 @@ from dataclasses import astuple, dataclass, replace
 from functools import reduce
 from hashlib import sha256
 from math import isnan, nan
-from threading import Lock
 from typing import Any, Final, TypeAlias
 
 from mars2_agents.policies.transformers import PARENT, named_parent
@@ -125,7 +124,7 @@ class _Team:
                     f"{type(self).__name__}: {member!r:.200} is no policy; one with act(turns) is needed."
                 )
         self._members = list({id(member): member for member in members}.values())
-        self._locks = {id(member): Lock() for member in self._members}
+        self._desks = {id(member): _Desk(member) for member in self._members}
         self.templates = templates
 
     def course(self, turn: Turn) -> Course:
@@ -170,7 +169,7 @@ class _Team:
         return [replies[place] for place in range(len(turns))]
 
     async def generate(self, turn: Turn, *, priority: int, trial: Trial | None = None) -> Reply:
-        """Return the reply to a turn; members that do not generate are asked in a thread, one turn at a time each.
+        """Return the reply to a turn; members that do not generate are asked in a thread, in batches of what waits.
 
         Raises:
             PolicyError: a member returned something else than a reply, or there is nothing to try with.
@@ -190,20 +189,53 @@ class _Team:
     async def _aanswered(self, ask: Ask, priority: int, trial: Trial | None) -> Reply:
         member = ask.member
         if not keeps(member, Generates):
-            return await asyncio.to_thread(self._alone, ask, trial)
+            return await self._desks[id(member)].reply(ask, trial)
         tool: dict[str, Any] = {"trial": trial} if takes_trial(member.generate) else {}
         reply = await member.generate(ask.turn, priority=priority, **tool)
         if not isinstance(reply, Reply):
             raise PolicyError(f"{member!r:.200} returned {reply!r:.200} for turn {ask.turn.id}; a Reply is needed.")
         return reply
 
-    def _alone(self, ask: Ask, trial: Trial | None) -> Reply:
-        with self._locks[id(ask.member)]:  # nothing says that a policy's act may be called twice at a time
-            return _answered(ask.member, {0: ask}, trial)[0]
-
     def _identity(self, name: str, *parts: str) -> str:
         words = sha256(repr(astuple(self.templates)).encode("utf-8", "surrogatepass")).hexdigest()[:8]
         return f"{name}({', '.join([*parts, f'templates={self.templates.name}-{words}'])})"
+
+
+class _Desk:
+    """Asks a member that only acts, in a thread: what comes while it is busy is its next batch."""
+
+    def __init__(self, member: Policy) -> None:
+        self._member = member
+        self._waiting: list[tuple[Ask, asyncio.Future[Reply]]] = []
+        self._worker: asyncio.Task[None] | None = None
+
+    async def reply(self, ask: Ask, trial: Trial | None) -> Reply:
+        """Return the member's reply."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Reply] = loop.create_future()
+        self._waiting.append((ask, future))
+        if self._worker is None:
+            self._worker = loop.create_task(self._work(trial))
+        return await future
+
+    async def _work(self, trial: Trial | None) -> None:
+        batch: list[tuple[Ask, asyncio.Future[Reply]]] = []
+        try:
+            while batch := [one for one in self._waiting if not one[1].done()]:  # who is done was cancelled
+                self._waiting.clear()
+                outcomes = await asyncio.to_thread(_outcomes, self._member, [ask for ask, _ in batch], trial)
+                for (_, future), outcome in zip(batch, outcomes, strict=True):
+                    if future.done():
+                        continue
+                    if isinstance(outcome, Reply):
+                        future.set_result(outcome)
+                    else:
+                        future.set_exception(outcome)
+        finally:
+            self._worker = None
+            for _, future in (*batch, *self._waiting):
+                future.cancel()
+            self._waiting.clear()
 
 
 class Stages(_Team):
@@ -438,6 +470,17 @@ def _answered(member: Policy, asks: Mapping[int, Ask], trial: Trial | None) -> d
         replies = call(members, [turns[one] for one in group], trial)
         found |= {places[one]: reply for one, reply in zip(group, replies, strict=True)}
     return found
+
+
+def _outcomes(member: Policy, asks: Sequence[Ask], trial: Trial | None) -> list[Reply | Exception]:
+    """Return a member's replies; a batch that fails is asked again one by one, so that it costs only who fails."""
+    try:
+        found = _answered(member, dict(enumerate(asks)), trial)
+        return [found[place] for place in range(len(asks))]
+    except Exception as error:
+        if len(asks) == 1:
+            return [error]
+    return [outcome for ask in asks for outcome in _outcomes(member, [ask], trial)]
 
 
 def _tried(wanted: Try, trial: Trial | None) -> tuple[Verdict, float]:
