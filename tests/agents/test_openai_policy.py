@@ -20,6 +20,7 @@ from mars2_env import ConfigError, PolicyError, Turn
 from mars2_env.log import read_trace
 from mars2_env.prompt import estimated_tokens
 from mars2_env.tasks.policies import identity_of, make_policy
+from mars2_env.testing import PolicyContract
 from mars2_env.types import Closes, Generates, Gives, Limited, PublicView, Stdin
 
 pytest.importorskip("openai", reason="needs the extra openai")
@@ -647,3 +648,20 @@ def test_two_agents_on_two_servers_write_the_same_logs_twice(make: Make, tmp_pat
         return {path.name: path.read_bytes() for path in (out / "trees").glob("*.jsonl")}
 
     assert logs(tmp_path / "one") == logs(tmp_path / "two")
+
+
+class TestContract(PolicyContract):
+    """What every policy promises."""
+
+    server: ChatServer
+
+    @classmethod
+    def setup_class(cls) -> None:
+        cls.server = ChatServer(lambda body: chat(f"```python\nprint({body['seed'] % 5})\n```"))
+
+    @classmethod
+    def teardown_class(cls) -> None:
+        cls.server.close()
+
+    def make_policy(self) -> OpenAIPolicy:
+        return OpenAIPolicy("toy", self.server.url)
