@@ -193,6 +193,12 @@ def test_what_does_not_pass_is_said_at_once(said: Said, says: str, make: Make) -
     assert len(server.requests) == 1 and not pauses
 
 
+def test_a_server_that_wants_a_key_where_there_is_none_is_said(make: Make) -> None:
+    policy, _, _ = make([error(401, "no key")], key_env="none")
+    with pytest.raises(PolicyError, match=r"wants a key \(401\)\. Name the environment variable"):
+        policy.act([turn()])
+
+
 def spoken(value: BaseException) -> str:
     """All that an exception says, in its chain too."""
     return "".join(f"{one!r}{one}" for one in (value, value.__cause__, value.__context__) if one is not None)

@@ -307,7 +307,9 @@ class OpenAIPolicy:
     def _refused(self, refusal: Refusal) -> str:
         where = f"openai:{self.model} at {self.base_url}"
         if refusal.status == 401:  # servers quote the key, in part and whole: nothing of what they say is shown
-            return f"{where}: the server refused the key (401). The environment variable {self._key_env} holds it."
+            if not self._key:
+                return f"{where}: the server wants a key (401). Name the environment variable that has it by key_env=."
+            return f"{where}: the server refused the key (401) that the environment variable {self._key_env} holds."
         said = f"{where}: the server refused the request ({_said(refusal)})."
         return f"{said} It does not know the model, or the URL is another." if refusal.status == 404 else said
 
