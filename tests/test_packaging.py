@@ -84,7 +84,7 @@ found = {point.name: point for point in entry_points(group="mars2_env.policies")
 found["noise"].load()
 print(sorted(found))
 """
-    assert run(installed / "python", "-c", code, cwd=tmp_path).split() == ["['hf',", "'noise']"]
+    assert run(installed / "python", "-c", code, cwd=tmp_path).split() == ["['hf',", "'noise',", "'openai']"]
 
 
 def test_the_command_line_works_where_only_core_dependencies_are(installed: Path, tmp_path: Path) -> None:
