@@ -66,14 +66,17 @@ class Submission:
         verdict: the verdict, where it needs no grading.
         duplicate_of: the earlier node with an equal program, if there was one.
         parent: the node that the reply expands; None if it is not on offer.
-        form: the program's normal form, by which it is compared.
     """
 
     program: str | None
     verdict: Verdict | None
     duplicate_of: int | None = None
     parent: int | None = None
-    form: bytes | None = field(default=None, repr=False)
+
+    @property
+    def form(self) -> bytes | None:
+        """The program's normal form, which is equal for equal programs; None where there is no program."""
+        return None if self.program is None else normal_form(self.program)
 
 
 class Episode(State):
@@ -264,12 +267,14 @@ class Episode(State):
             return Submission(None, ILLEGAL)
         if program is None:
             return Submission(None, NO_PROGRAM, parent=parent)
-        return Submission(program, None, parent=parent, form=normal_form(program))
+        return Submission(program, None, parent=parent)
 
     def compared(self, submission: Submission) -> Submission:
         """Return a submission as it stands now: a node told meanwhile may have an equal program."""
-        earlier = None if submission.form is None else self.node_with(submission.form)
-        if earlier is None or submission.duplicate_of is not None:
+        if submission.program is None or submission.duplicate_of is not None:
+            return submission
+        earlier = self.node_with(submission.program)
+        if earlier is None:
             return submission
         return replace(submission, verdict=self.node(earlier).verdict, duplicate_of=earlier)
 

@@ -27,7 +27,7 @@ from mars2_env.episode.events import (
 from mars2_env.episode.luck import child_key, root_key
 from mars2_env.episode.rules import Rules, chosen
 from mars2_env.errors import ConfigError, EpisodeError, LogError, unknown_name
-from mars2_env.prompt.programs import normal_form
+from mars2_env.prompt.same import Known
 from mars2_env.search.budget import Budget, Usage, parse_budget
 from mars2_env.search.tree import ROOT, PendingScore, SearchTree, checked_score
 from mars2_env.types import Node
@@ -163,8 +163,8 @@ class State:
         self._ordinals: dict[tuple[int, str], Ordinals] = {}
         self._pending_scores: dict[int, PendingScore] = {}
         self._retry: deque[tuple[str, int | None]] = deque()
-        self._forms: dict[bytes, int] = {}
-        self._formed = 0
+        self._known = Known()
+        self._sought = 0
         self._illegal = 0
         self._best = 0.0
         self._improved_at = 0
@@ -174,7 +174,7 @@ class State:
         """Return an independent state that is equal to this one, in O(nodes)."""
         twin = copy(self)
         for name, value in vars(self).items():
-            if isinstance(value, SearchTree | list | dict | deque):
+            if isinstance(value, SearchTree | Known | list | dict | deque):
                 setattr(twin, name, value.copy())
         return twin
 
@@ -247,13 +247,13 @@ class State:
         """
         return self.nodes[place - 1] if (place := chosen(self.nodes, self.rules, how)) else None
 
-    def node_with(self, form: bytes) -> int | None:
-        """Return the number of the earliest node whose program has a normal form (`prompt.programs.normal_form`)."""
-        for node in self.nodes[self._formed :]:  # found out when it is asked for: a log that is only read asks nothing
+    def node_with(self, program: str) -> int | None:
+        """Return the number of the earliest node with an equal program (after normalisation)."""
+        for node in self.nodes[self._sought :]:  # found out when it is asked for: a log that is only read asks nothing
             if node.program is not None:
-                self._forms.setdefault(normal_form(node.program), node.id)
-        self._formed = len(self.nodes)
-        return self._forms.get(form)
+                self._known.add(node.id, node.program)
+        self._sought = len(self.nodes)
+        return self._known.first(program)
 
     def apply(self, event: Event) -> None:
         """Change the state by one event, without drawing anything: how a log is folded.
@@ -295,7 +295,7 @@ class State:
         self.tree.seed(event.score)
         self._best = event.score
         self.root = Node(ROOT, -1, 0, "", "", event.program, event.verdict, event.score)
-        self._forms[normal_form(event.program)] = ROOT
+        self._known.add(ROOT, event.program)
 
     def _apply_joined(self, event: Joined) -> None:
         if event.agent in self.present:
