@@ -247,7 +247,7 @@ class Episode(State):
         if not isinstance(reply, Reply):
             raise EpisodeError(f"turn {turn.id}: {reply!r:.200} is no reply; give Reply(text).")
         known = self._submitted.get(turn.id)
-        if known is None or known[0] != reply:
+        if known is None or (known[0] is not reply and known[0] != reply):
             interface = self.problem.interface
             called = interface.name if isinstance(interface, Call) else None
             legal = self._parent_of(turn, reply) is not None
@@ -433,7 +433,7 @@ class Episode(State):
             self._on_event(event)
         self.apply(event)
         for kept in (self._served, self._submitted):
-            for id in kept.keys() - self.open.keys():
+            for id in [id for id in kept if id not in self.open]:
                 del kept[id]
 
     def _serve(self, id: int) -> Turn:
@@ -466,8 +466,8 @@ class Episode(State):
         asked = [turn.asked for turn in self.open.values()]
         pending = tuple(Choice(one.parent, self._index[one.agent]) for one in asked if one.parent is not None)
         rng = choice_draws(self.seed, self.problem_id, self.draws)
-        allowed = np.fromiter(map(self.may_ask, self.agents), bool, len(self.agents))
-        self.tree.allowed = None if allowed.all() else allowed
+        allowed = [*map(self.may_ask, self.agents)]
+        self.tree.allowed = None if all(allowed) else np.array(allowed)
         size = len(self.tree)
         choice = self.selector.select(self.tree, rng, pending)
         if len(self.tree) != size:
@@ -514,7 +514,7 @@ class Episode(State):
     def _check_pending(self, turn: Turn) -> None:
         if not isinstance(turn, Turn):
             raise EpisodeError(f"{turn!r:.200} is no turn; give one that ask() returned.")
-        if turn.id not in self.open or self._serve(turn.id) != turn:
+        if turn.id not in self.open or ((served := self._serve(turn.id)) is not turn and served != turn):
             raise EpisodeError(
                 f"turn {turn.id} of {turn.agent} is not pending; it was told, failed or cancelled before."
             )

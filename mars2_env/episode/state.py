@@ -169,6 +169,7 @@ class State:
         self._best = 0.0
         self._improved_at = 0
         self._accounts = {agent: Account(self.budget.agents.get(agent)) for agent in self.agents}
+        self._metered: frozenset[str] | None = None
 
     def copy(self) -> Self:
         """Return an independent state that is equal to this one, in O(nodes)."""
@@ -216,8 +217,10 @@ class State:
     @property
     def metered(self) -> frozenset[str]:
         """The resources besides nodes that some budget here limits: what `tell` must be told the usage of."""
-        own = (account.budget.metered for account in self._accounts.values() if account.budget is not None)
-        return self.budget.metered.union(*own)
+        if self._metered is None:
+            own = (account.budget.metered for account in self._accounts.values() if account.budget is not None)
+            self._metered = self.budget.metered.union(*own)
+        return self._metered
 
     def account(self, agent: str) -> Account:
         """Return what an agent has done and spent."""
@@ -309,6 +312,7 @@ class State:
         rounds = max(map(self._rounds, self.present), default=account.rounds)
         budget = account.budget if event.budget is None else parse_budget(event.budget)
         self._change(event.agent, rounds=rounds, present=True, faults=0, unanswered=0, budget=budget)
+        self._metered = None
 
     def _apply_left(self, event: Left) -> None:
         if event.agent not in self.present:
@@ -344,17 +348,23 @@ class State:
         value = checked_score(self._value(event))
         del self.open[event.turn]
         self._no_longer_pending(event.turn)
-        self._change(self._chooser(agent), faults=0, unanswered=0)
+        chooser = self._chooser(agent)
+        if self._accounts[chooser].faults or self._accounts[chooser].unanswered:
+            self._change(chooser, faults=0, unanswered=0)
         account = self._accounts[agent]
-        used = NOTHING if event.usage is None else event.usage
-        self.usage += used
-        added = event.node is not None and parent is not None
-        self._change(
-            agent,
+        usage = account.usage
+        if event.usage is not None:
+            self.usage += event.usage
+            usage += event.usage
+        self._accounts[agent] = Account(
+            budget=account.budget,
+            present=account.present,
             expansions=account.expansions + 1,
             rounds=account.rounds + 1,
-            nodes=account.nodes + added,
-            usage=account.usage + used,
+            nodes=account.nodes + (event.node is not None and parent is not None),
+            faults=account.faults,
+            unanswered=account.unanswered,
+            usage=usage,
         )
         if event.node is None or parent is None:
             self._illegal += 1
@@ -366,7 +376,7 @@ class State:
             Node(
                 id=event.node,
                 parent=parent,
-                depth=int(self.tree.depth[event.node]),
+                depth=1 if parent == ROOT else self.nodes[parent - 1].depth + 1,
                 agent=agent,
                 reply=event.reply,
                 program=event.program,

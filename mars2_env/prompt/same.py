@@ -109,7 +109,10 @@ class Known:
     def add(self, number: int, program: str) -> None:
         """Take in a program; numbers may come in any order."""
         look = sketch(program)
-        if look in self._formed or look in self._alone:
+        alone = self._alone.get(look)
+        if alone is not None and alone[1] == program:
+            self._alone[look] = min(alone[0], number), program
+        elif alone is not None or look in self._formed:
             self._form(look)
             self._name(number, program)
         else:
@@ -118,6 +121,9 @@ class Known:
     def first(self, program: str) -> int | None:
         """Return the least number of a program that is equal to this one; None if there is none."""
         look = sketch(program)
+        alone = self._alone.get(look)
+        if alone is not None and alone[1] == program and look is not None and not self._unclear:
+            return alone[0]
         for one in [*self._alone] if look is None else (look, None):
             if one in self._alone:
                 self._form(one)
@@ -130,6 +136,11 @@ class Known:
         twin = Known()
         twin._alone, twin._forms, twin._formed = self._alone.copy(), self._forms.copy(), self._formed.copy()
         return twin
+
+    @property
+    def _unclear(self) -> bool:
+        """Whether the looks of some do not tell."""
+        return None in self._alone or None in self._formed
 
     def _form(self, look: bytes | None) -> None:
         self._formed.add(look)

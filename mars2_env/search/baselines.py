@@ -154,7 +154,7 @@ class RepeatedSampling:
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
         """Return the root and the next agent."""
         if self.agents == "thompson":
-            return Choice(ROOT, thompson_agent(tree.agent_stats, rng, posterior("beta"), tree.allowed))
+            return Choice(ROOT, thompson_agent(tree.agent_triples(), rng, posterior("beta"), tree.allowed))
         return Choice(ROOT, (len(tree) - 1 + len(pending)) % tree.n_agents)
 
 
