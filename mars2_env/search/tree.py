@@ -324,6 +324,11 @@ class SearchTree:
         """Return how many children a node has."""
         return int(self._count[node])
 
+    @property
+    def child_counts(self) -> NDArray[np.int32]:
+        """How many children each node has, shape (len,)."""
+        return self._count[: self._size]
+
     def child(self, node: int, place: int) -> int:
         """Return one child of a node, the first of which has place 0."""
         return int(self._children(node)[place])
