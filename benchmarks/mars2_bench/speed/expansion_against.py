@@ -33,6 +33,7 @@ SIZES: Final = (60, 500, 2000)
 SCALED: Final = ("ab_mcts_a", "mars2", "uct")
 BUDGET: Final = 60
 PROBLEMS: Final = 4
+_TIMED: Final = 6
 _HERE: Final = Path(mars2_env.__file__).resolve().parent.parent
 
 
@@ -187,8 +188,9 @@ def compared(against: str, *, rounds: int, scale: bool, quick: bool = False) -> 
             tables += [_sizes(against, texts[LINES[0]], pair, quick)] if scale else []
             for child in pair.children:
                 child.ask(do="hook")
-            parts = {cell: [pair.round(texts[cell[1]], cell[0], budget) for _ in range(rounds)] for cell in cells}
-            tables += [_parts(against, lines, parts) for lines in LINES]
+            for lines in LINES:
+                timed = [pair.round(texts[lines], SELECTORS[0], budget) for _ in range(min(rounds, _TIMED))]
+                tables.append(_parts(against, lines, timed))
         finally:
             pair.close()
     return "\n".join(tables)
@@ -232,12 +234,11 @@ def _sizes(against: str, texts: Iterator[str], pair: Pair, quick: bool) -> str:
     return table("us of CPU time an expansion by the size of the tree, 15 lines", header, rows)
 
 
-def _parts(against: str, lines: int, parts: dict[tuple[str, int], list[list[dict[str, Any]]]]) -> str:
-    cell = (SELECTORS[0], lines)
+def _parts(against: str, lines: int, timed: list[list[dict[str, Any]]]) -> str:
     names = [name for name, _ in expansion_work.PARTS]
     columns = []
     for one in (0, 1):
-        runs = sorted((run[one] for run in parts[cell]), key=lambda run: run["seconds"] / run["expansions"])
+        runs = sorted((run[one] for run in timed), key=lambda run: run["seconds"] / run["expansions"])
         least = runs[0]  # the round that was disturbed least, whole, so that its parts add up
         values = [1e6 * least["parts"][name] / least["expansions"] for name in names]
         whole = 1e6 * least["seconds"] / least["expansions"]
@@ -246,4 +247,4 @@ def _parts(against: str, lines: int, parts: dict[tuple[str, int], list[list[dict
         (name, f"{before:.1f}", f"{after:.1f}")
         for name, before, after in zip([*names, "the engine and the rest", "all, timed"], *columns, strict=True)
     ]
-    return table(f"the parts of it: {cell[0]}, {lines} lines, us", ("part", against, "here"), rows)
+    return table(f"the parts of it: {SELECTORS[0]}, {lines} lines, us", ("part", against, "here"), rows)
