@@ -39,10 +39,14 @@ def refusing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        hint = ""
-        if error.errno in _FULL:
-            hint = " Make room; then the same command goes on from what is written."
-        raise LogError(f"{path} cannot be written: {error.strerror}.{hint}") from None
+        raise _refused(path, error) from None
+
+
+def _refused(path: Path, error: OSError) -> LogError:
+    hint = ""
+    if error.errno in _FULL:
+        hint = " Make room; then the same command goes on from what is written."
+    return LogError(f"{path} cannot be written: {error.strerror}.{hint}")
 
 
 class Journal:
@@ -91,16 +95,18 @@ class Journal:
         Raises:
             LogError: there is no room for it, or another trouble of the file's; it is as if nothing had been written.
         """
-        with refusing(self.path):
+        rest = line + b"\n"
+        try:
             if not self._mended:
                 size = os.fstat(self._file).st_size
                 if (whole := _whole(self._file, size)) < size:
                     os.ftruncate(self._file, whole)
             self._mended = False  # until the line is whole
-            view = memoryview(line + b"\n")
-            while view:
-                view = view[os.write(self._file, view) :]
+            while (written := os.write(self._file, rest)) < len(rest):
+                rest = rest[written:]
             self._mended = True
+        except OSError as error:
+            raise _refused(self.path, error) from None
 
     def keep(self, lines: int) -> None:
         """Take back all but the first so many lines; for the writer that has the file for itself."""

@@ -19,12 +19,11 @@ def key(*parts: Part) -> int:
 
     The encoding is injective (each part carries its type and length), so no two different lists of parts share one.
     """
-    digest = blake2b(digest_size=16)
+    pieces: list[bytes] = []
     for part in parts:
         data = str(part).encode("utf-8", "surrogatepass")
-        digest.update(f"{type(part).__name__}{len(data)}:".encode())
-        digest.update(data)
-    return int.from_bytes(digest.digest(), "big")
+        pieces += (b"%b%d:" % (type(part).__name__.encode(), len(data)), data)
+    return int.from_bytes(blake2b(b"".join(pieces), digest_size=16).digest(), "big")
 
 
 def seed(*parts: Part) -> int:

@@ -66,14 +66,17 @@ class Submission:
         verdict: the verdict, where it needs no grading.
         duplicate_of: the earlier node with an equal program, if there was one.
         parent: the node that the reply expands; None if it is not on offer.
-        form: the program's normal form, by which it is compared.
     """
 
     program: str | None
     verdict: Verdict | None
     duplicate_of: int | None = None
     parent: int | None = None
-    form: bytes | None = field(default=None, repr=False)
+
+    @property
+    def form(self) -> bytes | None:
+        """The program's normal form, which is equal for equal programs; None where there is no program."""
+        return None if self.program is None else normal_form(self.program)
 
 
 class Episode(State):
@@ -247,7 +250,7 @@ class Episode(State):
         if not isinstance(reply, Reply):
             raise EpisodeError(f"turn {turn.id}: {reply!r:.200} is no reply; give Reply(text).")
         known = self._submitted.get(turn.id)
-        if known is None or known[0] != reply:
+        if known is None or (known[0] is not reply and known[0] != reply):
             interface = self.problem.interface
             called = interface.name if isinstance(interface, Call) else None
             legal = self._parent_of(turn, reply) is not None
@@ -267,12 +270,14 @@ class Episode(State):
             return Submission(None, ILLEGAL)
         if program is None:
             return Submission(None, NO_PROGRAM, parent=parent)
-        return Submission(program, None, parent=parent, form=normal_form(program))
+        return Submission(program, None, parent=parent)
 
     def compared(self, submission: Submission) -> Submission:
         """Return a submission as it stands now: a node told meanwhile may have an equal program."""
-        earlier = None if submission.form is None else self.node_with(submission.form)
-        if earlier is None or submission.duplicate_of is not None:
+        if submission.program is None or submission.duplicate_of is not None:
+            return submission
+        earlier = self.node_with(submission.program)
+        if earlier is None:
             return submission
         return replace(submission, verdict=self.node(earlier).verdict, duplicate_of=earlier)
 
@@ -440,7 +445,7 @@ class Episode(State):
             self._on_event(event)
         self.apply(event)
         for kept in (self._served, self._submitted):
-            for id in kept.keys() - self.open.keys():
+            for id in [id for id in kept if id not in self.open]:
                 del kept[id]
 
     def _serve(self, id: int) -> Turn:
@@ -473,8 +478,8 @@ class Episode(State):
         asked = [turn.asked for turn in self.open.values()]
         pending = tuple(Choice(one.parent, self._index[one.agent]) for one in asked if one.parent is not None)
         rng = choice_draws(self.seed, self.problem_id, self.draws)
-        allowed = np.fromiter(map(self.may_ask, self.agents), bool, len(self.agents))
-        self.tree.allowed = None if allowed.all() else allowed
+        allowed = [*map(self.may_ask, self.agents)]
+        self.tree.allowed = None if all(allowed) else np.array(allowed)
         size = len(self.tree)
         choice = self.selector.select(self.tree, rng, pending)
         if len(self.tree) != size:
@@ -521,7 +526,7 @@ class Episode(State):
     def _check_pending(self, turn: Turn) -> None:
         if not isinstance(turn, Turn):
             raise EpisodeError(f"{turn!r:.200} is no turn; give one that ask() returned.")
-        if turn.id not in self.open or self._serve(turn.id) != turn:
+        if turn.id not in self.open or ((served := self._serve(turn.id)) is not turn and served != turn):
             raise EpisodeError(
                 f"turn {turn.id} of {turn.agent} is not pending; it was told, failed or cancelled before."
             )

@@ -27,7 +27,7 @@ from mars2_env.episode.events import (
 from mars2_env.episode.luck import child_key, root_key
 from mars2_env.episode.rules import Rules, chosen
 from mars2_env.errors import ConfigError, EpisodeError, LogError, unknown_name
-from mars2_env.prompt.programs import normal_form
+from mars2_env.prompt.same import Known
 from mars2_env.search.budget import Budget, Usage, parse_budget
 from mars2_env.search.tree import ROOT, PendingScore, SearchTree, checked_score
 from mars2_env.types import Node
@@ -163,18 +163,19 @@ class State:
         self._ordinals: dict[tuple[int, str], Ordinals] = {}
         self._pending_scores: dict[int, PendingScore] = {}
         self._retry: deque[tuple[str, int | None]] = deque()
-        self._forms: dict[bytes, int] = {}
-        self._formed = 0
+        self._known = Known()
+        self._sought = 0
         self._illegal = 0
         self._best = 0.0
         self._improved_at = 0
         self._accounts = {agent: Account(self.budget.agents.get(agent)) for agent in self.agents}
+        self._metered: frozenset[str] | None = None
 
     def copy(self) -> Self:
         """Return an independent state that is equal to this one, in O(nodes)."""
         twin = copy(self)
         for name, value in vars(self).items():
-            if isinstance(value, SearchTree | list | dict | deque):
+            if isinstance(value, SearchTree | Known | list | dict | deque):
                 setattr(twin, name, value.copy())
         return twin
 
@@ -216,8 +217,10 @@ class State:
     @property
     def metered(self) -> frozenset[str]:
         """The resources besides nodes that some budget here limits: what `tell` must be told the usage of."""
-        own = (account.budget.metered for account in self._accounts.values() if account.budget is not None)
-        return self.budget.metered.union(*own)
+        if self._metered is None:
+            own = (account.budget.metered for account in self._accounts.values() if account.budget is not None)
+            self._metered = self.budget.metered.union(*own)
+        return self._metered
 
     def account(self, agent: str) -> Account:
         """Return what an agent has done and spent."""
@@ -247,13 +250,13 @@ class State:
         """
         return self.nodes[place - 1] if (place := chosen(self.nodes, self.rules, how)) else None
 
-    def node_with(self, form: bytes) -> int | None:
-        """Return the number of the earliest node whose program has a normal form (`prompt.programs.normal_form`)."""
-        for node in self.nodes[self._formed :]:  # found out when it is asked for: a log that is only read asks nothing
+    def node_with(self, program: str) -> int | None:
+        """Return the number of the earliest node with an equal program (after normalisation)."""
+        for node in self.nodes[self._sought :]:  # found out when it is asked for: a log that is only read asks nothing
             if node.program is not None:
-                self._forms.setdefault(normal_form(node.program), node.id)
-        self._formed = len(self.nodes)
-        return self._forms.get(form)
+                self._known.add(node.id, node.program)
+        self._sought = len(self.nodes)
+        return self._known.first(program)
 
     def apply(self, event: Event) -> None:
         """Change the state by one event, without drawing anything: how a log is folded.
@@ -295,7 +298,7 @@ class State:
         self.tree.seed(event.score)
         self._best = event.score
         self.root = Node(ROOT, -1, 0, "", "", event.program, event.verdict, event.score)
-        self._forms[normal_form(event.program)] = ROOT
+        self._known.add(ROOT, event.program)
 
     def _apply_joined(self, event: Joined) -> None:
         if event.agent in self.present:
@@ -309,6 +312,7 @@ class State:
         rounds = max(map(self._rounds, self.present), default=account.rounds)
         budget = account.budget if event.budget is None else parse_budget(event.budget)
         self._change(event.agent, rounds=rounds, present=True, faults=0, unanswered=0, budget=budget)
+        self._metered = None
 
     def _apply_left(self, event: Left) -> None:
         if event.agent not in self.present:
@@ -344,17 +348,23 @@ class State:
         value = checked_score(self._value(event))
         del self.open[event.turn]
         self._no_longer_pending(event.turn)
-        self._change(self._chooser(agent), faults=0, unanswered=0)
+        chooser = self._chooser(agent)
+        if self._accounts[chooser].faults or self._accounts[chooser].unanswered:
+            self._change(chooser, faults=0, unanswered=0)
         account = self._accounts[agent]
-        used = NOTHING if event.usage is None else event.usage
-        self.usage += used
-        added = event.node is not None and parent is not None
-        self._change(
-            agent,
+        usage = account.usage
+        if event.usage is not None:
+            self.usage += event.usage
+            usage += event.usage
+        self._accounts[agent] = Account(
+            budget=account.budget,
+            present=account.present,
             expansions=account.expansions + 1,
             rounds=account.rounds + 1,
-            nodes=account.nodes + added,
-            usage=account.usage + used,
+            nodes=account.nodes + (event.node is not None and parent is not None),
+            faults=account.faults,
+            unanswered=account.unanswered,
+            usage=usage,
         )
         if event.node is None or parent is None:
             self._illegal += 1
@@ -366,7 +376,7 @@ class State:
             Node(
                 id=event.node,
                 parent=parent,
-                depth=int(self.tree.depth[event.node]),
+                depth=1 if parent == ROOT else self.nodes[parent - 1].depth + 1,
                 agent=agent,
                 reply=event.reply,
                 program=event.program,

@@ -7,9 +7,9 @@ timing tell a program nothing about which test it is facing; verdicts list them 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Final, Literal, TypeAlias, get_args
+from operator import itemgetter
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 from mars2_env.base.checks import flag
 from mars2_env.errors import ConfigError, JudgeError, SandboxError, unknown_name
@@ -25,6 +25,8 @@ Stop: TypeAlias = Literal["first_failure", "never"]
 
 _STATUSES: Final = get_args(Status)
 _STOPS: Final[tuple[Stop, ...]] = ("first_failure", "never")
+_NEXT: Final = Next()
+Acceptance: TypeAlias = Callable[[TestCase, Any], bool]
 
 
 class Judge:
@@ -45,6 +47,7 @@ class Judge:
             raise ConfigError(f"Judge({sandbox!r:.200}): a sandbox is needed, such as mars2_env.make_sandbox().")
         self.sandbox = sandbox
         self.strict_types = flag("strict_types", strict_types, where="Judge")
+        self._listed: _Listed | None = None
 
     def grade(self, problem: Problem, program: str, tests: Tests = "public", stop: Stop = "first_failure") -> Verdict:
         """Grade `program` on the selected tests of `problem`.
@@ -66,49 +69,72 @@ class Judge:
             JudgeError: there is no such group, stop or checker, or the selection is empty.
             SandboxError: the sandbox could not decide; nothing is known about the program.
         """
-        course = _course(_Grading(problem, program, tests, stop, self.strict_types))
-        (verdict,) = stepping.stream(course, self.sandbox)
+        (verdict,) = stepping.stream(_course(self._grading(problem, program, tests, stop)), self.sandbox)
         return verdict
 
     async def agrade(
         self, problem: Problem, program: str, tests: Tests = "public", stop: Stop = "first_failure"
     ) -> Verdict:
         """Async twin of `grade`."""
-        course = _course(_Grading(problem, program, tests, stop, self.strict_types))
+        course = _course(self._grading(problem, program, tests, stop))
         (verdict,) = [each async for each in stepping.astream(course, self.sandbox)]
         return verdict
 
+    def _grading(self, problem: Problem, program: str, tests: Tests, stop: Stop) -> _Grading:
+        """Begin a grading; a judge is mostly asked about one problem and one selection, program after program."""
+        _check(problem, program, stop)
+        groups = selected_groups(tests)
+        listed = self._listed
+        if listed is None or listed.problem is not problem or listed.groups != groups:
+            self._listed = listed = _Listed(problem, groups)
+        return _Grading(listed, program, stop, _acceptance(problem, self.strict_types))
 
-@dataclass(frozen=True, slots=True)
-class _Test:
+
+class _Test(NamedTuple):
     group: TestGroup
-    index: int
+    number: int
     case: TestCase
+    name: bytes
+
+
+class _Listed:
+    """The tests that a selection of groups has in a problem, in listed order."""
+
+    def __init__(self, problem: Problem, groups: tuple[TestGroup, ...]) -> None:
+        self.problem = problem
+        self.groups = groups
+        self.tests = [
+            _Test(group, number, case, f"{group} {number}".encode())
+            for group in groups
+            for number, case in enumerate(problem.tests(group))
+        ]
+        if not self.tests:
+            raise JudgeError(
+                f"problem {problem.id!r} has no tests in {', '.join(groups)}; select a group that has some: "
+                + (", ".join(g for g in GROUPS if problem.tests(g)) or "it has none at all")
+                + "."
+            )
+
+
+def _check(problem: object, program: object, stop: object) -> None:
+    if not isinstance(problem, Problem):
+        raise JudgeError(f"grade(problem={problem!r:.200}): a Problem is needed, with its tests.")
+    if not isinstance(program, str):
+        raise JudgeError(f"grade(program={program!r:.200}): a program is a text.")
+    if stop not in _STOPS:
+        raise JudgeError(unknown_name("stop rule", str(stop), _STOPS))
 
 
 class _Grading:
     """One grading in progress: which tests are still needed, and what became of the others."""
 
-    def __init__(self, problem: Problem, program: str, tests: Tests, stop: Stop, strict: bool) -> None:
-        if not isinstance(problem, Problem):
-            raise JudgeError(f"grade(problem={problem!r:.200}): a Problem is needed, with its tests.")
-        if not isinstance(program, str):
-            raise JudgeError(f"grade(program={program!r:.200}): a program is a text.")
-        if stop not in _STOPS:
-            raise JudgeError(unknown_name("stop rule", str(stop), _STOPS))
-        self.problem = problem
+    def __init__(self, listed: _Listed, program: str, stop: Stop, accepts: Acceptance) -> None:
+        self.problem = listed.problem
         self.program = program
-        self.groups = selected_groups(tests)
-        listed = [_Test(g, i, case) for g in self.groups for i, case in enumerate(problem.tests(g))]
-        if not listed:
-            raise JudgeError(
-                f"problem {problem.id!r} has no tests in {', '.join(self.groups)}; select a group that has some: "
-                + (", ".join(g for g in GROUPS if problem.tests(g)) or "it has none at all")
-                + "."
-            )
-        self.order = run_order(problem.id, program, listed)
+        self.groups = listed.groups
+        self.order = run_order(self.problem.id, program, listed.tests)
         self.early = stop == "first_failure"
-        self.accepts = _acceptance(problem, strict)
+        self.accepts = accepts
         self.outcomes: dict[tuple[TestGroup, int], Outcome] = {}
         self.first_failing: dict[TestGroup, int] = {}
         self.failing_run: Run | None = None
@@ -116,11 +142,11 @@ class _Grading:
 
     def needs(self, test: _Test) -> bool:
         """Whether this test has yet to be run."""
-        if (test.group, test.index) in self.outcomes:
+        if (test.group, test.number) in self.outcomes:
             return False
         if not self.early or test.group not in self.first_failing:
             return True
-        return test.group == "public" and test.index < self.first_failing["public"]
+        return test.group == "public" and test.number < self.first_failing["public"]
 
     def batch(self) -> list[_Test]:
         """Return the tests that are needed as far as is known now, in the order of running.
@@ -128,7 +154,7 @@ class _Grading:
         Those of one group alone where functions are called: one process serves a batch, it may remember its inputs, and
         what it returns for a public test is quoted.
         """
-        needed = [test for test in self.order if self.needs(test)]
+        needed = [test for test in self.order if self.needs(test)] if self.outcomes else self.order
         if isinstance(self.problem.interface, Stdin):
             return needed
         return [test for test in needed if test.group == needed[0].group]
@@ -149,20 +175,23 @@ class _Grading:
         if run.status == "compile_error":
             # It is the program that does not compile, whatever the input: one run settles every test.
             for each in self.order:
-                self.outcomes[each.group, each.index] = "compile_error"
+                self.outcomes[each.group, each.number] = "compile_error"
                 self.first_failing[each.group] = 0
             self.failing_run = run
             return
-        outcome: Outcome = run.status if run.status != "ok" else self._compared(test.case, run.output)
-        self.outcomes[test.group, test.index] = outcome
-        if outcome == "passed" or test.index > self.first_failing.get(test.group, test.index):
+        if run.status != "ok":
+            outcome: Outcome = run.status
+        elif self.accepts(test.case, run.output):
+            self.outcomes[test.group, test.number] = "passed"
             return
-        self.first_failing[test.group] = test.index
+        else:
+            outcome = "wrong_answer"
+        self.outcomes[test.group, test.number] = outcome
+        if test.number > self.first_failing.get(test.group, test.number):
+            return
+        self.first_failing[test.group] = test.number
         if test.group == "public":
             self.failing_run = run
-
-    def _compared(self, case: TestCase, output: Any) -> Outcome:
-        return "passed" if self.accepts(case, output) else "wrong_answer"
 
     def verdict(self) -> Verdict:
         """Return the verdict on all that was recorded."""
@@ -198,9 +227,9 @@ def _course(grading: _Grading) -> Course[Verdict]:
     while batch := grading.batch():
         yield Begin(grading.program, [test.case.input for test in batch], problem.interface, problem.limits)
         for test in batch:
-            if not grading.needs(test):
+            if grading.first_failing and not grading.needs(test):
                 break
-            grading.record(test, (yield Next()))
+            grading.record(test, (yield _NEXT))
     yield grading.verdict()
 
 
@@ -232,11 +261,16 @@ def run_order(problem_id: str, program: str, tests: list[_Test]) -> list[_Test]:
     for text in (problem_id, program):
         data = text.encode("utf-8", "surrogatepass")
         key.update(len(data).to_bytes(8, "big") + data)
-    seed = key.digest()
-    return sorted(tests, key=lambda test: blake2b(f"{test.group} {test.index}".encode(), key=seed).digest())
+    keyed = blake2b(key=key.digest())
+    places = []
+    for test in tests:
+        place = keyed.copy()  # cheaper than keying anew
+        place.update(test.name)
+        places.append(place.digest())
+    return [test for _, test in sorted(zip(places, tests, strict=True), key=itemgetter(0))]
 
 
-def _acceptance(problem: Problem, strict: bool) -> Callable[[TestCase, Any], bool]:
+def _acceptance(problem: Problem, strict: bool) -> Acceptance:
     """Return what decides whether an output is right for a test of this problem."""
     if problem.checker is not None:
         name, check = problem.checker, checker(problem.checker)

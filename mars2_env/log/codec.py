@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import Any
 
@@ -26,6 +26,8 @@ EVENTS: dict[str, type[Event]] = {
     "ended": Ended,
 }
 NAMES = {kind: name for name, kind in EVENTS.items()}
+_FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in NAMES}
+_ENCODER = msgspec.json.Encoder()
 
 OMITTED: dict[str, Any] = {
     "detail": "",
@@ -65,14 +67,18 @@ class Header:
 
 def encode_event(event: Event) -> bytes:
     """Return the line of an event, without its newline."""
-    data: dict[str, Any] = {"event": NAMES[type(event)], **msgspec.to_builtins(event)}
+    kind = type(event)
+    data: dict[str, Any] = {"event": NAMES[kind]}
+    for name in _FIELDS[kind]:
+        value = getattr(event, name)
+        if name not in OMITTED or value != OMITTED[name]:
+            data[name] = value
     if isinstance(event, Told | Seeded):
-        del data["verdict"]["cpu_seconds"]  # a clock time
-    for name in [name for name, default in OMITTED.items() if name in data and data[name] == default]:
-        del data[name]
+        verdict = event.verdict  # without its CPU seconds: a clock time
+        data["verdict"] = {"groups": verdict.groups, "settled": verdict.settled, "feedback": verdict.feedback}
     if "usage" in data:
-        data["usage"] = {name: value for name, value in data["usage"].items() if value}
-    return msgspec.json.encode(data)
+        data["usage"] = {name: value for name, value in msgspec.to_builtins(data["usage"]).items() if value}
+    return _ENCODER.encode(data)
 
 
 def decode_event(line: bytes) -> Event:

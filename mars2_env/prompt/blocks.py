@@ -41,7 +41,7 @@ _HOLDERS: Final = frozenset({"markdown", "md"})
 """Tags of blocks that hold blocks: models wrap a whole reply in them."""
 
 INVISIBLE: Final = "\u00a0\u00ad\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u2060\ufeff"
-_RUN: Final = re.compile(r"`{3,}|~{3,}")
+_RUN: Final = re.compile(r"[`~](?:(?<=`)`{2,}|(?<=~)~{2,})")  # begins with a set, which a search looks for fast
 _CONTAINERS: Final = re.compile(rf"(?:[ \t\f\v\\{INVISIBLE}]|>|(?:[-+\u2022]|\*{{1,3}}|\d{{1,3}}[.)])(?=[ \t]|\Z))*\Z")
 _BLANK: Final = re.compile(rf"[\s{INVISIBLE}]*\Z")
 _TAG: Final = re.compile(r"(?:lang(?:uage)?[-=:])?([\w+#.-]+)")
@@ -368,4 +368,4 @@ def body_of(opening: Fence, inside: str) -> str:
     behind = opening.behind.partition(" ")[2].strip()
     if _CODE_ON_FENCE.match(behind):
         lines.insert(0, behind)
-    return "".join(line + "\n" for line in lines)
+    return "\n".join([*lines, ""])

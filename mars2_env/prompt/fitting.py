@@ -61,7 +61,7 @@ def fitted(
         ConfigError: not even what can never be cut fits, or the templates return something else than messages.
     """
     messages = _checked(templates(context), templates)
-    if tokens_of(messages, count) <= max_tokens:
+    if (count is estimated_tokens and _short(messages, max_tokens)) or tokens_of(messages, count) <= max_tokens:
         return messages
     for part in ORDER[type(context)].values():
         low, high = 0, part.size(context)
@@ -84,6 +84,15 @@ def fitted(
         f"{tokens_of(messages, count)} tokens (the agent's role, {len(context.role)} characters, is never cut). "
         "Allow more, or say less of the role."
     )
+
+
+def _short(messages: tuple[Message, ...], most: int) -> bool:
+    """Whether messages have too few bytes for their tokens to be estimated at more than that: none is more than one."""
+    bound = 0
+    for message in messages:
+        text = message["content"]
+        bound += len(text) if text.isascii() else 4 * len(text)
+    return bound <= most
 
 
 def _checked(messages: Any, templates: Templates) -> tuple[Message, ...]:

@@ -254,7 +254,7 @@ def _candidate(tag: str, body: str, closed: bool, start: int, reading: _Reading)
     told = told_in_json(body) if first.startswith("{") else None
     if told is not None:
         return _Candidate(_whole(told), tag, closed, start, mended=True)
-    if (_ENTITY.search(body) or _UNSEEN.search(body)) and not reading.parses(body):
+    if (_ENTITY.search(body) or (not body.isascii() and _UNSEEN.search(body))) and not reading.parses(body):
         plain = _UNSEEN.sub("", html.unescape(body).replace("\u00a0", " "))
         body = plain if reading.parses(plain) else body
     return _Candidate(body, tag, closed, start)

@@ -18,6 +18,7 @@ from mars2_env.base.parts import Parts
 from mars2_env.errors import ConfigError
 from mars2_env.prompt.contexts import Attempt, Context, FreshContext, PlayContext, RefinementContext, UnseenContext
 from mars2_env.prompt.programs import fenced
+from mars2_env.prompt.syntax import kept
 from mars2_env.types import Call, Feedback, Message, PublicView
 
 
@@ -154,22 +155,26 @@ def register_templates(name: str, templates: Templates | None = None) -> Any:
 
 def task_text(problem: PublicView) -> str:
     """Return the statement and what form the program must have."""
-    if isinstance(problem.interface, Call):
-        code = problem.starter_code
-        if code and problem.statement.strip() == code.strip():
-            return f"Complete the Python function `{problem.interface.name}`:\n\n{fenced(code, 'python')}"
-        form = f"Write a Python function named `{problem.interface.name}`."
-        if problem.seed_program is not None:
-            form = f"The program has to define the function `{problem.interface.name}`."
+    interface = problem.interface
+    called = interface.name if isinstance(interface, Call) else None
+    return _task_text(problem.statement, problem.starter_code, called, problem.seed_program is not None)
+
+
+@kept
+def _task_text(statement: str, code: str, called: str | None, repair: bool) -> str:
+    if called is not None:
+        if code and statement.strip() == code.strip():
+            return f"Complete the Python function `{called}`:\n\n{fenced(code, 'python')}"
+        form = f"Write a Python function named `{called}`."
+        if repair:
+            form = f"The program has to define the function `{called}`."
         elif "class Solution" in code:
-            form = f"Write the method `{problem.interface.name}` of the class `Solution`, in Python."
-        if code:
-            form += f" Start from:\n\n{fenced(code, 'python')}"
-        return f"{problem.statement.strip()}\n\n{form}"
-    form = "Write a Python program that reads standard input and writes the answer to standard output."
-    if problem.starter_code:
-        form += f" Start from:\n\n{fenced(problem.starter_code, 'python')}"
-    return f"{problem.statement.strip()}\n\n{form}"
+            form = f"Write the method `{called}` of the class `Solution`, in Python."
+    else:
+        form = "Write a Python program that reads standard input and writes the answer to standard output."
+    if code:
+        form += f" Start from:\n\n{fenced(code, 'python')}"
+    return f"{statement.strip()}\n\n{form}"
 
 
 def outcome_text(feedback: Feedback) -> str:

@@ -67,7 +67,7 @@ class Wait:
     future: Future[Any]
 
 
-Request: TypeAlias = RunAll | Begin | Next | Wait
+Request: TypeAlias = Next | RunAll | Begin | Wait
 
 Asking: TypeAlias = Generator[Request, Any, T]
 """A part of a course that hands nothing out and returns something."""
@@ -91,7 +91,7 @@ def stream(course: Course[T], sandbox: RunsPrograms) -> Iterator[T]:
                 step = next(course)
                 continue
             try:
-                answer = asked.answer(step)
+                answer = asked.next() if isinstance(step, Next) else asked.answer(step)
             except BaseException as error:
                 step = course.throw(error)
             else:
@@ -142,10 +142,14 @@ class _Blocking:
                 self._runs = _begun(self._sandbox, request)
                 return None
             case Next():
-                assert self._runs is not None
-                return next(self._runs, None)
+                return self.next()
             case Wait():
                 return request.future.result()
+
+    def next(self) -> Run | None:
+        """Answer `Next`, of which there is one for every test."""
+        assert self._runs is not None
+        return next(self._runs, None)
 
     def close(self) -> None:
         runs, self._runs = self._runs, None

@@ -18,7 +18,7 @@ from mars2_env.base.checks import flag, one_of, real_number
 from mars2_env.errors import ConfigError
 from mars2_env.search.agents import thompson_agent, ucb_agent
 from mars2_env.search.choice import Choice
-from mars2_env.search.posteriors import Posterior, posterior, posterior_draws, with_mean
+from mars2_env.search.posteriors import FEW, Posterior, posterior, posterior_draws, with_mean
 from mars2_env.search.tree import BELOW, CHILDREN, EVERYONE, ROOT, SearchTree, Triple, Triples
 
 AgentChoice = Literal["thompson", "ucb", "stack"]
@@ -96,8 +96,16 @@ def descend(
         weigh = None if guidance is None else partial(guidance.weigh, tree=tree, node=node)
         if generates(rng, family, tree.triple(node, CHILDREN, whose), tree.triple(node, BELOW, whose), weigh):
             break
-        node = tree.child(node, int(posterior_draws(rng, family, tree.child_triples(node, whose)).argmax()))
+        node = tree.child(node, _best_child(tree, rng, family, node, whose))
     return node
+
+
+def _best_child(tree: SearchTree, rng: np.random.Generator, family: Posterior, node: int, whose: int) -> int:
+    """Return the place of the child of a node whose posterior draws the largest value."""
+    if tree.child_count(node) > FEW:
+        return int(posterior_draws(rng, family, tree.child_triples(node, whose)).argmax())
+    draws = [family.draw(rng, *triple) for triple in tree.few_child_triples(node, whose)]
+    return draws.index(max(draws))
 
 
 def stack_choice(
@@ -179,7 +187,7 @@ class AbMctsA:
         node = descend(tree, rng, family, self.guidance)
         if self.agents == "ucb":
             return Choice(node, ucb_agent(tree.agent_stats, tree.allowed))
-        return Choice(node, thompson_agent(tree.agent_stats, rng, families, tree.allowed))
+        return Choice(node, thompson_agent(tree.agent_triples(), rng, families, tree.allowed))
 
     def pending_score(self, tree: SearchTree, choice: Choice) -> float | None:
         """Return the score that a choice stands in for while it is in flight."""
@@ -227,7 +235,7 @@ class Mars2:
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
         """Return the agent that Thompson sampling draws and the node that `descend` reaches."""
         family = posterior(self.posterior)
-        agent = thompson_agent(tree.agent_stats, rng, family, tree.allowed)
+        agent = thompson_agent(tree.agent_triples(), rng, family, tree.allowed)
         return Choice(descend(tree, rng, family, self.guidance, agent if self.per_agent else EVERYONE), agent)
 
     def pending_score(self, tree: SearchTree, choice: Choice) -> float | None:

@@ -9,15 +9,15 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mars2_env.search.posteriors import Posterior, posterior_draws
-from mars2_env.search.tree import Triples
+from mars2_env.search.posteriors import FEW, Posterior, posterior_draws
+from mars2_env.search.tree import Triple, Triples
 
 Allowed: TypeAlias = NDArray[np.bool_] | None
 """Which agents may be chosen, shape (agents,); None: all of them."""
 
 
 def thompson_agent(
-    triples: Triples,
+    triples: Triples | Sequence[Triple],
     rng: np.random.Generator,
     family: Posterior | Sequence[Posterior],
     allowed: Allowed = None,
@@ -27,16 +27,20 @@ def thompson_agent(
     Every agent has its draw, so that the draws of the others do not depend on who is allowed.
 
     Args:
-        triples: shape (agents, 3), rows of (n, S, Q): the scores of the nodes that each agent wrote.
+        triples: shape (agents, 3), or so many rows of (n, S, Q): the scores of the nodes that each agent wrote.
         rng: the source of randomness.
         family: one posterior family for all agents, or one each (their priors differ).
         allowed: who may be chosen.
     """
-    if isinstance(family, Sequence):
-        draws = np.array([one.draw(rng, *triple) for one, triple in zip(family, triples.tolist(), strict=True)])
-    else:
-        draws = posterior_draws(rng, family, triples)
-    return int((draws if allowed is None else np.where(allowed, draws, -np.inf)).argmax())
+    if len(triples) > FEW and not isinstance(family, Sequence):
+        drawn = posterior_draws(rng, family, np.asarray(triples))
+        return int((drawn if allowed is None else np.where(allowed, drawn, -np.inf)).argmax())
+    rows: Sequence[Triple] = triples.tolist() if isinstance(triples, np.ndarray) else triples
+    families = family if isinstance(family, Sequence) else [family] * len(rows)
+    draws = [one.draw(rng, *row) for one, row in zip(families, rows, strict=True)]
+    if allowed is not None:
+        draws = [draw if may else -math.inf for draw, may in zip(draws, allowed.tolist(), strict=True)]
+    return draws.index(max(draws))
 
 
 def ucb_agent(triples: Triples, allowed: Allowed = None) -> int:

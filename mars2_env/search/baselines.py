@@ -56,8 +56,14 @@ def uct_leaf(tree: SearchTree, weight: float) -> int:
 
 def best_leaf(tree: SearchTree, taken: Sequence[int] = ()) -> int:
     """Return the best unexpanded node, ties to the shallower, then the older; the root if there is none."""
-    open_nodes = [node for node in range(1, len(tree)) if not tree.child_count(node) and node not in taken]
-    return min(open_nodes, key=lambda node: (-tree.score[node], tree.depth[node], node), default=ROOT)
+    unexpanded = tree.child_counts == 0
+    unexpanded[[ROOT, *taken]] = False
+    nodes = np.flatnonzero(unexpanded)
+    if not len(nodes):
+        return ROOT
+    score = tree.score[nodes]
+    best = nodes[score == score.max()]
+    return int(best[tree.depth[best].argmin()])
 
 
 def _in_batch(tree: SearchTree, pending: Sequence[Choice], size: int) -> int:
@@ -154,7 +160,7 @@ class RepeatedSampling:
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
         """Return the root and the next agent."""
         if self.agents == "thompson":
-            return Choice(ROOT, thompson_agent(tree.agent_stats, rng, posterior("beta"), tree.allowed))
+            return Choice(ROOT, thompson_agent(tree.agent_triples(), rng, posterior("beta"), tree.allowed))
         return Choice(ROOT, (len(tree) - 1 + len(pending)) % tree.n_agents)
 
 

@@ -114,9 +114,11 @@ class Budget:
 
     def reached(self, nodes: int, usage: Usage) -> str:
         """Return which limit has been reached, as in "tokens: 2048 of 2000"; "" if none has."""
-        for name, limit in self.limits.items():
-            spent = nodes if name == "nodes" else getattr(usage, name)
-            if spent >= limit:
+        if nodes >= self.nodes != MAX_NODES:
+            return f"nodes: {nodes:.10g} of {self.nodes:.10g}"
+        for name in METERED:
+            limit, spent = getattr(self, name), getattr(usage, name)
+            if limit is not None and spent >= limit:
                 return f"{name}: {spent:.10g} of {limit:.10g}"
         return ""
 

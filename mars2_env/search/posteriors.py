@@ -89,6 +89,9 @@ class Gaussian:
         return m, (t / k) ** 0.5, v
 
 
+_BETA = Beta()
+_GAUSSIAN = Gaussian()
+
 FEW = 16
 """Up to so many posteriors, drawing from one after the other is faster than numpy's drawing for arrays (measured)."""
 
@@ -104,9 +107,9 @@ def posterior_draws(rng: np.random.Generator, family: Posterior, triples: NDArra
 def posterior(name: str) -> Posterior:
     """Return the posterior family with this name: `beta` or `gaussian`, with the published priors."""
     if name == "beta":
-        return Beta()
+        return _BETA
     if name == "gaussian":
-        return Gaussian()
+        return _GAUSSIAN
     raise ConfigError(f"unknown posterior {name!r}. Known: beta, gaussian.")
 
 

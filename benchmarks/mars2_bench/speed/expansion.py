@@ -2,12 +2,18 @@
 
 python -m mars2_bench.speed.expansion            # some seconds; prints Markdown tables
 python -m mars2_bench.speed.expansion --quick    # to see that it works
+python -m mars2_bench.speed.expansion --against a7d1951 --scale    # beside another commit, or the folder of a checkout
 
 stages   microseconds of CPU time of one logged expansion of the game `write`, the scripted sandbox judging: median
 over the rounds. `ask` is the selector's draw, the event and the prompt; `submit` the program in the reply
 and its normal form; `grade` the judge on scripted runs; `tell` the outcome; writing the log is in both.
 turns    bytes of a pickled turn in trees of 30 nodes, by game, of one-line programs and of the starter set's.
 reading  milliseconds of CPU time to read a log of 400 expansions, and how many prompts that renders.
+
+With `--against` other tables: whole logged rollouts (ask, prompt, extract, submit, scripted grade, tell, log) by this
+tree and the other in turns, a process for each: programs of 15 and of 40 lines of which no two are alike, 20 tests, all
+of them run, four trees of 60 nodes. The parts are timed in rounds of their own, since timing costs time; `--scale` adds
+trees of up to 2,000 nodes.
 """
 
 from __future__ import annotations
@@ -25,6 +31,7 @@ from typing import Any, Final
 import mars2_env
 from mars2_bench.command import run as run_command
 from mars2_bench.speed.env_cost import programs, table
+from mars2_bench.speed.expansion_against import compared
 from mars2_env.engine.threads import trace_of
 from mars2_env.prompt import ChatTemplates, Context
 from mars2_env.tasks import Match
@@ -129,7 +136,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="short rounds, to see that it works")
+    parser.add_argument("--against", metavar="COMMIT_OR_PATH", help="measure this tree beside another")
+    parser.add_argument("--scale", action="store_true", help="with --against: large trees, too; some minutes")
+    parser.add_argument("--rounds", type=int, default=15, help="with --against: rounds of each piece of work")
     options = parser.parse_args(arguments)
+    if options.against is not None:
+        rounds = 2 if options.quick else options.rounds
+        print(compared(options.against, rounds=rounds, scale=options.scale, quick=options.quick))
+        return 0
     budget, rounds = (8, 3) if options.quick else (32, 24)
     found = stages(budget, rounds)
     medians = {stage: median(found[stage]) * 1e6 for stage in STAGES}
