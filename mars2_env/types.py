@@ -370,6 +370,10 @@ class Turn:
     reply names one of `parents`, and `at(parent)` is the same turn with the place filled in: its prompt, the parent's
     program and the seed of that choice. `seed` is keyed by (seed, problem, agent, path to the parent, which child), so
     that the same choice meets the same luck in two algorithms.
+
+    `path` and `child` are that place itself, whatever the seed: `path` is a digest of the problem and the way to the
+    parent (for each step who wrote it, and which of its author's children it is), `child` says how many children the
+    agent wrote there before. So a reply can be kept and found again. Both are None where the agent is still to choose.
     """
 
     id: int
@@ -382,6 +386,8 @@ class Turn:
     program: str | None = None
     feedback: Feedback | None = None
     places: Places | None = field(default=None, repr=False, compare=False)
+    path: int | None = None
+    child: int | None = None
 
     def at(self, parent: int) -> Turn:
         """Return this turn with `parent` chosen; only for turns that leave the choice to the agent."""

@@ -40,7 +40,7 @@ from mars2_env.episode.events import (
     Seeded,
     Told,
 )
-from mars2_env.episode.luck import child_key, choice_draws, choosing_seed, seed_of
+from mars2_env.episode.luck import child_key, choice_draws, choosing_seed, path_of, seed_of
 from mars2_env.episode.rules import Rules
 from mars2_env.episode.state import Open, State
 from mars2_env.episode.turns import Places, as_seen, placed, quotable
@@ -445,6 +445,7 @@ class Episode(State):
         if len(nodes) > (known := open.size - (self.root is None)):
             nodes = nodes[:known]
         if asked.parent is not None:
+            turn = replace(turn, path=path_of(self._paths[asked.parent]), child=open.ordinal)
             return placed(turn, asked.parent, asked.seed, nodes, role, self.prompts, own)
         if self.rules.game == "play":  # elsewhere no policy reads this turn, but one with a place
             feedback = self.prompts.feedback
@@ -453,7 +454,8 @@ class Episode(State):
         fresh = self.programs[len(self._quotable) :]
         self._quotable += (quotable(node, feedback=self.prompts.feedback) for node in fresh)
         seen = as_seen(self._quotable[:known], agent, own=own)
-        return replace(turn, places=Places(seen, tuple(self._keys[: open.size]), role, self.prompts, own))
+        keys, paths = (tuple(known[: open.size]) for known in (self._keys, self._paths))
+        return replace(turn, places=Places(seen, keys, paths, role, self.prompts, own))
 
     def _choose(self) -> tuple[str, int | None]:
         if self.selector is None:
