@@ -763,6 +763,23 @@ class Identified(Protocol):
 
 
 @runtime_checkable
+class Prepares(Protocol):
+    """An optional ability of policies: is told who it acts for before the first turn, and refuses what it cannot do."""
+
+    def prepare(self, agents: Sequence[str], problems: Sequence[str]) -> None:
+        """Check that these can be played.
+
+        Args:
+            agents: the agents that it acts for.
+            problems: the ids of the problems that they play.
+
+        Raises:
+            PolicyError: they cannot.
+        """
+        ...
+
+
+@runtime_checkable
 class Simulated(Protocol):
     """An optional mark of policies behind which no model stands: what they solve says nothing about any."""
 

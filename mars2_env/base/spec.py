@@ -86,7 +86,8 @@ def _split(text: str, where: str) -> list[str]:
     Raises:
         ConfigError: a quote is opened and not closed, or something follows the one that closes.
     """
-    pieces, start = [], 0
+    pieces: list[str] = []
+    start = 0
     while True:
         begun = _OPENED.match(text, start)
         closed = None if begun is None else _CLOSED.match(text, begun.end() - 1)
