@@ -25,6 +25,7 @@ from mars2_env.bank.file import (
     write_bank,
 )
 from mars2_env.base.checks import whole_number
+from mars2_env.base.journal import claim
 from mars2_env.engine import Observer, on_its_sandbox, rollout
 from mars2_env.episode import Asked, Told
 from mars2_env.errors import ConfigError, LogError
@@ -37,6 +38,7 @@ from mars2_env.tasks import task as task_of
 from mars2_env.types import Policy
 from mars2_env.version import __version__
 
+CLAIM_FILE: Final = "bank.json"
 MOST_IN_FLIGHT: Final = 16
 """How many replies of one tree are asked for at a time, at most."""
 
@@ -91,6 +93,7 @@ def record(
     task = on_its_sandbox(task, out / RECORDING)
     given = task.problems if problems is None else [task.problem(id) for id in dict.fromkeys(problems)]
     ids = [problem.id for problem in given][:limit]
+    claim(out / CLAIM_FILE, {"children": children, "depth": depth, "seed": seed})
     policies = seat(task.agents, team, problems=task.problems, played=ids)
     run = rollout(
         task,
