@@ -173,9 +173,8 @@ class Config:
         try:
             return task_of(name, **{**options, **overrides})
         except Mars2Error as error:
-            begun = re.match(r"\w+", str(error))
-            if self.file is not None and not (begun and f"task.{begun[0]}" in self.changed):
-                key = f"task.{begun[0]}" if begun and begun[0] in options and begun[0] in TaskTable.__slots__ else ""
+            key = _blamed(str(error), _said(self.task_table))
+            if self.file is not None and key not in self.changed:
                 error.args = (f"{self.file}: {f'{key}: ' if key else ''}{error}", *error.args[1:])
             raise
 
@@ -377,6 +376,14 @@ class _Reader:
 def _said(table: Any) -> dict[str, Any]:
     """Return what a table says."""
     return {one.name: value for one in fields(table) if (value := getattr(table, one.name)) is not None}
+
+
+def _blamed(message: str, options: Mapping[str, Any]) -> str:
+    """Return the key of the option that a message begins with, or quotes the value of; "" if it does neither."""
+    begun = re.match(r"\w+", message)
+    quoted = (name for name, value in options.items() if isinstance(value, str) and f" {value!r}" in message)
+    name = begun[0] if begun and begun[0] in options else next(quoted, "")
+    return f"task.{name}" if name else ""
 
 
 def _with_paths(config: Config, folder: Path) -> Config:

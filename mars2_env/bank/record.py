@@ -7,7 +7,7 @@ that a recording that was killed and gone on with ends in the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +29,7 @@ from mars2_env.base.journal import claim
 from mars2_env.engine import Observer, on_its_sandbox, rollout
 from mars2_env.episode import Asked, Told
 from mars2_env.errors import ConfigError, LogError
-from mars2_env.log import Trace, log_path, make_episode, read_events, read_trace
+from mars2_env.log import Trace, Tree, log_path, make_episode, read_events, read_trace
 from mars2_env.problems import ProblemSet
 from mars2_env.search import Exhaustive, full_size
 from mars2_env.search.budget import MAX_NODES, Budget
@@ -60,6 +60,7 @@ def record(
     limit: int | None = None,
     trees: int = 8,
     observer: Observer | None = None,
+    on_tree: Callable[[Tree], None] | None = None,
 ) -> Bank:
     """Record what a team replies at every place down to a depth, and return the finished bank.
 
@@ -79,6 +80,7 @@ def record(
         limit: record only the first so many of them.
         trees: how many problems are recorded at a time.
         observer: called with each event, as `rollout` does.
+        on_tree: called with each problem's tree when all of it is recorded.
 
     Raises:
         ConfigError: the task cannot be recorded, or the team does not fit its agents.
@@ -108,6 +110,8 @@ def record(
     for tree in run:
         if len(tree.nodes) != task.budget.nodes:
             raise LogError(f"{tree.path}: ended by {tree.ended} ({tree.detail}), so {tree.problem!r} is not recorded.")
+        if on_tree is not None:
+            on_tree(tree)
     header = BankHeader(
         problem_set=task.problems.name,
         split=task.problems.split,

@@ -101,6 +101,7 @@ def record(
                 limit=run.get("limit"),
                 trees=run.get("trees", 8),
                 observer=bar,
+                on_tree=bar.finish,
             )
     if as_json:
         say_json({"bank": str(bank.path), "digest": bank.digest, "replies": len(bank.replies)})
