@@ -62,10 +62,10 @@ class PolicyError(Mars2Error):
     """A policy could not be built, or returned something that is not one reply a turn."""
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
     """Return the message for an unknown `name` of some `kind`: what is known, and the nearest match."""
     names = sorted(known)
-    nearest = get_close_matches(name, names, n=1)
+    nearest = get_close_matches(name, names, n=1) if isinstance(name, str) else []
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     shown = names if len(names) <= MAX_SHOWN else [*names[: MAX_SHOWN - 1], f"... ({len(names)} in all)"]
     return f"unknown {kind} {name!r:.200}.{hint} Known: {', '.join(shown) or 'none'}."

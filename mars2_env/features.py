@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mars2_env.base.checks import flag, instance, whole_number
 from mars2_env.episode import Episode
 from mars2_env.types import Node, Outcome
 
@@ -97,6 +98,11 @@ class Layout:
     budget: int
     agents: tuple[str, ...]
     observer: bool
+
+    def __post_init__(self) -> None:
+        whole_number("budget", self.budget, where="Layout")
+        instance("agents", self.agents, tuple | list, "the names of the agents, in order", where="Layout")
+        flag("observer", self.observer, where="Layout")
 
     @property
     def width(self) -> int:

@@ -14,12 +14,13 @@ from itertools import pairwise, zip_longest
 from keyword import iskeyword
 from operator import index
 from reprlib import Repr
-from typing import Any, Final, Literal, Protocol, TypeAlias, TypedDict, runtime_checkable
+from typing import Any, Final, Literal, Protocol, TypeAlias, TypedDict, get_args, runtime_checkable
 
-from mars2_env.base.checks import is_whole, real_number, said
+from mars2_env.base.checks import flag, instance, is_whole, real_number, said, text, whole_number
+from mars2_env.base.plain import why_not_plain
 from mars2_env.base.sizes import text_size, written_size
 from mars2_env.base.texts import well_formed
-from mars2_env.errors import EpisodeError, PolicyError, ProblemError
+from mars2_env.errors import EpisodeError, JudgeError, PolicyError, ProblemError, SandboxError, unknown_name
 
 Outcome: TypeAlias = Literal[
     "passed",
@@ -53,8 +54,14 @@ class _Brief(Repr):
 
 _BRIEF: Final = _Brief()
 
+_OUTCOMES: Final = frozenset(get_args(Outcome))
+
 TestGroup: TypeAlias = Literal["public", "scoring", "hidden"]
 GROUPS: Final[tuple[TestGroup, ...]] = ("public", "scoring", "hidden")
+
+
+def _is_outcome(value: object) -> bool:
+    return isinstance(value, str) and value in _OUTCOMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,9 @@ class Stdin:
     """
 
     prelude: str = field(default="", repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        text("prelude", self.prelude, where="Stdin", error=ProblemError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +92,7 @@ class Call:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.isidentifier() or iskeyword(self.name):
             raise ProblemError(f"Call(name={self.name!r}): the name must be a Python identifier and no keyword.")
+        text("prelude", self.prelude, where="Call", error=ProblemError)
 
 
 Interface: TypeAlias = Stdin | Call
@@ -109,8 +120,12 @@ class Limits:
     processes: int = 64
 
     def __post_init__(self) -> None:
-        for name in ("cpu_seconds", "wall_seconds", "memory_bytes", "output_bytes", "processes"):
+        for name in ("cpu_seconds", "wall_seconds"):
             real_number(name, getattr(self, name), above=0, where="Limits", error=ProblemError)
+        for name in ("memory_bytes", "output_bytes", "processes"):
+            number = real_number(name, getattr(self, name), least=1, where="Limits", error=ProblemError)
+            if number != int(number):
+                raise ProblemError(f"{said(name, number, 'Limits')}: must be a whole number.")
         if self.wall_seconds > MAX_SECONDS:
             raise ProblemError(f"Limits(wall_seconds={self.wall_seconds}): at most a day ({MAX_SECONDS} s).")
         if self.wall_seconds < self.cpu_seconds:
@@ -149,6 +164,17 @@ class PublicView:
     starter_code: str
     limits: Limits
     seed_program: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("id", "statement", "starter_code"):
+            text(name, getattr(self, name), where="PublicView", error=ProblemError)
+        for name, kind, wanted in (
+            ("interface", Stdin | Call, "Stdin() or Call(name)"),
+            ("public", tuple, "a tuple of TestCases; take a problem's public_view()"),
+            ("limits", Limits, "a Limits, such as Limits()"),
+            ("seed_program", str | None, "a program, or None"),
+        ):
+            instance(name, getattr(self, name), kind, wanted, where="PublicView", error=ProblemError)
 
     def __repr__(self) -> str:
         """Which problem it is, in short."""
@@ -201,8 +227,8 @@ class Problem:
                 raise ProblemError(
                     f"Problem {self.id!r}: {name}={getattr(self, name)!r:.100} is neither a text nor None."
                 )
-        if not isinstance(self.metadata, Mapping):
-            raise ProblemError(f"Problem {self.id!r}: metadata={self.metadata!r:.100} is not a mapping.")
+        if not isinstance(self.metadata, Mapping) or not all(isinstance(key, str) for key in self.metadata):
+            raise ProblemError(f"Problem {self.id!r}: metadata={self.metadata!r:.100} is not a mapping from texts.")
         for group in GROUPS:
             given = getattr(self, group)
             if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
@@ -232,8 +258,15 @@ class Problem:
         if isinstance(self.interface, Stdin):
             if not isinstance(test.input, str) or not isinstance(test.output, str):
                 raise ProblemError(f"{where}: input and output of a Stdin problem are texts.")
-        elif not isinstance(test.input, list):
+            return
+        if not isinstance(test.input, list):
             raise ProblemError(f"{where}: the input of a Call problem is a list of positional arguments.")
+        for name, value, exact in (("input", test.input, False), ("output", test.output, True)):
+            if reason := why_not_plain(value, exact=exact):
+                raise ProblemError(
+                    f"{where}: the {name} is no plain data (None, bool, int, float, complex, str, bytes, list, tuple, "
+                    f"set, frozenset, dict): {reason}."
+                )
 
     def __repr__(self) -> str:
         """Which problem it is and how many tests it has: never a test, since reprs end up in logs."""
@@ -241,7 +274,13 @@ class Problem:
         return f"Problem({self.id!r}, {self.interface!r}, tests: {counts})"
 
     def tests(self, group: TestGroup) -> tuple[TestCase, ...]:
-        """Return the tests of one group, in listed order."""
+        """Return the tests of one group, in listed order.
+
+        Raises:
+            ProblemError: there is no such group.
+        """
+        if group not in GROUPS:
+            raise ProblemError(unknown_name("test group", group, GROUPS))
         found: tuple[TestCase, ...] = getattr(self, group)
         return found
 
@@ -280,6 +319,14 @@ class Run:
     wall_seconds: float = field(default=0.0, compare=False)
     memory_bytes: int = field(default=0, compare=False)
 
+    def __post_init__(self) -> None:  # what its status is worth the judge says: a sandbox may know others
+        for name in ("status", "error_type", "error_message", "traceback", "stderr"):
+            text(name, getattr(self, name), where="Run", error=SandboxError)
+        if self.exit_code is not None and not is_whole(self.exit_code):
+            raise SandboxError(f"{said('exit_code', self.exit_code, 'Run')}: must be a whole number, or None.")
+        for name in ("cpu_seconds", "wall_seconds", "memory_bytes"):
+            real_number(name, getattr(self, name), where="Run", error=SandboxError)
+
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
@@ -301,6 +348,15 @@ class Feedback:
     traceback: str = ""
     limit: str = ""
 
+    def __post_init__(self) -> None:
+        if not _is_outcome(self.outcome):
+            raise JudgeError(unknown_name("outcome in Feedback", self.outcome, _OUTCOMES))
+        flag("unshown", self.unshown, where="Feedback", error=JudgeError)
+        if self.test is not None:
+            whole_number("test", self.test, least=0, where="Feedback", error=JudgeError)
+        for name in ("input", "expected", "actual", "error_type", "error_message", "traceback", "limit"):
+            text(name, getattr(self, name), where="Feedback", error=JudgeError)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -314,6 +370,21 @@ class Verdict:
     settled: Outcome | None = None
     feedback: Feedback | None = None
     cpu_seconds: float = field(default=0.0, compare=False)
+
+    def __post_init__(self) -> None:
+        instance(
+            "groups", self.groups, Mapping, "a mapping from test groups to outcomes", where="Verdict", error=JudgeError
+        )
+        for group, outcomes in self.groups.items():
+            if group not in GROUPS:
+                raise JudgeError(unknown_name("test group in Verdict", group, GROUPS))
+            instance(group, outcomes, tuple | list, "a tuple of outcomes", where="Verdict", error=JudgeError)
+            if strange := [one for one in outcomes if not _is_outcome(one)]:
+                raise JudgeError(unknown_name(f"outcome of {group} tests in Verdict", strange[0], _OUTCOMES))
+        if self.settled is not None and not _is_outcome(self.settled):
+            raise JudgeError(unknown_name("settled outcome in Verdict", self.settled, _OUTCOMES))
+        instance("feedback", self.feedback, Feedback | None, "a Feedback, or None", where="Verdict", error=JudgeError)
+        real_number("cpu_seconds", self.cpu_seconds, where="Verdict", error=JudgeError)
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
@@ -348,9 +419,15 @@ class Verdict:
         return sum(o == "passed" for o in outcomes) / len(outcomes)
 
     def group(self, name: TestGroup) -> Verdict:
-        """Return the verdict on one of the selected groups alone."""
+        """Return the verdict on one of the selected groups alone.
+
+        Raises:
+            JudgeError: the group was not selected.
+        """
         if self.settled is not None:
             return Verdict(settled=self.settled)
+        if name not in GROUPS or name not in self.groups:
+            raise JudgeError(f"group({name!r:.100}): this verdict is on {', '.join(self.groups) or 'no group'} alone.")
         return Verdict(groups={name: self.groups[name]})
 
 
@@ -389,11 +466,26 @@ class Turn:
     path: int | None = None
     child: int | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("id", "seed"):
+            whole_number(name, getattr(self, name), least=0, where="Turn", error=EpisodeError)
+        for name, kind, wanted in (
+            ("agent", str, "the name of an agent"),
+            ("problem", PublicView, "a problem's public_view()"),
+            ("messages", tuple, "a tuple of messages"),
+            ("parents", tuple, "a tuple of node numbers"),
+            ("program", str | None, "a program, or None"),
+            ("feedback", Feedback | None, "a Feedback, or None"),
+        ):
+            instance(name, getattr(self, name), kind, wanted, where="Turn", error=EpisodeError)
+        if self.parent is not None:
+            whole_number("parent", self.parent, least=0, where="Turn", error=EpisodeError)
+
     def at(self, parent: int) -> Turn:
         """Return this turn with `parent` chosen; only for turns that leave the choice to the agent."""
         if self.places is None:
             if parent != self.parent:
-                raise ValueError(f"turn {self.id} expands node {self.parent}; node {parent} is not on offer.")
+                raise EpisodeError(f"turn {self.id} expands node {self.parent}; node {parent!r:.100} is not on offer.")
             return self
         if parent not in self.parents:
             raise EpisodeError(
@@ -779,16 +871,6 @@ class Prepares(Protocol):
         ...
 
 
-@runtime_checkable
-class Simulated(Protocol):
-    """An optional mark of policies behind which no model stands: what they solve says nothing about any."""
-
-    @property
-    def simulated(self) -> bool:
-        """Whether it is one."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Node:
     """One node of a finished or growing tree.
@@ -811,6 +893,23 @@ class Node:
     duplicate_of: int | None = None
     generation: Generation | None = field(default=None, compare=False)
     model_score: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("id", 0), ("parent", -1), ("depth", 0)):
+            whole_number(name, getattr(self, name), least=least, where="Node", error=EpisodeError)
+        for name, kind, wanted in (
+            ("agent", str, "the name of an agent"),
+            ("reply", str, "a text"),
+            ("program", str | None, "a program, or None"),
+            ("verdict", Verdict, "a Verdict"),
+            ("generation", Generation | None, "a Generation, or None"),
+        ):
+            instance(name, getattr(self, name), kind, wanted, where="Node", error=EpisodeError)
+        real_number("score", self.score, where="Node", error=EpisodeError)
+        if self.duplicate_of is not None:
+            whole_number("duplicate_of", self.duplicate_of, least=0, where="Node", error=EpisodeError)
+        if self.model_score is not None:
+            real_number("model_score", self.model_score, where="Node", error=EpisodeError)
 
     def __repr__(self) -> str:
         """The node in a line, without its texts."""

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter, OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
+from enum import IntEnum
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +17,22 @@ import toys
 
 import mars2_env
 from mars2_env.base.extras import extras_of, how_to_install, needed_by
+from mars2_env.base.plain import MAX_DEPTH, why_not_plain
 from mars2_env.errors import ExtraError
+from mars2_env.features import Layout
+from mars2_env.judge import register_checker, same_output
+from mars2_env.judge.checkers import checker
+from mars2_env.problems.base import Provenance
+from mars2_env.problems.jsonl import write_jsonl
+from mars2_env.prompt.programs import extract_program, fenced, fenced_blocks, normal_form, parse
+from mars2_env.prompt.templates import register_templates
 from mars2_env.sandbox.scripted import ScriptedSandbox
+from mars2_env.sandbox.worker import values
+from mars2_env.search import SearchTree
 from mars2_env.search.ab_mcts import AbMctsA, Guidance, Mars2
 from mars2_env.search.baselines import Schedule, Uct
 from mars2_env.tasks import OPTIONS, TaskOptions
+from mars2_env.testing import NoisePolicy
 
 
 def task(**options: Any) -> mars2_env.Task:
@@ -262,3 +277,243 @@ def test_a_tree_is_evaluated_once_and_one_that_met_faults_is_said_to_have() -> N
     faulty = mars2_env.task(problems, budget=1, sandbox=toys.FaultySandbox(1000))
     with pytest.raises(mars2_env.ConfigError, match="2 ended by faults, 0 are cut off"):
         mars2_env.evaluate(mars2_env.rollout(faulty, toys.Guesser()), problems=problems, sandbox=toys.sandbox())
+
+
+def refused(kind: type[mars2_env.Mars2Error], *uses: tuple[Callable[[], Any], str]) -> list[Any]:
+    """One row for each use and what its message says."""
+    return [pytest.param(kind, use, message, id=message[:50]) for use, message in uses]
+
+
+def problem(*tests: mars2_env.TestCase, **given: Any) -> mars2_env.Problem:
+    return mars2_env.Problem("p", "s", mars2_env.Call("f"), hidden=tests, **given)
+
+
+def case(output: Any, *arguments: Any) -> mars2_env.TestCase:
+    return mars2_env.TestCase(list(arguments), output)
+
+
+def own(output: Any) -> Any:
+    """A container that holds itself."""
+    output.append(output)
+    return output
+
+
+def deep(levels: int) -> Any:
+    """A list in a list in a list, so many of them."""
+    value: list[Any] = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
+
+
+class Colour(IntEnum):
+    RED = 1
+
+
+EMPTY = mars2_env.Results(())
+ON_PUBLIC = mars2_env.Verdict({"public": ("passed",)})
+VIEW = mars2_env.Problem("p", "s").public_view()
+
+
+def a_tree() -> mars2_env.Tree:
+    made = mars2_env.task(toys.problem_set(1), budget=1, sandbox=toys.sandbox())
+    return next(iter(mars2_env.rollout(made, toys.Guesser())))
+
+
+def agreed(**given: Any) -> Any:
+    options = {"problem": toys.problem(0).public_view(), "sandbox": toys.sandbox(), **given}
+    return mars2_env.answer(a_tree(), "agreement", **options)
+
+
+def vectors() -> Any:
+    return mars2_env.make_vec(task(game="route"), 2)
+
+
+REFUSED: list[Any] = [
+    *refused(
+        mars2_env.ProblemError,
+        (lambda: problem(case(own([]))), r"'p': hidden\[0\]: the output .*contains itself"),
+        (lambda: problem(case(1, own([]))), r"'p': hidden\[0\]: the input .*contains itself"),
+        (lambda: problem(case(1), case({1: (own([]),)})), r"hidden\[1\]: the output .*contains itself"),
+        (lambda: problem(case(1, range(3))), "the input .*type range is not plain"),
+        (lambda: problem(case(1, {"a": [lambda: 0]})), "the input .*type function is not plain"),
+        (lambda: problem(case(object())), "the output .*type object is not plain"),
+        (lambda: problem(case({(1, (2, object()))})), "output .*type object is not plain"),
+        (lambda: problem(case({object(): 1})), "output .* type object is not plain"),
+        (lambda: problem(case([1, np.array([1])])), "type ndarray is not plain"),
+        (lambda: problem(case(np.int64(1))), "type int64 is not plain"),
+        (lambda: problem(case([np.float64(1)])), "type float64 is no float to the comparison; make it one"),
+        (lambda: problem(case(Colour.RED)), "type Colour is no int to the comparison; make it one"),
+        (lambda: problem(case(Fraction(1, 2))), "type Fraction is not plain"),
+        (lambda: problem(case(bytearray(b"x"))), "type bytearray is not plain"),
+        (lambda: problem(case(...)), "type ellipsis is not plain"),
+        (lambda: problem(case(deep(201))), "deeper than 200 levels"),
+        (lambda: problem(metadata={3: 4}), "mapping from texts"),
+        (lambda: problem().tests("hiden"), "unknown test group 'hiden'. Did you mean 'hidden'"),  # type: ignore[arg-type]
+        (lambda: mars2_env.Stdin(3), r"Stdin\(prelude=3\)"),  # type: ignore[arg-type]
+        (lambda: mars2_env.Call("f", None), r"Call\(prelude=None\)"),  # type: ignore[arg-type]
+        (lambda: mars2_env.Limits(processes=1.5), "processes=1.5.*whole number"),  # type: ignore[arg-type]
+        (lambda: mars2_env.Limits(memory_bytes=0.5), "memory_bytes=0.5.*at least 1"),  # type: ignore[arg-type]
+        (lambda: mars2_env.PublicView(1, "s", mars2_env.Stdin(), (), "", mars2_env.Limits()), "PublicView.id=1"),  # type: ignore[arg-type]
+        (lambda: replace(VIEW, interface=mars2_env.Stdin), r"PublicView\(interface=.*Stdin\(\) or"),  # type: ignore[arg-type]
+        (lambda: replace(VIEW, limits=3), r"PublicView\(limits=3\).*a Limits"),  # type: ignore[arg-type]
+        (lambda: mars2_env.ProblemSet("x", (), split=3), "split=3.*a text"),  # type: ignore[arg-type]
+        (lambda: mars2_env.ProblemSet("x", (), left_out=3), "left_out=3.*by reason"),  # type: ignore[arg-type]
+        (lambda: mars2_env.ProblemSet("x", (), provenance=3), "provenance=3.*a Provenance"),  # type: ignore[arg-type]
+        (lambda: Provenance(files=3), "files=3.*paths"),  # type: ignore[arg-type]
+    ),
+    *refused(
+        mars2_env.JudgeError,
+        (lambda: mars2_env.Verdict(3), "groups=3"),  # type: ignore[arg-type]
+        (lambda: mars2_env.Verdict({"zz": ()}), "unknown test group in Verdict 'zz'"),
+        (lambda: mars2_env.Verdict({"public": "passed"}), "public='passed'"),  # type: ignore[dict-item]
+        (lambda: mars2_env.Verdict({"public": ("pased",)}), "Did you mean 'passed'"),  # type: ignore[dict-item]
+        (lambda: mars2_env.Verdict({"public": ([],)}), r"of public tests in Verdict \[\]"),  # type: ignore[dict-item]
+        (lambda: mars2_env.Verdict(settled=[]), r"settled outcome in Verdict \[\]"),  # type: ignore[arg-type]
+        (lambda: mars2_env.Verdict(feedback=3), "feedback=3"),  # type: ignore[arg-type]
+        (lambda: mars2_env.Verdict(cpu_seconds="x"), "cpu_seconds='x'"),  # type: ignore[arg-type]
+        (lambda: ON_PUBLIC.group("hidden"), r"group\('hidden'\): this verdict is on public alone"),
+        (lambda: mars2_env.Feedback([]), r"outcome in Feedback \[\]"),  # type: ignore[arg-type]
+        (lambda: mars2_env.Feedback("passed", unshown=3), "unshown=3"),  # type: ignore[arg-type]
+        (lambda: mars2_env.Feedback("passed", test=-1), "test=-1"),
+        (lambda: mars2_env.Feedback("passed", input=3), "Feedback.input=3"),  # type: ignore[arg-type]
+        (lambda: checker(3), "checker=3 is not a name"),  # type: ignore[arg-type]
+        (lambda: checker([]), r"checker=\[\] is not a name"),  # type: ignore[arg-type]
+        (lambda: same_output(3, "x"), "compares two texts"),  # type: ignore[arg-type]
+    ),
+    *refused(
+        mars2_env.SandboxError,
+        (lambda: mars2_env.Run(3), "status=3"),  # type: ignore[arg-type]
+        (lambda: mars2_env.Run("ok", stderr=b""), "stderr=b''"),  # type: ignore[arg-type]
+        (lambda: mars2_env.Run("ok", exit_code="x"), "exit_code='x'"),  # type: ignore[arg-type]
+        (lambda: mars2_env.Run("ok", cpu_seconds="x"), "cpu_seconds='x'"),  # type: ignore[arg-type]
+    ),
+    *refused(
+        mars2_env.EpisodeError,
+        (lambda: mars2_env.Turn(0, "a", 3, 0, (), None, ()), r"Turn\(problem=3\)"),  # type: ignore[arg-type]
+        (lambda: mars2_env.Turn(0.5, "a", VIEW, 0, (), None, ()), r"Turn\(id=0.5\)"),  # type: ignore[arg-type]
+        (lambda: mars2_env.Turn(0, "a", VIEW, 0, (), "x", ()), r"Turn\(parent='x'\)"),  # type: ignore[arg-type]
+        (lambda: mars2_env.Turn(0, "a", VIEW, 0, (), 0, (0,)).at(3), "node 3 is not on offer"),
+        (lambda: mars2_env.Node(1, 0, 1, "a", "", None, 3, 0.0), r"Node\(verdict=3\)"),  # type: ignore[arg-type]
+        (lambda: mars2_env.Node(1, 0, 1, "a", "", None, ON_PUBLIC, "x"), r"Node\(score='x'\)"),  # type: ignore[arg-type]
+        (lambda: mars2_env.make(task()).step(None), r"call reset\(\)"),  # type: ignore[union-attr]
+    ),
+    *refused(
+        mars2_env.PolicyError,
+        (lambda: mars2_env.Generation(finish_reason=3), "finish_reason=3"),  # type: ignore[arg-type]
+    ),
+    *refused(
+        mars2_env.ConfigError,
+        (lambda: mars2_env.Usage(tokens=1.5), "tokens=1.5.*whole number"),  # type: ignore[arg-type]
+        (lambda: mars2_env.Usage(tokens=True), "tokens=True"),
+        (lambda: mars2_env.Budget(agents={3: 4}), "agent=3.*a text"),  # type: ignore[dict-item]
+        (lambda: mars2_env.evaluate([a_tree()], problems=3), r"evaluate\(problems=3\)"),  # type: ignore[arg-type]
+        (lambda: mars2_env.evaluate([a_tree()], problems="starter", observer=3), "observer=3.*a function"),  # type: ignore[arg-type]
+        (lambda: mars2_env.evaluate([a_tree()], problems="starter", partial=3), "partial=3.*True or False"),  # type: ignore[arg-type]
+        (lambda: mars2_env.Results(None), "trees=None.*TreeResults"),  # type: ignore[arg-type]
+        (lambda: mars2_env.Results((1,)), r"trees=\(1,\).*TreeResults"),  # type: ignore[arg-type]
+        (lambda: mars2_env.Results((), unfinished="x"), "unfinished='x'"),  # type: ignore[arg-type]
+        (lambda: mars2_env.Results((), rule="zz"), "rule='zz'"),  # type: ignore[arg-type]
+        (lambda: mars2_env.Results((), planned=-1), "planned=-1"),
+        (lambda: EMPTY.interval("pass_at_n"), "no trees, and so no shares"),
+        (lambda: EMPTY.interval(0.5), "no trees, and so"),
+        (lambda: EMPTY.bounds("pass_at_n"), "no shares to bound"),
+        (lambda: EMPTY.bounds(3), "unknown measure 3"),  # type: ignore[arg-type]
+        (lambda: agreed(problem=3), "problem=3.*public_view"),
+        (lambda: agreed(sandbox=3), "sandbox=3.*make_sandbox"),
+        (lambda: agreed(inputs="x"), "inputs='x'"),
+        (lambda: agreed(seed=-1), "seed=-1"),
+        (lambda: extract_program(None), r"extract_program\(reply=None\)"),  # type: ignore[arg-type]
+        (lambda: extract_program("x", []), r"defines=\[\].*name of a function"),  # type: ignore[arg-type]
+        (lambda: normal_form(None), r"normal_form\(text=None\)"),  # type: ignore[arg-type]
+        (lambda: parse(3), r"parse\(program=3\)"),  # type: ignore[arg-type]
+        (lambda: fenced(3), r"fenced\(text=3\)"),  # type: ignore[arg-type]
+        (lambda: fenced_blocks(None), r"fenced_blocks\(text=None\)"),  # type: ignore[arg-type]
+        (lambda: mars2_env.register_policy(None), "policy name None"),  # type: ignore[arg-type]
+        (lambda: mars2_env.register_policy("a:b"), "policy name 'a:b'"),
+        (lambda: mars2_env.register_policy("a-b")(3), "policy 'a-b': 3 cannot be called"),  # type: ignore[type-var]
+        (lambda: mars2_env.register_policy(toys.Guesser), "policy name .*Guesser"),  # type: ignore[arg-type]
+        (lambda: mars2_env.register_reward(3), "reward name 3"),  # type: ignore[arg-type]
+        (lambda: mars2_env.register_reward("progress"), "'progress' is registered already"),
+        (lambda: mars2_env.register_reward_model(None), "reward model name None"),  # type: ignore[arg-type]
+        (lambda: mars2_env.register_selector(""), "selector name ''"),
+        (lambda: mars2_env.register_selector("uct"), "'uct' is registered already"),
+        (lambda: mars2_env.register_problems(None), r"register_problems\(None\)"),  # type: ignore[arg-type]
+        (lambda: mars2_env.register_problems("mine", 3), "'mine': 3 cannot be called"),  # type: ignore[type-var]
+        (lambda: register_checker(3), "checker name 3"),  # type: ignore[arg-type]
+        (lambda: register_templates([]), r"templates name \[\]"),  # type: ignore[arg-type]
+        (lambda: mars2_env.register_task("x/Y-v0", problems=3), r"problems=3\).*a problem set"),  # type: ignore[typeddict-item]
+        (lambda: mars2_env.register_task("x/Y-v0", problems="starter", game=[]), r"game=\[\]\) is not one of"),  # type: ignore[typeddict-item]
+        (lambda: mars2_env.register_task("x y/Y-v0", problems="starter"), "'x y/Y-v0'.*name/Task-v0"),
+        (lambda: mars2_env.load_problems("humaneval", path=3), "path=3.*a file"),  # type: ignore[arg-type]
+        (lambda: mars2_env.load_problems("starter", split=3), "split=3.*name of a split"),  # type: ignore[arg-type]
+        (lambda: write_jsonl(3, "x.jsonl"), "problem_set=3"),  # type: ignore[arg-type]
+        (lambda: write_jsonl(toys.problem_set(1), None), "path=None.*a file"),  # type: ignore[arg-type]
+        (lambda: write_jsonl(toys.problem_set(1), "/no/such/x.jsonl"), "no folder '/no/such'"),
+        (lambda: mars2_env.Judge(ScriptedSandbox), "a sandbox is needed"),  # type: ignore[arg-type]
+        (lambda: mars2_env.Judge(ScriptedSandbox(), strict_types=3), "strict_types=3"),  # type: ignore[arg-type]
+        (lambda: mars2_env.make_sandbox("scripted", language=3), "unknown .*language.* 3"),  # type: ignore[arg-type]
+        (lambda: episode(agents=[3]), r"Episode\(agent=3\)"),
+        (lambda: episode(agents=[""]), r"Episode\(agent=''\)"),
+        (lambda: episode(agents={"a_0": 3}), r"agents\['a_0'\]=3"),
+        (lambda: episode().answer(3), "unknown .* 3. Known"),  # type: ignore[arg-type]
+        (lambda: episode().stop(3), r"stop\(why=3\)"),  # type: ignore[arg-type]
+        (lambda: (e := episode()).fail(e.ask(), 3), r"fail\(reason=3\)"),  # type: ignore[arg-type]
+        (lambda: (e := episode()).fail(e.ask(), "x", "zz"), r"fail\(kind='zz'\)"),  # type: ignore[arg-type]
+        (lambda: vectors().reset(options=3), "options is a dict"),
+        (lambda: SearchTree("x"), "n_agents='x'"),  # type: ignore[arg-type]
+        (lambda: SearchTree(1).add(None, 0, 0.5), "parent None is not a node"),  # type: ignore[arg-type]
+        (lambda: SearchTree(1).add(0, "a_0", 0.5), "agent 'a_0' is not one"),  # type: ignore[arg-type]
+        (lambda: Layout("x", ("a_0",), observer=False), r"Layout\(budget='x'\)"),  # type: ignore[arg-type]
+        (lambda: NoisePolicy(3), r"NoisePolicy\(3\): give problems"),  # type: ignore[arg-type]
+        (lambda: NoisePolicy(toys.problem_set(1), 3), r"profile=3"),  # type: ignore[arg-type]
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "use", "message"), REFUSED)
+def test_what_is_of_the_wrong_kind_is_refused_where_it_is_given(
+    kind: type[mars2_env.Mars2Error], use: Callable[[], Any], message: str
+) -> None:
+    with pytest.raises(kind, match=message) as caught:
+        use()
+    assert "\n" not in str(caught.value)
+
+
+def test_all_plain_data_make_a_test_shared_parts_and_deep_ones_too() -> None:
+    row = [1, None]
+    shared: list[Any] = [row, row, (row, row)]
+    for value in (
+        shared,
+        deep(200),
+        OrderedDict(a=Counter("aab")),
+        [True, 1.5, 2j, b"x", "\ud800", {frozenset({1}): {(1, 2)}}],
+    ):
+        assert problem(case(value)).hidden[0].output is value
+    assert problem(case(1, Colour.RED, np.float64(0.5), deep(199))).hidden  # is sent as the int, the float it is
+    assert MAX_DEPTH == values.MAX_DEPTH
+
+
+def test_a_value_of_parts_that_are_shared_a_hundred_times_over_is_looked_at_once() -> None:
+    value: list[Any] = []
+    for _ in range(150):  # 2 ** 150 lists, if each were looked at wherever it stands
+        value = [value, value]
+    assert why_not_plain(value) == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({}, "TreeSearchAEC(problems='starter', game='write', agents=[agent_0, agent_1], budget=8)"),
+        ({"agents": ["coder"], "budget": 3}, "agents=[coder_0], budget=3"),
+        ({"game": "play", "api": "parallel"}, "TreeSearchParallel(problems='starter', game='play'"),
+        ({"game": "route"}, "TreeSearchRoute(problems='starter', game='route'"),
+    ],
+)
+def test_an_environment_says_what_is_played_in_a_line(options: Any, told: str) -> None:
+    assert told in repr(mars2_env.make(task(**options)))
+
+
+def test_an_environment_with_an_id_says_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mars2_env.envs.base.sandbox_of", lambda task: ScriptedSandbox())
+    assert repr(mars2_env.make()).startswith("TreeSearchAEC('mars2/Starter-v0', game='write'")

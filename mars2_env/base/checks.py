@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from operator import index
+from types import UnionType
 from typing import Any
 
 from mars2_env.errors import ConfigError, Mars2Error
@@ -96,6 +97,46 @@ def flag(name: str, value: Any, *, where: str = "", error: type[Mars2Error] = Co
     if not isinstance(value, bool):
         raise error(f"{said(name, value, where)}: must be True or False.")
     return value
+
+
+def text(name: str, value: Any, *, empty: bool = True, where: str = "", error: type[Mars2Error] = ConfigError) -> None:
+    """Check that a value is a text, and one that says something where `empty` is False.
+
+    Raises:
+        Mars2Error: it is none; of the kind `error`.
+    """
+    if not isinstance(value, str) or not (empty or value):
+        raise error(f"{said(name, value, where)}: must be a text{'' if empty else ' that is not empty'}.")
+
+
+def instance(
+    name: str,
+    value: Any,
+    kind: type | UnionType | tuple[type, ...],
+    wanted: str,
+    *,
+    where: str = "",
+    error: type[Mars2Error] = ConfigError,
+) -> None:
+    """Check that a value is of a kind, which `wanted` says in words, such as "a Judge, or None".
+
+    Raises:
+        Mars2Error: it is not; of the kind `error`.
+    """
+    if not isinstance(value, kind):
+        raise error(f"{said(name, value, where)}: must be {wanted}.")
+
+
+def function(
+    name: str, value: Any, *, optional: bool = False, where: str = "", error: type[Mars2Error] = ConfigError
+) -> None:
+    """Check that a value can be called, or is None where it is `optional`.
+
+    Raises:
+        Mars2Error: it cannot; of the kind `error`.
+    """
+    if not (callable(value) or (optional and value is None)):
+        raise error(f"{said(name, value, where)}: must be a function{', or None' if optional else ''}.")
 
 
 def one_of(

@@ -52,24 +52,37 @@ class Parts:
         Raises:
             ConfigError: the name is taken by another part, or cannot be written in a spec.
         """
-        if not isinstance(name, str) or not name.strip() or (self._in_specs and set(name) & set(":,= \t\n")):
-            raise ConfigError(
-                f"{self.kind} name {name!r}: give a text that is not empty and has no comma, colon, equals sign or "
-                "blank."
-            )
+        self._check_name(name)
         if not callable(part):
             raise ConfigError(f"{self.kind} {name!r}: {part!r:.200} cannot be called; register a class or a function.")
         if name in self._own or self._registered.setdefault(name, part) is not part:
-            raise ConfigError(f"a {self.kind} named {name!r} is registered already; choose another name.")
+            raise self._taken(name)
         return part
 
     def decorator(self, name: str) -> Callable[[P], P]:
-        """Return the decorator that registers what it stands above under `name`."""
+        """Return the decorator that registers what it stands above under `name`.
+
+        Raises:
+            ConfigError: the name is the library's own, or cannot be written in a spec.
+        """
+        self._check_name(name)
+        if name in self._own:
+            raise self._taken(name)
 
         def register(part: P) -> P:
             return self.register(name, part)
 
         return register
+
+    def _check_name(self, name: Any) -> None:
+        if not isinstance(name, str) or not name.strip() or (self._in_specs and set(name) & set(":,= \t\n")):
+            raise ConfigError(
+                f"{self.kind} name {name!r:.200}: give a text that is not empty and has no comma, colon, equals sign "
+                "or blank."
+            )
+
+    def _taken(self, name: str) -> ConfigError:
+        return ConfigError(f"a {self.kind} named {name!r} is registered already; choose another name.")
 
     def names(self) -> list[str]:
         """Return the names of all parts that can be had here, sorted."""

@@ -36,9 +36,13 @@ class Play:
             on_trace=self._trace,
         )
         self._observer = observer
-        self._traces = {} if match.writer is None else read_trace(match.writer.path)
-        for event in match.events:
-            self._observe(event)
+        try:
+            self._traces = {} if match.writer is None else read_trace(match.writer.path)
+            for event in match.events:
+                self._observe(event)
+        except BaseException:  # an observer's, say: nothing else lets go of the log
+            match.close()
+            raise
         match.on_event = self._observe
 
     def _trace(self, trace: Trace) -> None:

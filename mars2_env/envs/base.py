@@ -62,6 +62,13 @@ class Matches:
         self._base: int | None = None
         self._episodes = 0
 
+    def __repr__(self) -> str:
+        """The environment in a line: its task's id or problem set, game, agents and budget."""
+        task = self.task
+        what = repr(task.id) if task.id is not None else f"problems={task.problems.name!r}"
+        agents = ", ".join(task.agents)
+        return f"{type(self).__name__}({what}, game={task.rules.game!r}, agents=[{agents}], budget={task.budget.nodes})"
+
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled: the task, the spaces with their generators, and which episode comes next; not the match."""
         return {name: getattr(self, name) for name in self._pickled}

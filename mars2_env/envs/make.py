@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import Any, TypeAlias, Unpack
+from typing import Any, Final, TypeAlias, Unpack
 
 import gymnasium
 import pettingzoo
@@ -11,6 +12,7 @@ from gymnasium.vector import AutoresetMode
 from pettingzoo import AECEnv, ParallelEnv
 
 from mars2_env import tasks
+from mars2_env.base.checks import instance, one_of
 from mars2_env.envs.aec import TreeSearchAEC
 from mars2_env.envs.parallel import TreeSearchParallel
 from mars2_env.envs.single import TreeSearchRoute
@@ -19,6 +21,8 @@ from mars2_env.errors import ConfigError
 from mars2_env.problems import ProblemSet
 from mars2_env.tasks import GAMES, TASKS, Task, TaskOptions, add_task
 from mars2_env.tasks import task as _task  # `make` has an argument of that name
+
+_ID: Final = re.compile(r"([\w.-]+/)?[\w:.-]+")  # as PettingZoo has it
 
 Env: TypeAlias = AECEnv[str, Any, Any] | ParallelEnv[str, Any, Any] | gymnasium.Env[Any, Any]
 
@@ -80,8 +84,14 @@ def register_task(id: str, **options: Unpack[TaskOptions]) -> None:
     """Make `task(id)`, `make(id)` and PettingZoo's own `make` know a task under an id of the form name/Task-v0.
 
     Raises:
-        ConfigError: the id is taken, or an option is unknown.
+        ConfigError: the id is taken or is none, or an option is unknown, or there is no such game or problem set.
     """
+    if not isinstance(id, str) or not _ID.fullmatch(id):
+        raise ConfigError(f"register_task({id!r:.200}): the id is a text of the form name/Task-v0.")
+    one_of("game", options.get("game", "write"), GAMES, where="register_task")
+    if "problems" in options:
+        wanted = "a problem set, or the name of one"
+        instance("problems", options["problems"], str | ProblemSet, wanted, where="register_task")
     add_task(id, options)
     _announce(id)
 

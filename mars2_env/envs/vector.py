@@ -358,6 +358,8 @@ def _each(space: gymnasium.Space[Any], actions: Any, where: str) -> list[Any]:
 
 def _reset_mask(options: dict[str, Any] | None, count: int) -> tuple[Bools, dict[str, Any] | None]:
     """Return which environments are to be reset, and the other options."""
+    if options is not None and not isinstance(options, dict):
+        raise ConfigError(f"reset(options={options!r:.200}): options is a dict, such as {{'problem': id}}.")
     if not options or "reset_mask" not in options:
         return np.ones(count, np.bool_), options
     mask = options["reset_mask"]

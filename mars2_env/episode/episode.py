@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import index as whole_number
-from typing import Any, Final, Self
+from typing import Any, Final, Self, get_args
 
 import numpy as np
 
@@ -134,6 +134,9 @@ class Episode(State):
         roles: dict[str, str] = dict(agents) if isinstance(agents, Mapping) else dict.fromkeys(agents, "")
         if not isinstance(agents, Mapping) and len(roles) != len(agents):
             raise ConfigError(f"agents={list(agents)!r}: names must differ.")
+        for name, role in roles.items():
+            checks.text("agent", name, empty=False, where="Episode")
+            checks.text(f"agents[{name!r}]", role, where="Episode")
         super().__init__(problem.id, roles, parse_budget(budget), seed, rules or Rules())
         if (selector is None) != (self.rules.game != "write"):
             raise ConfigError(
@@ -338,8 +341,15 @@ class Episode(State):
         return None if event.node is None else self.node(event.node)
 
     def fail(self, turn: Turn, reason: str, kind: FaultKind = "sandbox") -> None:
-        """Void a turn after a fault: no node, no budget, and the same agent is asked again for the same place."""
+        """Void a turn after a fault: no node, no budget, and the same agent is asked again for the same place.
+
+        Raises:
+            EpisodeError: the turn is not open.
+            ConfigError: the reason is no text, or the kind none of the known ones.
+        """
         self._check_pending(turn)
+        checks.text("reason", reason, where="fail")
+        checks.one_of("kind", kind, get_args(FaultKind), where="fail")
         self._emit(Failed(turn.id, reason, kind))
         self.settle()
 
@@ -395,7 +405,9 @@ class Episode(State):
 
         Raises:
             EpisodeError: it is over already.
+            ConfigError: `why` is no text.
         """
+        checks.text("why", why, where="stop")
         if self.done:
             raise EpisodeError(f"the episode is over already ({self.ended}).")
         self._end("stopped", why)
@@ -440,12 +452,22 @@ class Episode(State):
     def _turn(self, open: Open) -> Turn:
         asked, agent = open.asked, open.asked.agent
         own, role = self.rules.observe == "own", self.roles[agent]
-        turn = Turn(asked.turn, agent, self.problem, asked.seed, (), asked.parent, open.parents)
+        path = None if asked.parent is None else path_of(self._paths[asked.parent])
+        turn = Turn(
+            asked.turn,
+            agent,
+            self.problem,
+            asked.seed,
+            (),
+            asked.parent,
+            open.parents,
+            path=path,
+            child=open.ordinal,
+        )
         nodes = self.programs
         if len(nodes) > (known := open.size - (self.root is None)):
             nodes = nodes[:known]
         if asked.parent is not None:
-            turn = replace(turn, path=path_of(self._paths[asked.parent]), child=open.ordinal)
             return placed(turn, asked.parent, asked.seed, nodes, role, self.prompts, own)
         if self.rules.game == "play":  # elsewhere no policy reads this turn, but one with a place
             feedback = self.prompts.feedback

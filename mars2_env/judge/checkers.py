@@ -34,13 +34,19 @@ def register_checker(name: str) -> Callable[[C], C]:
     return CHECKERS.decorator(name)
 
 
-@functools.cache
 def checker(name: str) -> Checker:
     """Return the checker of this name: the library's own, a registered one, or one that an installed package offers.
 
     Raises:
         JudgeError: there is none, or what is offered cannot be had.
     """
+    if not isinstance(name, str):  # what is kept by name needs one that can be a key
+        raise JudgeError(f"checker={name!r:.200} is not a name. Known: {', '.join(CHECKERS.names())}.")
+    return _checker(name)
+
+
+@functools.cache
+def _checker(name: str) -> Checker:
     if name not in CHECKERS:
         raise JudgeError(
             unknown_name("checker", name, CHECKERS.names()) + " Register it with mars2_env.judge.register_checker."

@@ -39,6 +39,8 @@ from fractions import Fraction
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
+from mars2_env.errors import JudgeError
+
 Number: TypeAlias = int | float | complex | Fraction
 
 
@@ -83,7 +85,14 @@ def same_output(actual: str, expected: str, *, indented: bool = True) -> bool:
         actual: What a program printed.
         expected: What it should have printed.
         indented: Whether the white space at the beginning of lines counts.
+
+    Raises:
+        JudgeError: one of them is no text.
     """
+    if not (isinstance(actual, str) and isinstance(expected, str)):
+        raise JudgeError(
+            f"same_output({actual!r:.100}, {expected!r:.100}) compares two texts; `equal` compares values."
+        )
     if actual == expected:
         return True
     ours, wanted = _lines(actual), _lines(expected)
@@ -160,6 +169,9 @@ def _finite(token: bytes) -> float | None:
 
 def equal(actual: Any, expected: Any, *, strict: bool = False) -> bool:
     """Return whether the returned value `actual` equals the `expected` one.
+
+    Floats have a tolerance (`VALUE_TOLERANCE`) wherever they stand but for elements of sets and keys of dicts, which
+    are equal by value or not at all: `{0.1 + 0.2}` is not `{0.3}`, but `{"a": 0.1 + 0.2}` is `{"a": 0.3}`.
 
     Args:
         actual: The value that a program returned, decoded to plain data.

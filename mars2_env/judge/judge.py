@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final, Literal, TypeAlias, get_args
 
+from mars2_env.base.checks import flag
 from mars2_env.errors import ConfigError, JudgeError, SandboxError, unknown_name
 from mars2_env.judge.checkers import checker, checks
 from mars2_env.judge.compare import equal, same_output
@@ -40,10 +41,10 @@ class Judge:
     """
 
     def __init__(self, sandbox: RunsPrograms, *, strict_types: bool = False) -> None:
-        if not isinstance(sandbox, RunsPrograms):
+        if isinstance(sandbox, type) or not isinstance(sandbox, RunsPrograms):
             raise ConfigError(f"Judge({sandbox!r:.200}): a sandbox is needed, such as mars2_env.make_sandbox().")
         self.sandbox = sandbox
-        self.strict_types = strict_types
+        self.strict_types = flag("strict_types", strict_types, where="Judge")
 
     def grade(self, problem: Problem, program: str, tests: Tests = "public", stop: Stop = "first_failure") -> Verdict:
         """Grade `program` on the selected tests of `problem`.

@@ -95,6 +95,9 @@ def read_trace(log: Path) -> dict[int, Trace]:
 
 def encode_trace(trace: Trace) -> bytes:
     """Return the line of a trace, without its newline."""
+    generations = [trace.generation, *(step.generation for step in trace.steps)]
+    if all(one is None or math.isfinite(sum(one.logprobs) + sum(one.kept_mass)) for one in generations):
+        return msgspec.json.encode(trace)
     return msgspec.json.encode(_changed(msgspec.to_builtins(trace), _text))
 
 
@@ -116,7 +119,7 @@ def _changed(data: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(data, dict):
         return {
             name: [*map(change, value)]
-            if name == "logprobs" and isinstance(value, list | tuple)
+            if name in ("logprobs", "kept_mass") and isinstance(value, list | tuple)
             else _changed(value, change)
             for name, value in data.items()
         }

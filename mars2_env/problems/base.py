@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import file_digest, sha256
 from operator import index as index_of
 from typing import Any, Literal, Protocol, TypeAlias, get_args, overload
 
-from mars2_env.base.checks import is_whole, one_of
+from mars2_env.base.checks import instance, is_whole, one_of, text
 from mars2_env.errors import ConfigError, ProblemError, unknown_name
 from mars2_env.problems.plain import problem_line
 from mars2_env.types import GROUPS, Problem, TestGroup
@@ -25,6 +25,11 @@ class Provenance:
     home: str = ""
     licence: str = ""
     files: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("home", "licence"):
+            text(name, getattr(self, name), where="Provenance", error=ProblemError)
+        instance("files", self.files, tuple | list, "a tuple of paths", where="Provenance", error=ProblemError)
 
     def hashes(self) -> dict[str, str]:
         """Return the SHA-256, in hexadecimal, of each file."""
@@ -54,6 +59,10 @@ class ProblemSet:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise ProblemError(f"ProblemSet(name={self.name!r:.100}): the name is a text that is not empty.")
+        text("split", self.split, where="ProblemSet", error=ProblemError)
+        counts = "how many records were left out, by reason"
+        instance("left_out", self.left_out, Mapping, counts, where="ProblemSet", error=ProblemError)
+        instance("provenance", self.provenance, Provenance, "a Provenance", where="ProblemSet", error=ProblemError)
         one_of("use", self.use, get_args(Use), where="ProblemSet", error=ProblemError)
         if isinstance(self.problems, str) or not isinstance(self.problems, Iterable):
             raise ProblemError(

@@ -36,11 +36,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final, get_args
 
+from mars2_env.base.checks import instance
 from mars2_env.errors import ConfigError, ProblemError, unknown_name
 from mars2_env.problems.base import ProblemSet, Provenance, Use
 from mars2_env.problems.groups import TOO_FEW_TESTS, grouped
@@ -108,8 +110,13 @@ def write_jsonl(problem_set: ProblemSet, path: str | Path) -> None:
     """Write a problem set to a file that `load` reads back as an equal one.
 
     Raises:
+        ConfigError: there is no problem set to write, or no folder to write it in.
         ProblemError: a test or the metadata of a problem is not plain data.
     """
+    instance("problem_set", problem_set, ProblemSet, "a ProblemSet", where="write_jsonl")
+    instance("path", path, str | os.PathLike, "a file", where="write_jsonl")
+    if not Path(path).parent.is_dir():
+        raise ConfigError(f"write_jsonl(path={str(path)!r}): there is no folder {str(Path(path).parent)!r}; make it.")
     header = {
         "name": problem_set.name,
         "split": problem_set.split,

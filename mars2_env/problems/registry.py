@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias, TypeVar
 
+from mars2_env.base.checks import instance
 from mars2_env.base.parts import Parts
 from mars2_env.errors import ConfigError, unknown_name
 from mars2_env.problems import jsonl
@@ -45,6 +46,9 @@ def load_problems(
         raise ConfigError(
             f"load_problems({name!r:.200}): give the name of a set, one of {', '.join(names())}, or a file."
         )
+    wanted = "a file or folder, or None"
+    instance("path", path, str | os.PathLike | None, wanted, where="load_problems")
+    instance("split", split, str | None, "the name of a split, or None", where="load_problems")
     key = os.fspath(name)
     where = None if path is None else os.fspath(path)
     if key in _SETS:
@@ -68,7 +72,7 @@ def register_problems(name: str, loader: L | None = None) -> Any:
         ConfigError: the name is taken, or no name.
     """
     if not isinstance(name, str) or not name or name.endswith(jsonl.SUFFIXES):
-        raise ConfigError(f"register_problems({name!r}): a name is a non-empty text that is not a .jsonl file's.")
+        raise ConfigError(f"register_problems({name!r:.200}): a name is a non-empty text that is not a .jsonl file's.")
     return _SETS.decorator(name) if loader is None else _SETS.register(name, loader)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from mars2_env.base import checks
 from mars2_env.prompt.marks import GLUE, Mark, marks_in
 from mars2_env.prompt.syntax import kept
 
@@ -167,7 +168,12 @@ def fenced(text: str, tag: str = "") -> str:
 
 
 def fenced_blocks(text: str) -> list[Block]:
-    """Return the Markdown fenced blocks of a text; see `layout_of`."""
+    """Return the Markdown fenced blocks of a text; see `layout_of`.
+
+    Raises:
+        ConfigError: it is no text.
+    """
+    checks.text("text", text, where="fenced_blocks")
     return [placed.block for placed in layout_of(text, lambda body: False).blocks]
 
 

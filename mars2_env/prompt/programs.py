@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from mars2_env.base import checks
 from mars2_env.prompt.blocks import (
     CODE,
     INVISIBLE,
@@ -182,14 +183,23 @@ class _Reading:
         return _Sort.READABLE if self.is_code(one.text) else _Sort.BARE
 
 
-@kept
 def extract_program(reply: str, defines: str | None = None) -> str | None:
     """Return the program in a reply, or None where there is none; the rules are in this module's docstring.
 
     Args:
         reply: what an agent returned.
         defines: the function that the program is called by, if it is.
+
+    Raises:
+        ConfigError: the reply, or the name, is no text.
     """
+    checks.text("reply", reply, where="extract_program")
+    checks.instance("defines", defines, str | None, "the name of a function, or None", where="extract_program")
+    return _extracted(reply, defines)
+
+
+@kept
+def _extracted(reply: str, defines: str | None) -> str | None:
     text = reply.removeprefix("\ufeff")
     if "\r" in text:
         text = _LONE_RETURN.sub("\n", text)  # line ends of old Macs

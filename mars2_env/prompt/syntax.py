@@ -14,6 +14,8 @@ from hashlib import blake2b
 from threading import Lock
 from typing import Any, Final, TypeVar
 
+from mars2_env.base import checks
+
 MAX_PARSED = 100_000
 """Texts longer than this many characters are not parsed: they are compared, and taken for programs, as they stand."""
 
@@ -30,6 +32,7 @@ def kept(make: Callable[..., Made]) -> Callable[..., Made]:
     keeping = lru_cache(maxsize=KEPT)(make)
 
     def found(text: str, *others: Any) -> Made:
+        checks.text("text", text, where=make.__name__)
         return keeping(text, *others) if len(text) <= MAX_KEPT else make(text, *others)
 
     return update_wrapper(found, make)
@@ -62,6 +65,7 @@ def syntax_tree(source: str, mode: str = "exec") -> Any:
 
 def parse(program: str) -> ast.Module | None:
     """Return the syntax tree of a program, or None if Python cannot parse it or it is longer than `MAX_PARSED`."""
+    checks.text("program", program, where="parse")
     if len(program) > MAX_PARSED:
         return None
     try:
@@ -76,6 +80,9 @@ def normal_form(program: str) -> bytes:
     """Return a key that is equal for programs with equal syntax trees: layout and comments do not count.
 
     A program that does not parse is its own normal form.
+
+    Raises:
+        ConfigError: it is no text.
     """
     tree = parse(program)
     text = "text:" + program if tree is None else _written(tree)

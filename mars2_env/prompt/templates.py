@@ -147,7 +147,7 @@ def register_templates(name: str, templates: Templates | None = None) -> Any:
     Raises:
         ConfigError: the name is taken or holds a character that specs use, or the object cannot be called.
     """
-    if name in TEMPLATES:
+    if isinstance(name, str) and name in TEMPLATES:
         raise ConfigError(f"templates {name!r} are registered already; choose another name.")
     return TEMPLATE_PARTS.decorator(name) if templates is None else TEMPLATE_PARTS.register(name, templates)
 

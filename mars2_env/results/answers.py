@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
+from mars2_env.base import checks
 from mars2_env.episode import Rules, chosen
 from mars2_env.errors import ConfigError, SandboxError, unknown_name
 from mars2_env.judge.compare import equal, same_output
 from mars2_env.log import Tree
 from mars2_env.results.variations import INPUTS, varied_inputs
 from mars2_env.sandbox import Sandbox
-from mars2_env.sandbox.base import Closes
+from mars2_env.sandbox.base import Closes, RunsPrograms
 from mars2_env.search.answers import agreement_answer
 from mars2_env.types import Node, PublicView, Run, Stdin
 
@@ -60,6 +61,10 @@ def answer(
         return None if number is None else tree.nodes[number - 1]
     if problem is None or sandbox is None:
         raise ConfigError("answer='agreement' runs programs: give the problem (public_view()) and a sandbox.")
+    checks.instance("problem", problem, PublicView, "what may be seen of it, its public_view()", where="answer")
+    checks.instance("sandbox", sandbox, RunsPrograms, "a sandbox, such as mars2_env.make_sandbox()", where="answer")
+    inputs = checks.whole_number("inputs", inputs, where="answer")
+    seed = checks.whole_number("seed", seed, least=0, where="answer")
     written = [node for node in tree.nodes if node.program is not None]
     public = [rules.score_of(node.verdict, "public") for node in written]
     first: dict[int, int] = {}  # number of a program among the best (its first node's) -> place of its first node

@@ -17,7 +17,7 @@ from threading import Event
 from typing import Any, Literal, TypeAlias, get_args
 
 from mars2_env.base.abilities import keeps
-from mars2_env.base.checks import flag
+from mars2_env.base.checks import flag, function, instance, one_of, real_number, said, whole_number
 from mars2_env.base.markup import table
 from mars2_env.engine import RUN_FILE, read_run
 from mars2_env.errors import ConfigError, LogError, Mars2Error, SandboxUnavailableError, unknown_name
@@ -71,6 +71,14 @@ class Results:
     unfinished: int = 0
     rule: AnswerRule = "best"
     planned: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.trees, tuple) or not all(isinstance(tree, TreeResult) for tree in self.trees):
+            raise ConfigError(f"{said('trees', self.trees, 'Results')}: must be a tuple of TreeResults.")
+        whole_number("unfinished", self.unfinished, least=0, where="Results")
+        one_of("rule", self.rule, get_args(AnswerRule), where="Results")
+        if self.planned is not None:
+            whole_number("planned", self.planned, least=len(self.trees), where="Results")
 
     @property
     def pass_at_1_mcts(self) -> float:
@@ -157,9 +165,9 @@ class Results:
             measure: `pass_at_1_mcts` or `pass_at_n`; a number where each tree is of a problem of its own.
 
         Raises:
-            ConfigError: the measure is unknown, or a number where problems have several trees.
+            ConfigError: the measure is unknown, or a number where problems have several trees, or there are no trees.
         """
-        problems = [tree.problem for tree in self.trees]
+        problems = [tree.problem for tree in self.trees[: self._some]]
         if isinstance(measure, str):
             return clustered_interval(self._passed(measure), problems)
         if len(set(problems)) < len(problems):
@@ -167,15 +175,18 @@ class Results:
                 f"interval({measure!r}): {len(problems)} trees are of {len(set(problems))} problems, and how much "
                 "those of one are alike decides; name the measure, 'pass_at_1_mcts' or 'pass_at_n'."
             )
+        real_number("measure", measure, least=0, most=1, where="interval")
         return wilson_interval(round(measure * len(self.trees)), len(self.trees))
 
     def bounds(self, measure: Measure) -> tuple[float, float]:
         """Return between which values a share lies whatever the missing trees come to: all fail, or all pass.
 
         Raises:
-            ConfigError: the measure is unknown.
+            ConfigError: the measure is unknown, or there are no trees, neither here nor missing.
         """
         passed, whole = sum(self._passed(measure)), len(self.trees) + self.missing
+        if not whole:
+            raise ConfigError("these results have no trees, and none is missing: there are no shares to bound.")
         return passed / whole, (passed + self.missing) / whole
 
     def _passed(self, measure: str) -> list[bool]:
@@ -215,16 +226,14 @@ def evaluate(
     """
     if isinstance(problems, str):
         problems = load_problems(problems)
-    if problems is not None and not isinstance(problems, ProblemSet):
-        raise ConfigError(f"evaluate(problems={problems!r:.200}): give a ProblemSet, or the name of one.")
+    instance("problems", problems, ProblemSet | None, "a problem set, or the name of one", where="evaluate")
     if sandbox is not None and (isinstance(sandbox, type) or not keeps(sandbox, Sandbox)):
         raise ConfigError(
             f"evaluate(sandbox={sandbox!r:.200}): give a sandbox, such as make_sandbox('docker'), or nothing for the "
             "kind that the trees were grown in."
         )
     flag("partial", partial, where="evaluate")
-    if observer is not None and not callable(observer):
-        raise ConfigError(f"evaluate(observer={observer!r:.200}): give a function of (nodes graded, nodes in all).")
+    function("observer", observer, optional=True, where="evaluate")
     if answer not in get_args(AnswerRule):
         raise ConfigError(unknown_name("way to answer", str(answer), get_args(AnswerRule)))
     folder: Path | None = None

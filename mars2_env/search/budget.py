@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from operator import index
 from typing import Any, Final
 
-from mars2_env.base.checks import is_whole, real_number, whole_number
+from mars2_env.base.checks import is_whole, real_number, text, whole_number
 from mars2_env.base.spec import parse_spec, typed
 from mars2_env.errors import ConfigError, unknown_name
 
@@ -36,12 +36,15 @@ class Usage:
     def __post_init__(self) -> None:
         for name in METERED:
             real_number(name, getattr(self, name), least=0, where="Usage")
+        object.__setattr__(self, "tokens", whole_number("tokens", self.tokens, least=0, where="Usage"))
 
     def only(self, resources: Iterable[str]) -> Usage:
         """Return this usage with every other resource at 0."""
         return Usage(**{name: getattr(self, name) for name in METERED if name in resources})
 
     def __add__(self, other: Usage) -> Usage:
+        if not isinstance(other, Usage):
+            return NotImplemented
         return Usage(
             self.tokens + other.tokens,
             self.model_seconds + other.model_seconds,
@@ -85,6 +88,8 @@ class Budget:
                 raise ConfigError(f"Budget(tokens={value!r}): must be a whole number.")
         if not isinstance(self.agents, Mapping):
             raise ConfigError(f"Budget(agents={self.agents!r:.200}): must map agents to budgets.")
+        for agent in self.agents:
+            text("agent", agent, empty=False, where="Budget(agents=...)")
         own = {agent: parse_budget(budget) for agent, budget in self.agents.items()}
         for agent, budget in own.items():
             if budget.agents:

@@ -26,6 +26,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mars2_env.base.checks import is_whole, whole_number
 from mars2_env.errors import ConfigError
 
 ROOT: Final = 0
@@ -147,9 +148,8 @@ class SearchTree:
             allowed: which agents may be chosen now, shape (n_agents,); None where all may. Whoever owns the tree says
                 so; a selector that draws an agent draws among these.
         """
-        if n_agents < 1:
-            raise ConfigError(f"SearchTree(n_agents={n_agents}): at least one agent is needed.")
-        capacity = max(capacity, 2)
+        n_agents = whole_number("n_agents", n_agents, where="SearchTree")
+        capacity = max(whole_number("capacity", capacity, least=0, where="SearchTree"), 2)
         self.n_agents = n_agents
         self.joined = 0
         self.allowed: NDArray[np.bool_] | None = None
@@ -326,10 +326,10 @@ class SearchTree:
         Raises:
             ConfigError: an argument is out of range; the tree is unchanged.
         """
-        if not 0 <= parent < self._size:
-            raise ConfigError(f"parent {parent} is not a node of this tree of {self._size} nodes.")
-        if not 0 <= agent < self.n_agents:
-            raise ConfigError(f"agent {agent} is not one of the {self.n_agents} agents of this tree.")
+        if not (is_whole(parent) and 0 <= parent < self._size):
+            raise ConfigError(f"parent {parent!r:.200} is not a node of this tree of {self._size} nodes.")
+        if not (is_whole(agent) and 0 <= agent < self.n_agents):
+            raise ConfigError(f"agent {agent!r:.200} is not one of the {self.n_agents} agents of this tree.")
         score = checked_score(score)
         node = self._size
         if node == len(self._parent):

@@ -96,8 +96,6 @@ class NoisePolicy:
         PolicyError: no problem has a reference program.
     """
 
-    simulated: Final = True
-
     def __init__(
         self,
         problems: Iterable[Problem] | Mapping[str, str],
@@ -107,6 +105,10 @@ class NoisePolicy:
     ) -> None:
         if isinstance(profile, str) and profile not in PROFILES:
             raise ConfigError(unknown_name("profile of the simulated policy", profile, PROFILES))
+        if not isinstance(profile, str | Profile):
+            raise ConfigError(f"NoisePolicy(profile={profile!r:.200}) is neither a Profile nor the name of one.")
+        if isinstance(problems, str) or not isinstance(problems, Iterable):
+            raise ConfigError(f"NoisePolicy({problems!r:.200}): give problems, or a mapping from id to program.")
         self.name = name or (profile if isinstance(profile, str) else "own")
         self.profile = PROFILES[profile] if isinstance(profile, str) else profile
         pairs = problems.items() if isinstance(problems, Mapping) else ((p.id, p.reference) for p in problems)

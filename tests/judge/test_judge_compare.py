@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict, defaultdict
+from collections.abc import Callable
 from fractions import Fraction
 from math import inf, isfinite, isnan, nan
 from typing import Any
@@ -264,6 +265,13 @@ def test_values_that_are_equal(actual: Any, expected: Any) -> None:
 )
 def test_values_that_differ(actual: Any, expected: Any) -> None:
     assert not equal(actual, expected)
+
+
+@pytest.mark.parametrize("put", [lambda x: {x}, lambda x: frozenset({x}), lambda x: {x: 1}, lambda x: [{(1, x)}]])
+def test_elements_of_sets_and_keys_of_dicts_have_no_tolerance(put: Callable[[float], Any]) -> None:
+    assert equal(0.1 + 0.2, 0.3) and equal({"a": [0.1 + 0.2]}, {"a": [0.3]})
+    assert not equal(put(0.1 + 0.2), put(0.3))
+    assert equal(put(0.5), put(0.5)) and equal(put(2), put(2.0))  # by value, whatever the type
 
 
 def test_integers_of_thousands_of_digits_compare_exactly() -> None:

@@ -81,7 +81,7 @@ def test_plain_data_survive_json(value: Any) -> None:
 
 def test_only_plain_data_are_written(tmp_path: Path) -> None:
     for bad in (object(), Opaque("T"), [Opaque("T")], {Opaque("T")}):
-        problem = Problem("p", "s", Call("f"), public=(TestCase([1], bad),))
+        problem = Problem("p", "s", metadata={"bad": bad})
         with pytest.raises(ProblemError, match="'p' cannot be written as JSON"):
             write_jsonl(ProblemSet("x", (problem,)), tmp_path / "x.jsonl")
 

@@ -53,7 +53,6 @@ def share_right(policy: NoisePolicy, turn: Turn, n: int = 400) -> float:
 def test_it_says_that_it_is_simulated() -> None:
     policy = NoisePolicy(SET)
     assert isinstance(policy, Policy)
-    assert policy.simulated
     assert "simulated" in repr(policy)
     assert "simulated" in policy.act([TURN])[0].text
     assert "SIMULATED" in (NoisePolicy.__doc__ or "")

@@ -1,0 +1,1 @@
+"""Learners: losses, and what turns samples into new weights; torch, behind the extra `transformers`."""

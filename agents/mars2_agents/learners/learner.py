@@ -1,0 +1,301 @@
+"""A learner: scores samples, takes weights on their log-probabilities, makes a step, exports and keeps what it has.
+
+Nothing but samples comes in and nothing but a `WeightsRef` goes out: policies load it by themselves.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mars2_agents.learners.scoring import Tokens, logprobs, packed
+from mars2_env.base.checks import real_number, whole_number
+from mars2_env.errors import ConfigError, LogError
+
+STATE: Final = "learner.json"
+WEIGHTS: Final = "weights.safetensors"
+MOMENTS: Final = "moments.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsRef:
+    """Where weights lie, and which version they are: all that passes from a learner to policies.
+
+    `path` is a checkpoint folder of transformers, or one of a peft adapter where `adapter` is true.
+    """
+
+    path: str
+    version: int
+    adapter: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Optimising:
+    """How a learner steps (AdamW).
+
+    Attributes:
+        lr: the learning rate after the warm-up.
+        warmup: updates in which it rises to that.
+        decay_updates: updates after which it has fallen to `lr * floor` by a cosine; None for no fall.
+        floor: the least share of the learning rate.
+        betas: of AdamW.
+        weight_decay: of AdamW.
+        grad_norm: the largest norm of a gradient.
+        tokens: the most tokens of a forward pass; a longer sample goes alone.
+    """
+
+    lr: float = 1e-6
+    warmup: int = 0
+    decay_updates: int | None = None
+    floor: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    grad_norm: float = 1.0
+    tokens: int = 8192
+
+    def __post_init__(self) -> None:
+        real_number("lr", self.lr, above=0, where="Optimising")
+        whole_number("warmup", self.warmup, least=0, where="Optimising")
+        if self.decay_updates is not None:
+            whole_number("decay_updates", self.decay_updates, where="Optimising")
+        real_number("floor", self.floor, least=0, most=1, where="Optimising")
+        real_number("weight_decay", self.weight_decay, least=0, where="Optimising")
+        real_number("grad_norm", self.grad_norm, above=0, where="Optimising")
+        whole_number("tokens", self.tokens, where="Optimising")
+        object.__setattr__(self, "betas", tuple(self.betas))
+
+    def rate(self, update: int) -> float:
+        """Return the learning rate of an update, counted from 0."""
+        if update < self.warmup:
+            return self.lr * (update + 1) / self.warmup
+        if self.decay_updates is None:
+            return self.lr
+        passed = min(1.0, (update - self.warmup) / max(1, self.decay_updates - self.warmup))
+        return self.lr * (self.floor + (1 - self.floor) * (1 + math.cos(math.pi * passed)) / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a step came to: its number, the learning rate, and the norm of the gradient before it was cut."""
+
+    update: int
+    lr: float
+    grad_norm: float
+
+
+class Learner:
+    """Trains one policy's model, all of its weights or a LoRA adapter of peft.
+
+    Args:
+        model: a causal language model of transformers, or a peft model; what requires a gradient is trained.
+        optimising: how to step.
+        reference: a frozen model to score with, for a KL term; by default, of a peft model the base without adapter.
+
+    Attributes:
+        version: how many updates were made; the version of the weights.
+
+    Raises:
+        ConfigError: nothing in the model requires a gradient.
+    """
+
+    def __init__(self, model: Any, optimising: Optimising | None = None, *, reference: Any = None) -> None:
+        self.model = model
+        self.optimising = optimising or Optimising()
+        self.reference = reference
+        self.version = 0
+        self._trained = {name: one for name, one in model.named_parameters() if one.requires_grad}
+        if not self._trained:
+            raise ConfigError("Learner: no parameter of the model requires a gradient, so there is nothing to train.")
+        self._optimizer = torch.optim.AdamW(
+            self._trained.values(),
+            lr=self.optimising.lr,
+            betas=self.optimising.betas,
+            weight_decay=self.optimising.weight_decay,
+        )
+        model.train()
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether an adapter is trained, and not the model itself."""
+        return hasattr(self.model, "disable_adapter")
+
+    def score(self, samples: Sequence[Tokens], *, temperature: float = 1.0) -> list[Tensor]:
+        """Return the log-probability of each completion token of each sample, without a gradient.
+
+        Args:
+            samples: what to score.
+            temperature: that of sampling, above 0.
+        """
+        return self._scored(self.model, samples, temperature)
+
+    def score_reference(self, samples: Sequence[Tokens], *, temperature: float = 1.0) -> list[Tensor]:
+        """Return the same by the reference model; of a peft model without one, by the base with the adapter off.
+
+        Raises:
+            ConfigError: there is no reference.
+        """
+        if self.reference is not None:
+            return self._scored(self.reference, samples, temperature)
+        if not self.is_adapter:
+            raise ConfigError("Learner: there is no reference model; give reference=..., or leave out the KL term.")
+        off: AbstractContextManager[Any] = self.model.disable_adapter()
+        with off:
+            return self._scored(self.model, samples, temperature)
+
+    def _scored(self, model: Any, samples: Sequence[Tokens], temperature: float) -> list[Tensor]:
+        found: list[Tensor] = []
+        with torch.no_grad(), _evaluating(model):
+            for places in packed(samples, self.optimising.tokens):
+                found += logprobs(model, samples[places.start : places.stop], temperature=temperature)
+        return found
+
+    def backward(self, samples: Sequence[Tokens], weights: Sequence[Tensor], *, temperature: float = 1.0) -> None:
+        """Add the gradient of sum(weights * logprobs): of a loss, where weights are its dL/dlogp over the batch.
+
+        Args:
+            samples: the batch, or a part of it; parts add up.
+            weights: of each sample, one number a completion token; 0 where nothing is trained.
+            temperature: that of sampling, as given to `score`.
+
+        Raises:
+            ConfigError: the weights do not fit the samples, or are not finite.
+        """
+        if len(weights) != len(samples):
+            raise ConfigError(f"Learner.backward: {len(weights)} weights for {len(samples)} samples; one each.")
+        for place, (sample, weight) in enumerate(zip(samples, weights, strict=True)):
+            if weight.shape != (len(sample.completion_ids),) or not torch.isfinite(weight).all():
+                raise ConfigError(
+                    f"Learner.backward: the weights of sample {place} have shape {tuple(weight.shape)} for "
+                    f"{len(sample.completion_ids)} completion tokens, or are not finite."
+                )
+        used = [place for place, weight in enumerate(weights) if bool(weight.any())]
+        rows = [samples[place] for place in used]
+        for places in packed(rows, self.optimising.tokens):
+            found = logprobs(self.model, rows[places.start : places.stop], temperature=temperature)
+            total = sum((weights[used[place]].to(logp) * logp).sum() for place, logp in zip(places, found, strict=True))
+            assert isinstance(total, Tensor)
+            total.backward()
+
+    def step(self) -> Step:
+        """Make an update of what was added up, and return what it came to.
+
+        Raises:
+            ConfigError: the gradient is not finite; nothing has changed, and the gradient is gone.
+        """
+        rate = self.optimising.rate(self.version)
+        norm = float(torch.nn.utils.clip_grad_norm_(list(self._trained.values()), self.optimising.grad_norm))
+        if not math.isfinite(norm):
+            self._optimizer.zero_grad(set_to_none=True)
+            raise ConfigError(f"Learner.step: the gradient's norm is {norm}; the batch was dropped.")
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self.version += 1
+        return Step(self.version, rate, norm)
+
+    def export(self, folder: str | Path) -> WeightsRef:
+        """Write the weights as a checkpoint (safetensors) that policies load, and return where; atomic."""
+        target = Path(folder)
+        with _written(target) as build:
+            self.model.save_pretrained(build)
+        return WeightsRef(str(target), self.version, self.is_adapter)
+
+    def save(self, folder: str | Path) -> None:
+        """Write all that training goes on from: trained weights, the optimiser's moments, the version; atomic."""
+        moments: dict[str, Tensor] = {}
+        steps: dict[str, float] = {}
+        for name, parameter in self._trained.items():
+            state = self._optimizer.state.get(parameter, {})
+            for key in ("exp_avg", "exp_avg_sq"):
+                if key in state:
+                    moments[f"{name}/{key}"] = state[key].detach().clone().contiguous()
+            if "step" in state:
+                steps[name] = float(state["step"])
+        with _written(Path(folder)) as build:
+            save_file({name: one.detach().clone().contiguous() for name, one in self._trained.items()}, build / WEIGHTS)
+            save_file(moments, build / MOMENTS)
+            state = {"version": self.version, "optimising": asdict(self.optimising), "steps": steps}
+            (build / STATE).write_text(json.dumps(state), encoding="utf-8")
+
+    def load(self, folder: str | Path) -> None:
+        """Go on from what `save` wrote.
+
+        Raises:
+            LogError: the folder holds no such state, or one of another model.
+        """
+        place = Path(folder)
+        try:
+            state = json.loads((place / STATE).read_text(encoding="utf-8"))
+            weights, moments = load_file(place / WEIGHTS), load_file(place / MOMENTS)
+        except (OSError, ValueError) as error:
+            raise LogError(f"{place} holds no state of a learner: {error}") from None
+        _check_same(weights, self._trained, place)
+        for name, parameter in self._trained.items():
+            with torch.no_grad():
+                parameter.copy_(weights[name])
+            kept = {key: moments[f"{name}/{key}"].to(parameter) for key in ("exp_avg", "exp_avg_sq") if state["steps"]}
+            if kept:
+                self._optimizer.state[parameter] = {"step": torch.tensor(state["steps"][name]), **kept}
+        self.version = int(state["version"])
+
+
+def _check_same(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], place: Path) -> None:
+    if found.keys() != wanted.keys():
+        name = min(found.keys() ^ wanted.keys())
+        raise LogError(f"{place} is of another model: {name!r} is trained in one of them alone.")
+    for name, one in wanted.items():
+        if found[name].shape != one.shape:
+            raise LogError(
+                f"{place} is of another model: {name!r} is {tuple(found[name].shape)}, not {tuple(one.shape)}."
+            )
+
+
+@contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    """Switch dropout off inside the block."""
+    was = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was)
+
+
+@contextmanager
+def _written(target: Path) -> Iterator[Path]:
+    """Make a folder that takes the target's place when the block is through, whole or not at all.
+
+    Where there is one already it is moved aside in the moment before: who must have one at any moment gives each
+    version a folder of its own.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    build = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        yield build
+        for file in build.rglob("*"):
+            if file.is_file():
+                with file.open("rb") as handle:
+                    os.fsync(handle.fileno())
+        old = None
+        if target.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+            target.rename(old / target.name)
+        build.chmod(0o755)
+        build.rename(target)
+        if old is not None:
+            shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(build, ignore_errors=True)
