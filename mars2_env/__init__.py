@@ -9,6 +9,7 @@ for tree in mars2_env.rollout(task, "noise:default", out="runs/x"):
 print(mars2_env.evaluate("runs/x").pass_at_1_mcts)
 """
 
+from mars2_env.config import Config, load_config
 from mars2_env.engine import rollout
 from mars2_env.envs import make, make_vec, register_task
 from mars2_env.episode import Episode, Rules
@@ -58,6 +59,7 @@ from mars2_env.version import __version__
 __all__ = [
     "Budget",
     "Call",
+    "Config",
     "ConfigError",
     "Episode",
     "EpisodeError",
@@ -96,6 +98,7 @@ __all__ = [
     "__version__",
     "answer",
     "evaluate",
+    "load_config",
     "load_problems",
     "make",
     "make_sandbox",

@@ -447,6 +447,10 @@ class Turn:
     reply names one of `parents`, and `at(parent)` is the same turn with the place filled in: its prompt, the parent's
     program and the seed of that choice. `seed` is keyed by (seed, problem, agent, path to the parent, which child), so
     that the same choice meets the same luck in two algorithms.
+
+    `path` and `child` are that place itself, whatever the seed: `path` is a digest of the problem and the way to the
+    parent (for each step who wrote it, and which of its author's children it is), `child` says how many children the
+    agent wrote there before. So a reply can be kept and found again. Both are None where the agent is still to choose.
     """
 
     id: int
@@ -459,6 +463,8 @@ class Turn:
     program: str | None = None
     feedback: Feedback | None = None
     places: Places | None = field(default=None, repr=False, compare=False)
+    path: int | None = None
+    child: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("id", "seed"):
@@ -845,6 +851,23 @@ class Identified(Protocol):
     @property
     def identity(self) -> str:
         """Name and configuration as a short stable text, such as `openai:gpt-x,temperature=0.8`."""
+        ...
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """An optional ability of policies: is told who it acts for before the first turn, and refuses what it cannot do."""
+
+    def prepare(self, agents: Sequence[str], problems: Sequence[str]) -> None:
+        """Check that these can be played.
+
+        Args:
+            agents: the agents that it acts for.
+            problems: the ids of the problems that they play.
+
+        Raises:
+            PolicyError: they cannot.
+        """
         ...
 
 

@@ -1,8 +1,12 @@
-"""Specs: the one notation for parts and options in a text, `name:rest,key=value,key=value`.
+r"""Specs: the one notation for parts and options in a text, `name:rest,key=value,key=value`.
 
 `hf:smollm2,temperature=1.0` names the policy `hf` with the rest `smollm2` and one option, `uct,samples=3` a selector,
 `chat,siblings=2,feedback=off` prompts, `nodes=60,coder_0.tokens=5000`, which has no name, a budget. What the text of
 an option stands for is said by the type that is asked for (`typed`), as `msgspec.convert` reads it.
+
+A rest or a value that holds a comma, or white space at an end, stands between double quotes, in which `""` is one of
+them and nothing else is special: `openai:gpt-x,system="Short, please."`, `replay:"C:\runs\a,b"`. Colons and equals
+signs need none: the first of each separates, and all others are part of what follows.
 """
 
 from __future__ import annotations
@@ -17,6 +21,10 @@ from mars2_env.errors import ConfigError
 
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,19}")
 _NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_OPENED: Final = re.compile(r'\s*[^,:="]*[:=]\s*"')
+"""A piece of a spec as far as the quote that opens its rest or its value."""
+_CLOSED: Final = re.compile(r'("(?:[^"]|"")*")\s*(,|\Z)')
+"""A text between quotes, and the comma behind it, if there is one."""
 _SWITCH: Final = {"on": True, "off": False}
 _WORDS: Final[dict[Any, str]] = {
     int: "a whole number",
@@ -49,7 +57,7 @@ def parse_spec(text: str, what: str = "spec", *, named: bool = True) -> Spec:
     """
     if not isinstance(text, str):
         raise ConfigError(f"{what}={text!r:.200} is not a text of the form name:rest,key=value.")
-    head, *pairs = text.split(",")
+    head, *pairs = _split(text, f"{what} {text!r:.200}")
     if not named and "=" in head:
         head, pairs = "", [head, *pairs]
     elif not named and (":" in head or (pairs and not head.strip())):
@@ -59,7 +67,56 @@ def parse_spec(text: str, what: str = "spec", *, named: bool = True) -> Spec:
         raise ConfigError(
             f"{what} {text!r:.200} has no name; write name:rest,key=value, for example hf:smollm2,temperature=0.8."
         )
-    return Spec(name.strip(), rest.strip(), parse_pairs(pairs, f"{what} {text!r:.200}"))
+    where = f"{what} {text!r:.200}"
+    return Spec(name.strip(), _unquoted(rest.strip(), where), parse_pairs(pairs, where))
+
+
+def write_spec(spec: Spec) -> str:
+    """Return the text that `parse_spec` reads as a spec, with quotes only where they are needed."""
+    head = f"{spec.name}:{_quoted(spec.rest)}" if spec.rest else spec.name
+    pairs = [f"{key}={_quoted(value)}" for key, value in spec.options.items()]
+    return ",".join(([head] if head else []) + pairs)
+
+
+def _split(text: str, where: str) -> list[str]:
+    """Return what stands between commas; those between quotes separate nothing.
+
+    A quote opens where a rest or a value begins, behind the first colon or equals sign, and nowhere else.
+
+    Raises:
+        ConfigError: a quote is opened and not closed, or something follows the one that closes.
+    """
+    pieces: list[str] = []
+    start = 0
+    while True:
+        begun = _OPENED.match(text, start)
+        closed = None if begun is None else _CLOSED.match(text, begun.end() - 1)
+        if begun is not None and closed is None:
+            raise ConfigError(
+                f"{where}: the quote that is opened in {text[start:]!r:.80} is not closed at the end or before a "
+                'comma; write "" for a quote between quotes.'
+            )
+        end = closed.start(2) if closed is not None else text.find(",", start)
+        if end in (-1, len(text)):
+            return [*pieces, text[start:]]
+        pieces.append(text[start:end])
+        start = end + 1
+
+
+def _unquoted(text: str, where: str) -> str:
+    """Return what a rest or a value says, without the quotes that it may stand between."""
+    if not text.startswith('"'):
+        return text
+    if not (len(text) > 1 and _CLOSED.fullmatch(text)):
+        raise ConfigError(f'{where}: {text!r:.200} is not closed by a quote; write "" for a quote between quotes.')
+    return text[1:-1].replace('""', '"')
+
+
+def _quoted(text: str) -> str:
+    """Return a rest or a value as it is written in a spec."""
+    if "," in text or text.startswith('"') or text != text.strip():
+        return '"' + text.replace('"', '""') + '"'
+    return text
 
 
 def parse_pairs(texts: list[str], where: str, *, form: str = "key=value") -> dict[str, str]:
@@ -76,6 +133,7 @@ def parse_pairs(texts: list[str], where: str, *, form: str = "key=value") -> dic
     found: dict[str, str] = {}
     for text in texts:
         key, equals, value = (part.strip() for part in text.partition("="))
+        value = _unquoted(value, f"{where}: {key}")
         if not equals or not key:
             raise ConfigError(f"{where}: {text!r} is not {form}.")
         if key in found:

@@ -16,6 +16,12 @@ from mars2_env.render import printable
 from mars2_env.sandbox import check_kind
 
 SetName = Annotated[str, typer.Argument(help="A problem set (mars2 problems list), or a .jsonl file.", metavar="SET")]
+OptionalSetName = Annotated[
+    str | None,
+    typer.Argument(
+        help="A problem set (mars2 problems list), or a .jsonl file; a --config may name it.", metavar="SET"
+    ),
+]
 SetPath = Annotated[Path | None, typer.Option("--path", help="The data file or folder, for sets that come from one.")]
 Split = Annotated[str | None, typer.Option("--split", help="The split; the set's own default if left out.")]
 

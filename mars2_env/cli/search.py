@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 import mars2_env
+from mars2_env.cli.configured import AgentOption, ConfigFile, PrintConfig, chosen_config, full_task, parse_agents
 from mars2_env.cli.interrupts import interruptible
 from mars2_env.cli.options import (
     AsJson,
+    OptionalSetName,
     PythonPackages,
     SandboxKind,
-    SetName,
     SetOption,
     SetPath,
     Split,
-    chosen_sandbox,
     parse_options,
     say,
     say_json,
@@ -26,36 +26,14 @@ from mars2_env.cli.options import (
 from mars2_env.engine import on_its_sandbox
 from mars2_env.errors import ConfigError
 from mars2_env.sandbox import why_taken
-from mars2_env.tasks import agent_names, sandbox_of
-
-
-def parse_agents(texts: list[str]) -> dict[str, str]:
-    """Return agent name -> policy spec from `name=spec` texts; names are completed as in `task`.
-
-    Raises:
-        ConfigError: a text is not `name=spec`.
-    """
-    names, specs = [], []
-    for text in texts:
-        name, equals, spec = text.partition("=")
-        if not equals or not name or not spec:
-            raise ConfigError(f"--agent {text!r} is not name=policy, such as coder=hf:smollm2,temperature=0.8.")
-        names.append(name)
-        specs.append(spec)
-    return dict(zip(agent_names(names), specs, strict=True))
+from mars2_env.tasks import sandbox_of
 
 
 def search(
-    problem_set: SetName,
-    agent: Annotated[
-        list[str],
-        typer.Option(
-            "--agent",
-            help="An agent and its policy, name=policy; give it once for each agent. Policies: hf:smollm2, "
-            "hf:CHECKPOINT (language models; options temperature, top_p, max_new_tokens, batch_size), "
-            "noise:default (a simulated one that edits reference programs).",
-        ),
-    ],
+    ctx: typer.Context,
+    problem_set: OptionalSetName = None,
+    agent: AgentOption = None,
+    config: ConfigFile = None,
     path: SetPath = None,
     split: Split = None,
     option: SetOption = None,
@@ -120,61 +98,65 @@ def search(
     in_flight: Annotated[int, typer.Option(help="How many expansions of one tree may be open at a time.")] = 1,
     sandbox: SandboxKind = "auto",
     python_package: PythonPackages = None,
+    print_config: PrintConfig = False,
     as_json: AsJson = False,
 ) -> None:
     """Grow one search tree for each problem of a set; `mars2 evaluate` then opens the hidden tests.
 
     Example: mars2 search humaneval --limit 20 --agent coder=hf:smollm2 --agent fixer=hf:smollm2,temperature=1.0
-    --budget 8 --out runs/x
+    --budget 8 --out runs/x, or mars2 search --config team.toml
     """
     from mars2_env.render.progress import ProgressBar, summary_table, wide_console
 
-    if out is not None and Path.cwd().is_relative_to(out.resolve()):
-        raise ConfigError("--out: give a folder of its own for the run, such as runs/x.")
-    team = parse_agents(agent)
     if solutions is not None and solutions < 1:
         raise ConfigError(f"--solutions {solutions}: must be a whole number of at least 1.")
-    given = {
-        "game": game,
-        "score": score,
-        "score_on": score_on,
-        "preset": preset,
-        "selector": selector,
-        "prompts": prompts,
-        "model_weight": model_weight,
-        "problem_options": parse_options(option) or None,
-    }
-    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    plan = chosen_config(
+        ctx,
+        config,
+        {
+            "problem_set": ("problems.set", problem_set),
+            "path": ("problems.path", None if path is None else str(path)),
+            "split": ("problems.split", split),
+            "option": ("problems.options", parse_options(option) or None),
+            "problem": ("problems.ids", None if problem is None else tuple(problem)),
+            "limit": ("problems.limit", limit),
+            "game": ("task.game", game),
+            "preset": ("task.preset", preset),
+            "budget": ("task.budget", budget),
+            "selector": ("task.selector", selector),
+            "prompts": ("task.prompts", prompts),
+            "score": ("task.score", score),
+            "score_on": ("task.score_on", score_on),
+            "stop_on_solved": ("task.stop_on_solved", stop_on_solved),
+            "solutions": ("task.stop_on_solved", solutions),
+            "patience": ("task.patience", patience),
+            "reward_model": ("task.reward_model", reward_model),
+            "model_weight": ("task.model_weight", model_weight),
+            "sandbox": ("task.sandbox", sandbox),
+            "agent": ("agents", parse_agents(agent) or None),
+            "seed": ("rollout.seed", seed),
+            "out": ("rollout.out", None if out is None else str(out)),
+            "trees": ("rollout.trees", trees),
+            "in_flight": ("rollout.in_flight", in_flight),
+        },
+    )
+    if print_config:
+        say(plan.to_toml().rstrip())
+        return
+    run = plan.run
+    out = None if plan.rollout.out is None else Path(plan.rollout.out)
+    if out is not None and Path.cwd().is_relative_to(out.resolve()):
+        raise ConfigError("--out: give a folder of its own for the run, such as runs/x.")
+    team = plan.team
     kept = "the same command goes on from here" if out else "give --out to be able to resume"
     with interruptible(kept):
-        task = mars2_env.task(
-            problem_set,
-            path=None if path is None else str(path),
-            split=split,
-            agents=list(team),
-            budget=budget,
-            stop_on_solved=solutions or stop_on_solved,
-            patience=patience,
-            reward_model=reward_model,
-            sandbox=chosen_sandbox(sandbox, python_package),
-            **options,
-        )
-        total = min(len(problem) if problem else len(task.problems), limit or sys.maxsize)
+        task = full_task(plan, python_package)
+        total = min(len(run.get("problems", task.problems)), run.get("limit", sys.maxsize))
         bar = ProgressBar(total, task.budget.nodes)
         faulty = 0
         task = on_its_sandbox(task, out)
-        runs = mars2_env.rollout(
-            task,
-            team,
-            seed=seed,
-            out=out,
-            problems=problem,
-            limit=limit,
-            trees=trees,
-            in_flight=in_flight,
-            observer=bar,
-        )
-        say(f"sandbox: {_taken(task, sandbox)}.", err=True)
+        runs = mars2_env.rollout(task, team, **{**run, "out": out}, observer=bar)
+        say(f"sandbox: {_taken(task, plan.task_table.sandbox or 'auto')}.", err=True)
         if out is None:
             say("no --out: nothing is kept, so this run can be neither evaluated nor gone on with.", err=True)
         with bar:

@@ -82,7 +82,7 @@ def rollout(
     ids = [problem.id for problem in chosen][:limit]
     task = on_its_sandbox(task, out)
     sandbox_of(task)  # its workers start while models are loaded
-    policies = seat(task.agents, team, problems=task.problems)
+    policies = seat(task.agents, team, problems=task.problems, played=ids)
     if out is not None:
         check_logs(out)
         claim_run(Path(out), task, team, seed, in_flight, ids)

@@ -40,7 +40,7 @@ from mars2_env.episode.events import (
     Seeded,
     Told,
 )
-from mars2_env.episode.luck import child_key, choice_draws, choosing_seed, seed_of
+from mars2_env.episode.luck import child_key, choice_draws, choosing_seed, path_of, seed_of
 from mars2_env.episode.rules import Rules
 from mars2_env.episode.state import Open, State
 from mars2_env.episode.turns import Places, as_seen, placed, quotable
@@ -457,7 +457,18 @@ class Episode(State):
     def _turn(self, open: Open) -> Turn:
         asked, agent = open.asked, open.asked.agent
         own, role = self.rules.observe == "own", self.roles[agent]
-        turn = Turn(asked.turn, agent, self.problem, asked.seed, (), asked.parent, open.parents)
+        path = None if asked.parent is None else path_of(self._paths[asked.parent])
+        turn = Turn(
+            asked.turn,
+            agent,
+            self.problem,
+            asked.seed,
+            (),
+            asked.parent,
+            open.parents,
+            path=path,
+            child=open.ordinal,
+        )
         nodes = self.programs
         if len(nodes) > (known := open.size - (self.root is None)):
             nodes = nodes[:known]
@@ -470,7 +481,8 @@ class Episode(State):
         fresh = self.programs[len(self._quotable) :]
         self._quotable += (quotable(node, feedback=self.prompts.feedback) for node in fresh)
         seen = as_seen(self._quotable[:known], agent, own=own)
-        return replace(turn, places=Places(seen, tuple(self._keys[: open.size]), role, self.prompts, own))
+        keys, paths = (tuple(known[: open.size]) for known in (self._keys, self._paths))
+        return replace(turn, places=Places(seen, keys, paths, role, self.prompts, own))
 
     def _choose(self) -> tuple[str, int | None]:
         if self.selector is None:

@@ -32,6 +32,19 @@ def seed_of(key: int) -> int:
     return key >> 65
 
 
+def root_path(problem: str) -> int:
+    """Return what the root is named by in the paths of turns: as `root_key`, but whatever the seed.
+
+    Those of its descendants are made of it by `child_key`, as keys are.
+    """
+    return keys.key("path", problem)
+
+
+def path_of(key: int) -> int:
+    """Return the path of a turn that expands the node of a key that began with `root_path`, in [0, 2**63)."""
+    return key >> 65
+
+
 def choosing_seed(seed: int, problem: str, agent: str, nodes: int, spent: int) -> int:
     """Return the seed of a turn whose agent chooses the place, by how many nodes it wrote and the tree has spent."""
     return keys.seed("turn", seed, problem, agent, nodes, spent)

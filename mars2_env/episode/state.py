@@ -24,7 +24,7 @@ from mars2_env.episode.events import (
     Seeded,
     Told,
 )
-from mars2_env.episode.luck import child_key, root_key
+from mars2_env.episode.luck import child_key, root_key, root_path
 from mars2_env.episode.rules import Rules, chosen
 from mars2_env.errors import ConfigError, EpisodeError, LogError, unknown_name
 from mars2_env.prompt.same import Known
@@ -160,6 +160,7 @@ class State:
         # What lies in these are values that nothing changes, so that a copy of the state copies the containers alone.
         self._index = {agent: index for index, agent in enumerate(self.agents)}
         self._keys: list[int] = [root_key(seed, problem_id)]
+        self._paths: list[int] = [root_path(problem_id)]
         self._ordinals: dict[tuple[int, str], Ordinals] = {}
         self._pending_scores: dict[int, PendingScore] = {}
         self._retry: deque[tuple[str, int | None]] = deque()
@@ -372,6 +373,7 @@ class State:
         ordinal = self._take(parent, agent) if turn.ordinal is None else turn.ordinal
         self.tree.add(parent, self._index[agent], value)
         self._keys.append(child_key(self._keys[parent], agent, ordinal))
+        self._paths.append(child_key(self._paths[parent], agent, ordinal))
         self.nodes.append(
             Node(
                 id=event.node,

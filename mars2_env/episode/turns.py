@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from mars2_env.episode.luck import child_key, seed_of
+from mars2_env.episode.luck import child_key, path_of, seed_of
 from mars2_env.prompt import Prompts, RefinementContext, place_context
 from mars2_env.prompt.contexts import REPLY_TAIL
 from mars2_env.types import Node, Outcome, Turn, Verdict
@@ -98,6 +98,7 @@ class Places:
     Attributes:
         nodes: the nodes when it was asked for, as the agent may see them, a seed node (number 0) first.
         keys: the key of each node, from the root.
+        paths: what `Turn.path` is made of, likewise.
         role: what prompts say of the agent's role.
         prompts: how the agent is asked.
         own: whether it sees its own nodes alone.
@@ -105,6 +106,7 @@ class Places:
 
     nodes: tuple[Node, ...]
     keys: tuple[int, ...]
+    paths: tuple[int, ...]
     role: str
     prompts: Prompts
     own: bool
@@ -116,15 +118,17 @@ class Places:
         """
         ordinal = sum(node.parent == parent and node.agent == turn.agent for node in self.nodes)
         seed = seed_of(child_key(self.keys[parent], turn.agent, ordinal))
+        turn = replace(turn, path=path_of(self.paths[parent]), child=ordinal)
         return placed(turn, parent, seed, self.nodes, self.role, self.prompts, self.own)
 
     def __getstate__(self) -> tuple[Any, ...]:
         """Pack the nodes: programs of one tree are much alike."""
-        return zlib.compress(msgspec.msgpack.encode(self.nodes)), self.keys, self.role, self.prompts, self.own
+        packed = zlib.compress(msgspec.msgpack.encode(self.nodes))
+        return packed, self.keys, self.paths, self.role, self.prompts, self.own
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         """Unpack the nodes."""
         packed, *others = state
         nodes = msgspec.msgpack.decode(zlib.decompress(packed), type=tuple[Node, ...])
-        for name, value in zip(("nodes", "keys", "role", "prompts", "own"), (nodes, *others), strict=True):
+        for name, value in zip(("nodes", "keys", "paths", "role", "prompts", "own"), (nodes, *others), strict=True):
             object.__setattr__(self, name, value)

@@ -22,6 +22,7 @@ from mars2_env.search.baselines import (
     Uct,
 )
 from mars2_env.search.choice import Choice, Selector
+from mars2_env.search.exhaustive import Exhaustive, full_size
 from mars2_env.search.posteriors import Beta, Gaussian, Posterior
 from mars2_env.search.selectors import SELECTORS, make_selector, register_selector, selector_config, selector_names
 from mars2_env.search.tree import ROOT, PendingScore, SearchTree
@@ -35,6 +36,7 @@ __all__ = [
     "Beta",
     "BreadthFirst",
     "Choice",
+    "Exhaustive",
     "Gaussian",
     "Guidance",
     "Mars2",
@@ -48,6 +50,7 @@ __all__ = [
     "SequentialRefinement",
     "Uct",
     "descend",
+    "full_size",
     "make_selector",
     "register_selector",
     "selector_config",

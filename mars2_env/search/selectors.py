@@ -22,6 +22,7 @@ from mars2_env.search.baselines import (
     Uct,
 )
 from mars2_env.search.choice import Selector
+from mars2_env.search.exhaustive import Exhaustive
 
 SELECTORS: Final[dict[str, type[Any]]] = {
     kind.name: kind
@@ -36,6 +37,7 @@ SELECTORS: Final[dict[str, type[Any]]] = {
         SequentialRefinement,
         Random,
         Schedule,
+        Exhaustive,
     )
 }
 """Those of the library, by name."""

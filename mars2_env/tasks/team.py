@@ -16,7 +16,7 @@ from mars2_env.base.texts import well_formed
 from mars2_env.errors import ConfigError, Mars2Error, PolicyError
 from mars2_env.problems import ProblemSet
 from mars2_env.tasks.policies import make_policy
-from mars2_env.types import ActsTogether, Policy, Reply, Trial, Turn
+from mars2_env.types import ActsTogether, Policy, Prepares, Reply, Trial, Turn
 
 _log = logging.getLogger(__name__)
 
@@ -68,13 +68,20 @@ def agent_names(agents: int | Mapping[str, str] | list[str] | tuple[str, ...]) -
     return named
 
 
-def seat(agents: Collection[str], team: Generators, *, problems: ProblemSet | None = None) -> dict[str, Policy]:
+def seat(
+    agents: Collection[str],
+    team: Generators,
+    *,
+    problems: ProblemSet | None = None,
+    played: Collection[str] | None = None,
+) -> dict[str, Policy]:
     """Return the policy of every agent; specs are built, equal ones once.
 
     Args:
         agents: the agents to be seated.
         team: a policy or spec for every agent, a mapping from agent to its own, or one for each agent in order.
         problems: the problems to be played; simulated policies need their reference programs.
+        played: the ids of those of them that are; all of them where nothing is said.
 
     Raises:
         ConfigError: an agent has no policy, or a policy no agent.
@@ -102,6 +109,13 @@ def seat(agents: Collection[str], team: Generators, *, problems: ProblemSet | No
         if isinstance(policy, type) or not callable(getattr(policy, "act", None)):
             raise PolicyError(f"the policy of {agent} is {policy!r}; an object with act(turns) is needed.")
         seated[agent] = policy
+    ids = [problem.id for problem in problems or ()] if played is None else list(played)
+    acting: dict[int, list[str]] = {}
+    for agent, policy in seated.items():
+        acting.setdefault(id(policy), []).append(agent)
+    for names in acting.values():
+        if keeps(policy := seated[names[0]], Prepares):
+            policy.prepare(names, ids)
     return seated
 
 

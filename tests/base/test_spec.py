@@ -8,10 +8,12 @@ from datetime import date
 from typing import Any, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import mars2_env
 from mars2_env import ConfigError, Reply, Turn
-from mars2_env.base.spec import Spec, parse_spec, plain, typed, typed_options
+from mars2_env.base.spec import Spec, parse_spec, plain, typed, typed_options, write_spec
 from mars2_env.tasks.policies import make_policy
 
 
@@ -22,9 +24,38 @@ def test_a_spec_has_a_name_a_rest_and_options() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "rest", "options"),
+    [
+        ("p:MODEL@http://host:8000/v1,key=value", "MODEL@http://host:8000/v1", {"key": "value"}),
+        ("p:/runs/a=b/c d,key=x=y==", "/runs/a=b/c d", {"key": "x=y=="}),
+        (r"p:C:\runs\bank,key=D:\a", r"C:\runs\bank", {"key": r"D:\a"}),
+        (r'p:"C:\runs\a,b"', r"C:\runs\a,b", {}),
+        ('p,system="Short, please.", stop=";"', "", {"system": "Short, please.", "stop": ";"}),
+        ('p,system="Say ""yes"", or no."', "", {"system": 'Say "yes", or no.'}),
+        ('p,system=" x "', "", {"system": " x "}),
+        ('p:say "hi",system=5"', 'say "hi"', {"system": '5"'}),
+        ('p:"",key=""', "", {"key": ""}),
+    ],
+)
+def test_rests_and_values_may_hold_what_paths_addresses_and_sentences_do(
+    text: str, rest: str, options: dict[str, str]
+) -> None:
+    assert parse_spec(text) == Spec("p", rest, options)
+    assert parse_spec(write_spec(Spec("p", rest, options))) == Spec("p", rest, options)
+
+
+@given(st.text(), st.dictionaries(st.from_regex(r"[a-z_.]+", fullmatch=True), st.text()))
+def test_a_spec_that_is_written_is_read_as_it_was(rest: str, options: dict[str, str]) -> None:
+    assert parse_spec(write_spec(Spec("name", rest, options))) == Spec("name", rest, options)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         (":x", "has no name"),
+        ('a:"x,b=1', "is not closed"),
+        ('a,b="x" y', "is not closed"),
+        ('a,b="', "is not closed"),
         ("a,b", "'b' is not key=value"),
         ("a,=3", "'=3' is not key=value"),
         ("a,b=1,b=2", "gives 'b' twice"),
