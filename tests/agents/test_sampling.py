@@ -103,7 +103,7 @@ def test_nothing_asked_is_nothing_sampled(model: Any) -> None:
 def draw(logits: list[float], temperature: float, top_p: float, n: int) -> tuple[Any, Any]:
     rows = torch.tensor([logits]).expand(n, -1)
     uniform = (torch.arange(n) + 0.5) / n
-    return nucleus_sample(rows, torch.full((n,), temperature), torch.full((n,), top_p), uniform)
+    return nucleus_sample(rows, torch.full((n,), temperature), torch.full((n,), top_p), uniform)[:2]
 
 
 def test_tokens_come_as_often_as_their_probability() -> None:
@@ -131,6 +131,6 @@ def test_a_flat_distribution_over_a_large_vocabulary_is_sampled_whole() -> None:
 def test_the_last_uniform_number_still_finds_a_token_of_the_nucleus() -> None:
     almost_one = torch.tensor([1 - 2**-24])
     logits = torch.tensor([[0.1, 0.6, 0.3]]).log()
-    token, logprob = nucleus_sample(logits, torch.ones(1), torch.tensor([0.8]), almost_one)
+    token, logprob, _ = nucleus_sample(logits, torch.ones(1), torch.tensor([0.8]), almost_one)
     assert token.item() == 2
     assert logprob.isfinite().all()
