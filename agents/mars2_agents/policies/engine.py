@@ -109,8 +109,8 @@ class Engine:
         wrong += [name for name in own if name in fresh and own[name].shape != fresh[name].shape]
         if wrong:
             raise PolicyError(
-                f"load_weights({path!r}): {len(wrong)} tensors are not those of {self.name!r}, {wrong[0]!r} among them; "
-                "give a checkpoint of the same architecture."
+                f"load_weights({path!r}): {len(wrong)} tensors are not those of {self.name!r}, {wrong[0]!r} among "
+                "them; give a checkpoint of the same architecture."
             )
 
     def load_adapter(self, path: str | Path) -> str:
@@ -171,8 +171,8 @@ def adapter_name(folder: Path) -> str:
     weights, config = folder / ADAPTER_WEIGHTS, folder / ADAPTER_CONFIG
     if not weights.is_file() or not config.is_file():
         raise PolicyError(
-            f"lora={str(folder)!r}: needs {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS}, as peft's save_pretrained writes them; "
-            "weights as pickles are not read."
+            f"lora={str(folder)!r}: needs {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS}, as peft's save_pretrained writes "
+            "them; weights as pickles are not read."
         )
     digests = []
     for part in (config, weights):

@@ -50,7 +50,7 @@ class Request:
         max_new_tokens: the most tokens to write, the ending one included.
         top_k: how many of the likeliest tokens are kept, before `top_p`; 0 for all.
         adapter: whose weights are added to the model's.
-        stops: told the ids written so far (those behind the thinking), says whether the last one completed a stop string.
+        stops: told the ids written so far (behind the thinking), says whether the last completed a stop string.
         thinking: of a model that thinks first.
     """
 

@@ -279,7 +279,9 @@ class TransformersPolicy:
         return self._reply(turn, request, completion, 0)
 
     def _reply(self, turn: Turn, request: Request, completion: Completion, prompt_cut: int) -> Reply:
-        ids = completion.ids[:-1] if completion.ids[-1:] and completion.ids[-1] in self.engine.eos_ids else completion.ids
+        ids = (
+            completion.ids[:-1] if completion.ids[-1:] and completion.ids[-1] in self.engine.eos_ids else completion.ids
+        )
         answer = ids[completion.thinking_tokens or 0 :] if completion.thought else ()
         text = before_first(self._decoded(answer), self.settings.stop)
         generation = Generation(
