@@ -101,9 +101,7 @@ class Batch(Generic[R]):
         """Return the batch of both; the other's cache is taken over."""
         width = max(self.mask.shape[1], other.mask.shape[1])
         for batch in (self, other):
-            missing = width - batch.mask.shape[1]
-            if missing:
-                _each_layer(batch.cache, lambda values, n=missing: torch.nn.functional.pad(values, (0, 0, n, 0)))
+            _pad_left(batch.cache, width - batch.mask.shape[1])
         for mine, theirs in zip(self.cache.layers, other.cache.layers, strict=True):
             mine.keys = torch.cat([mine.keys, theirs.keys])
             mine.values = torch.cat([mine.values, theirs.values])
@@ -131,6 +129,11 @@ def _inputs(newest: Tensor, mask: Tensor, position: Tensor, cache: Any) -> dict[
 def _each_layer(cache: Any, change: Callable[[Tensor], Tensor]) -> None:
     for layer in cache.layers:
         layer.keys, layer.values = change(layer.keys), change(layer.values)
+
+
+def _pad_left(cache: Any, columns: int) -> None:
+    if columns:
+        _each_layer(cache, lambda values: torch.nn.functional.pad(values, (0, 0, columns, 0)))
 
 
 def _last_only(model: Any) -> dict[str, int]:

@@ -256,6 +256,6 @@ def _advance(batch: Batch[Row], logits: Tensor, eos_ids: Collection[int]) -> Bat
         torch.tensor([request.top_k for request in asked], device=device),
     )
     drawn = zip(batch.rows, tokens.tolist(), logprobs.tolist(), masses.tolist(), strict=True)
-    on = [index for index, (row, *values) in enumerate(drawn) if row.take(*values, eos_ids)]
+    on = [index for index, (row, *what) in enumerate(drawn) if row.take(what[0], what[1], what[2], eos_ids)]
     # What was taken is not always what was drawn: the end of thinking may be forced.
     return batch.kept(on, [batch.rows[index].ids[-1] for index in on]) if on else None

@@ -17,6 +17,7 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from statistics import fmean, median
 from typing import Any, Final
 
@@ -41,11 +42,11 @@ def timed(call: Callable[[], Any]) -> Timed:
     return time.process_time() - cpu, time.perf_counter() - wall
 
 
-def requests(tokenizer: Any, limits: Sequence[int], *, words: int = 2) -> list[Request]:
+def requests(tokenizer: Any, limits: Sequence[int]) -> list[Request]:
     """Return one request for each limit, with prompts of one length that differ in a word."""
     found = []
     for seed, limit in enumerate(limits):
-        messages = [{"role": "user", "content": f"Problem {seed % 10}. " + TASK * words}]
+        messages = [{"role": "user", "content": f"Problem {seed % 10}. " + TASK}]
         ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
         found.append(Request(tuple(ids), seed, 0.8, 0.95, limit))
     return found
@@ -72,18 +73,16 @@ def speeds(model: Any, tokenizer: Any, *, batch: int, tokens: int, repeats: int)
     """Return the rows of the table of speed."""
     alike = requests(tokenizer, [tokens] * batch)
     mixed = requests(tokenizer, [max(1, tokens * n // batch) for n in range(1, batch + 1) for _ in range(2)])
-    sampling = {"do_sample": True, "temperature": 0.8, "top_p": 0.95, "top_k": 0}
+    sampling: dict[str, Any] = {"do_sample": True, "temperature": 0.8, "top_p": 0.95, "top_k": 0}
     rows = []
     for name, asked in (("alike", alike), ("mixed", mixed)):
         ways: dict[str, Callable[[], Any]] = {
-            "generate, greedy": lambda asked=asked: plain(model, asked, batch, do_sample=False),
-            "generate, sampling": lambda asked=asked: plain(model, asked, batch, **sampling),
-            "ours": lambda asked=asked: ours(model, asked, batch),
+            "generate, greedy": partial(plain, model, asked, batch, do_sample=False),
+            "generate, sampling": partial(plain, model, asked, batch, **sampling),
+            "ours": partial(ours, model, asked, batch),
         }
         spent: dict[str, list[Timed]] = {way: [] for way in ways}
-        for call in ways.values():  # warm
-            call()
-            break
+        ways["ours"]()  # warm
         for _ in range(repeats):
             for way, call in ways.items():
                 spent[way].append(timed(call))
@@ -102,8 +101,10 @@ def truths(model: Any, tokenizer: Any, *, batch: int, tokens: int) -> list[list[
     """Return the rows of the table of log-probabilities."""
     rows = []
     for top_p in (1.0, 0.9):
-        asked = [replace(one, top_p=top_p) for one in requests(tokenizer, [tokens] * batch, words=1)]
-        sampled, kept, forced = [], [], []
+        asked = [replace(one, top_p=top_p) for one in requests(tokenizer, [tokens] * batch)]
+        sampled: list[float] = []
+        kept: list[float] = []
+        forced: list[float] = []
         for request, done in zip(asked, ours(model, asked, batch), strict=True):
             with torch.no_grad():
                 logits = model(torch.tensor([request.prompt + done.ids])).logits[0, len(request.prompt) - 1 : -1]
