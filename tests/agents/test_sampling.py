@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from math import isnan
 from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra transformers")
 
-from mars2_agents.policies.sampling import LIKELIEST, Completion, Request, nucleus_sample, sample  # noqa: E402
+from mars2_agents.policies.sampling import (  # noqa: E402
+    LIKELIEST,
+    Completion,
+    Request,
+    Thinking,
+    nucleus_sample,
+    sample,
+)
 
 PROMPTS = [(1, 40, 41), (1, 50, 51, 52, 53, 54, 55, 56), (1,), (1, 60, 61, 62, 63)]
 
@@ -103,7 +111,7 @@ def test_nothing_asked_is_nothing_sampled(model: Any) -> None:
 def draw(logits: list[float], temperature: float, top_p: float, n: int) -> tuple[Any, Any]:
     rows = torch.tensor([logits]).expand(n, -1)
     uniform = (torch.arange(n) + 0.5) / n
-    return nucleus_sample(rows, torch.full((n,), temperature), torch.full((n,), top_p), uniform)
+    return nucleus_sample(rows, torch.full((n,), temperature), torch.full((n,), top_p), uniform)[:2]
 
 
 def test_tokens_come_as_often_as_their_probability() -> None:
@@ -131,6 +139,79 @@ def test_a_flat_distribution_over_a_large_vocabulary_is_sampled_whole() -> None:
 def test_the_last_uniform_number_still_finds_a_token_of_the_nucleus() -> None:
     almost_one = torch.tensor([1 - 2**-24])
     logits = torch.tensor([[0.1, 0.6, 0.3]]).log()
-    token, logprob = nucleus_sample(logits, torch.ones(1), torch.tensor([0.8]), almost_one)
+    token, logprob, _ = nucleus_sample(logits, torch.ones(1), torch.tensor([0.8]), almost_one)
     assert token.item() == 2
     assert logprob.isfinite().all()
+
+
+def test_waiting_rows_take_the_places_of_those_that_end_and_each_is_as_it_is_alone(model: Any) -> None:
+    asked = [
+        replace(r, prompt=r.prompt * (1 + n % 3), seed=n, max_new_tokens=3 + 5 * (n % 4))
+        for n, r in enumerate(requests() * 3)
+    ]
+    widths: list[int] = []
+
+    def forward(adapters: Any, inputs: Any) -> Any:
+        widths.append(len(inputs["input_ids"]))
+        return model(**inputs)
+
+    done = sample(model, asked, eos_ids=frozenset(), pad_id=2, batch_size=4, forward=forward)
+    assert [c.ids for c in done] == [run(model, [one], frozenset())[0].ids for one in asked]
+    assert max(widths) == 4
+    batch_after_batch = sum(sorted((one.max_new_tokens for one in asked), reverse=True)[::4])
+    assert len([width for width in widths if width > 1]) < batch_after_batch + 3
+
+
+@pytest.mark.parametrize(("top_p", "top_k"), [(1.0, 0), (0.9, 0), (1.0, 5), (0.7, 20)])
+def test_kept_mass_makes_sampled_log_probabilities_those_of_the_whole_vocabulary(
+    model: Any, top_p: float, top_k: int
+) -> None:
+    asked = [replace(one, top_k=top_k) for one in requests(0.8, top_p)]
+    for request, completion in zip(asked, run(model, asked), strict=True):
+        with torch.no_grad():
+            logits = model(torch.tensor([request.prompt + completion.ids])).logits[0, len(request.prompt) - 1 : -1]
+        tempered = torch.log_softmax(logits.double() / 0.8, dim=-1)
+        chosen = tempered.gather(-1, torch.tensor(completion.ids)[:, None])[:, 0]
+        kept = torch.tensor(completion.kept_mass).double()
+        assert torch.allclose(torch.tensor(completion.logprobs).double() + kept.log(), chosen, atol=1e-4)
+        assert bool((kept == 1).all()) == (top_p == 1 and top_k == 0)
+
+
+def test_top_k_is_cut_before_the_nucleus() -> None:
+    rows = torch.tensor([[0.4, 0.3, 0.2, 0.1]]).log().expand(100, -1)
+    uniform = (torch.arange(100) + 0.5) / 100
+    token, _, kept = nucleus_sample(rows, torch.ones(100), torch.full((100,), 0.5), uniform, torch.full((100,), 2))
+    assert set(token.tolist()) == {0}  # 0.4 of 0.7 reaches the half; of the whole it would not
+    assert kept.tolist() == pytest.approx([0.4] * 100)
+
+
+def test_rare_tokens_of_a_large_vocabulary_are_found_where_nothing_is_cut() -> None:
+    size = 4 * LIKELIEST
+    uniform = torch.tensor([0.1, 0.9])
+    tokens, logprobs, kept = nucleus_sample(torch.zeros(2, size), torch.ones(2), torch.ones(2), uniform)
+    assert len(set(tokens.tolist())) == 2
+    assert logprobs.exp().tolist() == pytest.approx([1 / size] * 2, rel=1e-4)
+    assert kept.tolist() == [1, 1]
+
+
+def test_thinking_that_does_not_end_is_closed_and_the_tokens_that_close_it_are_marked(model: Any) -> None:
+    asked = [replace(r, thinking=Thinking(6, (7, 8)), max_new_tokens=12) for r in requests()]
+    plain = run(model, requests(), frozenset())
+    for free, done in zip(plain, run(model, asked, frozenset()), strict=True):
+        assert done.ids[:8] == (*free.ids[:6], 7, 8)
+        assert [isnan(value) for value in done.logprobs] == [False] * 6 + [True] * 2 + [False] * 4
+        assert (done.thinking_tokens, done.thought, done.finish_reason) == (8, True, "length")
+
+
+def test_thinking_that_ends_by_itself_is_left_alone(model: Any) -> None:
+    free = run(model, requests(), frozenset())
+    asked = [replace(r, thinking=Thinking(15, c.ids[4:6])) for r, c in zip(requests(), free, strict=True)]
+    for whole, done in zip(free, run(model, asked, frozenset()), strict=True):
+        assert done.ids == whole.ids
+        assert done.thinking_tokens is not None and done.thinking_tokens <= 6
+
+
+def test_a_reply_that_ends_in_its_thinking_has_no_answer(model: Any) -> None:
+    asked = [replace(r, thinking=Thinking(18, (7,)), max_new_tokens=10) for r in requests()]
+    for done in run(model, asked, frozenset()):
+        assert (done.thinking_tokens, done.thought, done.finish_reason) == (10, False, "length")

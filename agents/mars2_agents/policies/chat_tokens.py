@@ -22,13 +22,30 @@ CUT = "\n[...]\n"
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stretch of a prompt: token ids, and whether they are a message's content (None: the template's own)."""
+    """A stretch of a prompt: token ids, and whether they are a message's content (None: the template's own).
+
+    `lost` is how many tokens were cut out of it.
+    """
 
     ids: tuple[int, ...]
     message: int | None = None
+    lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FittedPrompt:
+    """The token ids of a prompt, and how many of its tokens were left out to fit."""
+
+    ids: tuple[int, ...]
+    cut: int = 0
 
 
 def prompt_ids(tokenizer: Any, messages: Sequence[Message], *, limit: int) -> tuple[int, ...]:
+    """Return the token ids of `fitted_prompt`, whose arguments and errors are these."""
+    return fitted_prompt(tokenizer, messages, limit=limit).ids
+
+
+def fitted_prompt(tokenizer: Any, messages: Sequence[Message], *, limit: int) -> FittedPrompt:
     """Return the token ids of the prompt, ending where the assistant begins to write or the text is to be gone on with.
 
     A prompt longer than `limit` loses the middle of its longest content (and then of the next longest), where `CUT` is
@@ -46,7 +63,25 @@ def prompt_ids(tokenizer: Any, messages: Sequence[Message], *, limit: int) -> tu
     found = completion_pieces(tokenizer, messages) if completion(messages) else chat_pieces(tokenizer, messages)
     pieces = shorten(found, limit, plain_ids(tokenizer, CUT, inside=True))
     ids = tuple(id for piece in pieces for id in piece.ids)
-    return ids[-limit:]
+    return FittedPrompt(ids[-limit:], sum(piece.lost for piece in pieces) + max(0, len(ids) - limit))
+
+
+def with_system(messages: Sequence[Message], text: str) -> tuple[Message, ...]:
+    """Return the messages with a text behind what their system message says: what sets one agent's role apart.
+
+    A chat without a system message gets one; a plain completion has the text in front of it. The system message stands
+    first in almost every template, so agents with different texts share no cached prefix beyond the system message
+    that they have in common: where a server's prefix cache matters more, say the role behind the problem instead,
+    with templates of one's own (`mars2_env.prompt`).
+    """
+    if not text or not messages:
+        return tuple(messages)
+    first = messages[0]
+    if first["role"] == "system":
+        return ({"role": "system", "content": f"{first['content']}\n\n{text}"}, *messages[1:])
+    if completion(messages):
+        return ({"role": "assistant", "content": f"{text}\n\n{first['content']}"},)
+    return ({"role": "system", "content": text}, *messages)
 
 
 def completion_pieces(tokenizer: Any, messages: Sequence[Message]) -> list[Piece]:
@@ -198,7 +233,7 @@ def shorten(pieces: Sequence[Piece], limit: int, cut: tuple[int, ...]) -> list[P
         head = room - tail
         short = ids[:head] + cut + ids[len(ids) - tail :] if room else ()
         over -= len(ids) - len(short)
-        result[index] = Piece(short, result[index].message)
+        result[index] = Piece(short, result[index].message, len(ids) - room)
     return result
 
 
