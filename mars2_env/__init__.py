@@ -9,7 +9,7 @@ for tree in mars2_env.rollout(task, "noise:default", out="runs/x"):
 print(mars2_env.evaluate("runs/x").pass_at_1_mcts)
 """
 
-from mars2_env.engine import rollout
+from mars2_env.engine import arollout, rollout
 from mars2_env.envs import make, make_vec, register_task
 from mars2_env.episode import Episode, Rules
 from mars2_env.errors import (
@@ -95,6 +95,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "answer",
+    "arollout",
     "evaluate",
     "load_problems",
     "make",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
@@ -16,6 +15,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Literal, TypeAlias, get_args
 
+from mars2_env.base.machine import cores
 from mars2_env.base.markup import table
 from mars2_env.engine import RUN_FILE, read_run
 from mars2_env.errors import ConfigError, SandboxUnavailableError, unknown_name
@@ -278,7 +278,7 @@ def evaluate(
             number = None if found is None else found.id
         return _evaluate_tree(tree, problem, judge, number, known, leave)
 
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=cores()) as pool:
         try:
             for one in pool.map(result, finished):
                 results.append(one)

@@ -12,7 +12,7 @@ from mars2_env.tasks.options import TaskOptions
 from mars2_env.tasks.policies import identity_of
 from mars2_env.tasks.presets import PRESETS, TASKS
 from mars2_env.tasks.task import OnFault, Share, Task, load_from
-from mars2_env.tasks.team import DEFAULT_GENERATOR, Generators, agent_names, call, calls, seat, takes_trial
+from mars2_env.tasks.team import DEFAULT_GENERATOR, Generators, agent_names, call, call_key, calls, seat, takes_trial
 from mars2_env.tasks.trial import PublicTests
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "agent_names",
     "begin",
     "call",
+    "call_key",
     "calls",
     "identity_of",
     "load_from",

@@ -98,16 +98,19 @@ def seat(agents: Collection[str], team: Generators, *, problems: ProblemSet | No
     return seated
 
 
-def calls(policies: Mapping[str, Policy], turns: Sequence[Turn]) -> list[list[int]]:
-    """Return the places of the turns that one call of a policy answers, a list for each call.
+def call_key(policy: Policy) -> Hashable:
+    """Return what policies have in common whose turns one call answers.
 
     A policy that several agents share is called once, and policies that `ActsTogether` by one key (one model) at once.
     """
+    return policy.batch_key if keeps(policy, ActsTogether) else id(policy)
+
+
+def calls(policies: Mapping[str, Policy], turns: Sequence[Turn]) -> list[list[int]]:
+    """Return the places of the turns that one call of a policy answers, a list for each call (`call_key`)."""
     groups: dict[Hashable, list[int]] = {}
     for place, turn in enumerate(turns):
-        policy = policies[turn.agent]
-        key = policy.batch_key if keeps(policy, ActsTogether) else id(policy)
-        groups.setdefault(key, []).append(place)
+        groups.setdefault(call_key(policies[turn.agent]), []).append(place)
     return list(groups.values())
 
 
@@ -116,7 +119,7 @@ def call(policies: Mapping[str, Policy], turns: Sequence[Turn], trial: Trial | N
 
     Args:
         policies: agent -> policy.
-        turns: turns of one call (`calls`).
+        turns: turns of agents whose policies have one `call_key`.
         trial: what policies run programs on public tests with, those that ask for it (`Trial`).
 
     Raises:
