@@ -10,6 +10,7 @@ import asyncio
 import atexit
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import Future
@@ -97,6 +98,7 @@ class Trees(Iterator[Tree]):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: Thread | None = None
         self._closed = False
+        self._pid = os.getpid()
 
     @property
     def skipped(self) -> tuple[str, ...]:
@@ -123,7 +125,7 @@ class Trees(Iterator[Tree]):
 
     def close(self) -> None:
         """End the run, within some seconds whatever hangs. Idempotent."""
-        if self._closed:
+        if self._closed or os.getpid() != self._pid:  # a forked process has none of its threads
             return
         self._closed = True
         if current_thread() is self._thread:  # forgotten by what runs there
