@@ -28,7 +28,7 @@ from mars2_env.engine.workers import Inbox, Raised, Workers
 from mars2_env.errors import LogInUseError, PolicyError
 from mars2_env.log import Trace, Tree
 from mars2_env.tasks import PublicTests, Task, call_key, ratings
-from mars2_env.types import Closes, Generates, Policy, Reply, Turn, Verdict
+from mars2_env.types import Closes, Generates, Policy, Reply, RewardModel, Turn, Verdict
 
 PATIENCE: Final = 3.0
 """Seconds that a run which ends waits for what is in flight, before that is left behind; and as many for closing."""
@@ -221,11 +221,16 @@ class Driver:
         self._take(play, course.planted(result) if turn is None else course.graded(turn, result, seconds))
 
     @_ending
-    def _rated(self, play: Play, came: Any) -> None:
+    def _rated(self, play: Play, timer: asyncio.TimerHandle, came: Any) -> None:
+        timer.cancel()
         self._grading -= 1
         if isinstance(came, Raised):
             raise came.error
         self._take(play, play.course.rated(came))
+
+    @_ending
+    def _unrated(self, model: RewardModel) -> None:
+        raise PolicyError(f"the reward model {model!r:.200} has not answered within {self._settings.deadline:g} s.")
 
     def _take(self, play: Play, work: Sequence[Work]) -> None:
         """Have done what a course says is to be done."""
@@ -242,7 +247,8 @@ class Driver:
                     assert model is not None
                     self._grading += 1
                     rate = partial(ratings, model, play.match.episode.problem, programs)
-                    self._raters.submit(rate, partial(self._rated, play))
+                    timer = self._loop.call_later(self._settings.deadline, self._unrated, model)
+                    self._raters.submit(rate, partial(self._rated, play, timer))
         if play not in self._going:
             return
         if (events := len(play.match.events)) > self._going[play]:
@@ -260,9 +266,9 @@ class Driver:
 
     def _poke(self) -> None:
         """Move on as soon as all that has come in by now is taken."""
-        if not self._poked and not self._over:
+        if self._begun and not self._poked and not self._over:
             self._poked = True
-            asyncio.get_running_loop().call_soon(self._move)
+            self._loop.call_soon(self._move)
 
     def _move(self) -> None:
         self._poked = False

@@ -206,15 +206,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     header = ("policy", "trees", "us by hand", "us in the engine", "ratio", "bar", "met")
     if wanted("overhead"):
         print(
-            table("overhead: CPU time of an expansion", header, overhead(*((1, 4) if quick else (7, 128)))), flush=True
+            table("overhead: CPU time of an expansion", header, overhead(*((1, 4) if quick else (5, 128)))), flush=True
         )
     if wanted("open"):
         header = ("policy", "open turns", "us, 16 open", "us, all open", "ratio", "bar", "met")
-        print(table("open turns: CPU time of an expansion", header, open_turns(*((1, 32) if quick else (5, 512)))))
+        print(table("open turns: CPU time of an expansion", header, open_turns(*((1, 32) if quick else (3, 512)))))
     if wanted("processes"):
         one, two = (nodes_per_second(count, 4 if quick else 256) for count in (1, 2))
-        rows = [("1", f"{one:.0f}", ""), ("2", f"{two:.0f}", f"{two / one:.2f}")]
-        print(table("processes: nodes a second of wall time", ("processes", "nodes/s", "times one"), rows), flush=True)
+        pair = [("1", f"{one:.0f}", ""), ("2", f"{two:.0f}", f"{two / one:.2f}")]
+        print(table("processes: nodes a second of wall time", ("processes", "nodes/s", "times one"), pair), flush=True)
     if wanted("busy"):
         columns = (
             "sigma",

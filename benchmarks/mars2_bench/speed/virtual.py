@@ -228,8 +228,10 @@ def engine(task: Task, world: World, author: Author, trees: int, in_flight: int)
 def batch_synchronous(task: Task, world: World, author: Author, trees: int, in_flight: int) -> list[Tree]:
     """The same by the rule of the thread driver that was here before: generate a whole batch, then judge all of it."""
     feed = ListFeed(problem.id for problem in task.problems)
-    now, ready, going, finished = 0.0, [], [], []
-    more = True
+    ready: list[tuple[Play, Turn]] = []
+    going: list[Play] = []
+    finished: list[Tree] = []
+    now, more = 0.0, True
     while more or going:
         while more and len(going) < trees:
             if (job := feed.claim()) is None:
