@@ -15,7 +15,7 @@ from toys import FaultySandbox, Guesser, outcome, problem_set, sandbox
 
 import mars2_env
 from mars2_env import PolicyError, Reply, Run, SandboxError, Task, Tree, Trial, Turn
-from mars2_env.engine import Job, ListFeed
+from mars2_env.engine import Job, ListFeed, driver
 from mars2_env.episode import Failed
 from mars2_env.log import log_path, read_trace
 from mars2_env.testing import ScriptedSandbox
@@ -368,6 +368,45 @@ def test_jobs_are_claimed_when_there_is_room_renewed_as_trees_grow_and_done_when
         ("claim", ""),
     ]
     assert said.count(("renew", "toy/0")) >= 3
+
+
+def test_a_job_is_renewed_while_its_policy_takes_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "HEARTBEAT", 0.001)
+
+    class Renewed(ListFeed):
+        renewals = 0
+        often: asyncio.Event
+
+        def renew(self, job: Job) -> None:
+            self.renewals += 1
+            if self.renewals > 20:
+                self.often.set()
+
+    class Slow(Generator):
+        async def generate(self, turn: Turn, *, priority: int) -> Reply:
+            await feed.often.wait()
+            return await super().generate(turn, priority=priority)
+
+    feed = Renewed(["toy/0"])
+    feed.often = asyncio.Event()
+    (tree,) = mars2_env.rollout(task(budget=1), Slow(), feed=feed)
+    assert tree.ended == "budget" and feed.renewals > 20
+
+
+def test_a_reward_model_that_hangs_ends_the_run_by_the_deadline() -> None:
+    never = threading.Event()
+
+    class Hanging:
+        def score(self, problem: Any, programs: Any) -> list[float]:
+            never.wait()
+            return [0.5 for _ in programs]
+
+    with (
+        mars2_env.rollout(task(1, reward_model=Hanging()), Generator(), deadline=0.05) as trees,
+        pytest.raises(PolicyError, match=r"reward model .* has not answered within 0.05 s"),
+    ):
+        next(trees)
+    never.set()
 
 
 def test_two_feeds_that_share_their_jobs_grow_each_tree_once(tmp_path: Path) -> None:

@@ -22,11 +22,15 @@ def cores(groups: Path = _GROUPS, own: Path = _OWN) -> int:
         groups: where control groups are mounted.
         own: the file that says which are this process's.
     """
+    return max(1, min([len(allowed()), *map(ceil, _quotas(groups, own))]))
+
+
+def allowed() -> list[int]:
+    """Return the numbers of the cores that the scheduler may use for this process."""
     try:
-        allowed = len(os.sched_getaffinity(0))
+        return sorted(os.sched_getaffinity(0))
     except (AttributeError, OSError):  # not on this system
-        allowed = os.cpu_count() or 1
-    return max(1, min([allowed, *map(ceil, _quotas(groups, own))]))
+        return list(range(os.cpu_count() or 1))
 
 
 def _quotas(groups: Path, own: Path) -> Iterator[float]:

@@ -108,7 +108,6 @@ class Lane:
         self._call: _Call | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._workers = Workers(1, "mars2-policy", inbox)
-        self._left = 0
         self.failures = 0
 
     @property
@@ -118,8 +117,8 @@ class Lane:
 
     @property
     def hung(self) -> int:
-        """How many threads have not come back."""
-        return self._left + self._workers.alive
+        """How many threads have not come back, but for those that were left behind and said."""
+        return self._workers.alive
 
     def add(self, asked: Asked) -> None:
         """Let a turn wait."""
@@ -199,7 +198,6 @@ class Lane:
             return
         self._call = None
         self._workers.close()
-        self._left += 1
         self._workers = Workers(1, "mars2-policy", self._inbox)
         agent, deadline = one.asked[0].turn.agent, self._asking.deadline
         _log.warning(
@@ -207,7 +205,7 @@ class Lane:
             agent,
             deadline,
         )
-        self.failures += len(one.asked)
+        self.failures += 1  # of its turns all but one may be innocent
         for asked in one.asked:
             self._driver.unanswered(asked, _late(agent, deadline))
 

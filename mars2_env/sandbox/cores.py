@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Any, Final
 
-from mars2_env.base.machine import cores
+from mars2_env.base.machine import allowed, cores
 from mars2_env.sandbox.pool import PerProcess
 
 PATIENCE_SECONDS: Final = 30.0
@@ -122,7 +122,7 @@ _here: Final[PerProcess[Cores | None]] = PerProcess()
 
 def _open() -> Cores | None:
     try:  # processes that may use other cores than these do not share them
-        return Cores(f"mars2_env {sorted(os.sched_getaffinity(0))}", cores())
+        return Cores(f"mars2_env {allowed()}", cores())
     except OSError:
         return None  # then nothing is shared
 
