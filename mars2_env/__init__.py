@@ -10,7 +10,7 @@ print(mars2_env.evaluate("runs/x").pass_at_1_mcts)
 """
 
 from mars2_env.config import Config, load_config
-from mars2_env.engine import rollout
+from mars2_env.engine import arollout, rollout
 from mars2_env.envs import make, make_vec, register_task
 from mars2_env.episode import Episode, Rules
 from mars2_env.errors import (
@@ -97,6 +97,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "answer",
+    "arollout",
     "evaluate",
     "load_config",
     "load_problems",

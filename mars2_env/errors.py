@@ -58,6 +58,10 @@ class LogError(Mars2Error):
     """An event log is unreadable, of another schema, or of another configuration."""
 
 
+class LogInUseError(LogError):
+    """A log is being written by another run."""
+
+
 class PolicyError(Mars2Error):
     """A policy could not be built, or returned something that is not one reply a turn."""
 

@@ -18,6 +18,7 @@ from toys import FaultySandbox, Guesser, outcome, problem, problem_set, sandbox
 import mars2_env
 from mars2_env import ConfigError, LogError, PolicyError, ProblemSet, Reply, Run, Sandbox, SandboxError, Task, Tree
 from mars2_env.log import log_path, read_trace
+from mars2_env.tasks import Match
 from mars2_env.testing import ScriptedPolicy, ScriptedSandbox
 
 HERE = Path(__file__).parent
@@ -264,13 +265,17 @@ def test_a_program_whose_error_holds_a_lone_surrogate_is_a_failing_program_and_n
     assert mars2_env.read_log(tmp_path) == [tree]
 
 
-def test_two_runs_do_not_write_one_log(tmp_path: Path) -> None:
-    first = mars2_env.rollout(task(), Guesser(), out=tmp_path)
-    next(first)
-    with pytest.raises(LogError, match="being written by another run"):
-        list(mars2_env.rollout(task(), Guesser(), out=tmp_path, problems=["toy/3"]))
-    rest = list(first)
-    assert len(rest) == 3
+def test_a_tree_that_another_run_grows_is_left_out_and_said_and_the_others_are_grown(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = Match(task(), "toy/1", 0, out=tmp_path)
+    trees = mars2_env.rollout(task(), Guesser(), out=tmp_path)
+    assert [tree.problem for tree in trees] == ["toy/0", "toy/2", "toy/3"]
+    assert trees.skipped == ("toy/1",)
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said.startswith("toy/1 is left out (1 by now)") and "is being written by another run" in said
+    other.close()
+    assert len(list(mars2_env.rollout(task(), Guesser(), out=tmp_path))) == 4
 
 
 def test_a_problem_that_is_named_twice_is_played_once() -> None:

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from mars2_env.errors import LogError
+from mars2_env.errors import LogError, LogInUseError
 
 T = TypeVar("T")
 
@@ -66,7 +66,8 @@ class Journal:
             alone: whether this writer wants it for itself; the claim goes with the process.
 
         Raises:
-            LogError: another writer has it for itself, or it cannot be opened.
+            LogInUseError: another writer has it for itself.
+            LogError: it cannot be opened.
         """
         self.path = Path(path)
         self._file = -1
@@ -140,7 +141,9 @@ def _lock(descriptor: int, path: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise LogError(f"{path} is being written by another run; wait for it, or use another output folder.") from None
+        raise LogInUseError(
+            f"{path} is being written by another run; wait for it, or use another output folder."
+        ) from None
 
 
 def _whole(descriptor: int, size: int) -> int:

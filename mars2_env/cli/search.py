@@ -159,10 +159,12 @@ def search(
         say(f"sandbox: {_taken(task, plan.task_table.sandbox or 'auto')}.", err=True)
         if out is None:
             say("no --out: nothing is kept, so this run can be neither evaluated nor gone on with.", err=True)
-        with bar:
+        with runs, bar:
             for tree in runs:
                 bar.finish(tree)
                 faulty += tree.ended == "faults"
+    if runs.skipped:
+        say(f"{len(runs.skipped)} trees that other runs are growing were left out.", err=True)
     if as_json:
         say_json({"out": None if out is None else str(out), **bar.tally.to_dict()})
         raise typer.Exit(1 if faulty else 0)

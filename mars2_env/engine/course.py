@@ -111,6 +111,18 @@ class Course:
         """Whether the tree is finished."""
         return self.episode.done
 
+    def urgency(self, turn: Turn) -> int:
+        """Return how urgent a reply to an open turn is: the smaller, the sooner others stop waiting for it.
+
+        The oldest open turn of a tree holds up all others, so it has 0 or less; of turns that stand in the same place
+        the one is more urgent that more outcomes wait behind. 0 for a turn that is not on its way here.
+        """
+        if turn.id not in self._going:
+            return 0
+        place = self._order.index(turn.id)
+        behind = sum(going.result is not None for going in self._going.values() if going.turn.id > turn.id)
+        return place * self._in_flight - behind
+
     def begin(self) -> list[Work]:
         """Return what there is to do first: what was in flight when the log was left is asked for again.
 
@@ -155,8 +167,10 @@ class Course:
         going.result = going.submission.verdict
         return self._advance()
 
-    def unanswered(self, turn: Turn, error: PolicyError) -> list[Work]:
+    def unanswered(self, turn: Turn, error: PolicyError | SandboxError) -> list[Work]:
         """Take that a turn's policy failed to answer it: the turn is void, and the same agent is asked again.
+
+        It is the sandbox's fault where the policy tried a program and the sandbox could not decide.
 
         Raises:
             SandboxError: an earlier fault falls due, and the task says that faults are raised.

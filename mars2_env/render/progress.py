@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -150,6 +151,7 @@ class ProgressBar:
         self._start: float | None = None
         self._told = 0
         self._new_tokens = 0
+        self._lock = Lock()  # events come in the run's thread, finished trees in that of who takes them
 
     def __enter__(self) -> ProgressBar:
         if self.console.is_terminal:
@@ -166,6 +168,10 @@ class ProgressBar:
 
     def __call__(self, header: Header, event: Event, trace: Trace | None) -> None:
         """Show one event."""
+        with self._lock:
+            self._show(header, event, trace)
+
+    def _show(self, header: Header, event: Event, trace: Trace | None) -> None:
         self.tally(header, event, trace)
         if not isinstance(event, Told):
             return
@@ -203,6 +209,10 @@ class ProgressBar:
 
     def finish(self, tree: Tree) -> None:
         """Show a finished tree in a line of its own."""
+        with self._lock:
+            self._finish(tree)
+
+    def _finish(self, tree: Tree) -> None:
         self.tally.finish(tree)
         if self._budget < MAX_NODES:  # where it ended early, the rest of its budget is not to be waited for
             self._told += max(self._budget - sum(isinstance(event, Told) for event in tree.events), 0)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
@@ -18,6 +17,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from mars2_env.base.abilities import keeps
 from mars2_env.base.checks import flag, function, instance, one_of, real_number, said, whole_number
+from mars2_env.base.machine import cores
 from mars2_env.base.markup import table
 from mars2_env.engine import RUN_FILE, read_run
 from mars2_env.errors import ConfigError, LogError, Mars2Error, SandboxUnavailableError, unknown_name
@@ -303,7 +303,7 @@ def evaluate(
             number = None if found is None else found.id
         return _evaluate_tree(tree, problem, judge, number, known, leave)
 
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=cores()) as pool:
         try:
             for one in pool.map(result, finished):
                 results.append(one)

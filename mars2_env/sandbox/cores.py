@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Any, Final
 
+from mars2_env.base.machine import allowed, cores
 from mars2_env.sandbox.pool import PerProcess
 
 PATIENCE_SECONDS: Final = 30.0
@@ -120,8 +121,8 @@ _here: Final[PerProcess[Cores | None]] = PerProcess()
 
 
 def _open() -> Cores | None:
-    try:
-        return Cores("mars2_env", os.cpu_count() or 1)
+    try:  # processes that may use other cores than these do not share them
+        return Cores(f"mars2_env {allowed()}", cores())
     except OSError:
         return None  # then nothing is shared
 

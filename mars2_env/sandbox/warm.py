@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Final, Generic, Protocol, Self, TypeVar
 
 from mars2_env.base.checks import whole_number
+from mars2_env.base.machine import cores
 from mars2_env.errors import ConfigError, SandboxError, SandboxUnavailableError
 from mars2_env.sandbox import jobs
 from mars2_env.sandbox.base import LIMITS, STDIN
@@ -112,7 +113,7 @@ class WarmSandbox(ABC, Generic[L]):
         if memory_bytes < 2 * self.memory_reserved:
             raise ConfigError(f"memory_bytes={memory_bytes!r}: a worker needs at least {2 * self.memory_reserved}.")
         whole_number("recycle_after", recycle_after)
-        self._size = workers if workers is not None else os.cpu_count() or 1
+        self._size = workers if workers is not None else cores()
         self._isolation: jobs.Isolation = isolation
         self._python_packages = python_packages
         self._packages = packages

@@ -14,14 +14,16 @@ from mars2_env.tasks.presets import PRESETS, TASKS
 from mars2_env.tasks.task import OnFault, Share, Task, load_from
 from mars2_env.tasks.team import (
     DEFAULT_GENERATOR,
-    RETRIES,
     Generators,
     agent_names,
     call,
+    call_key,
     calls,
+    failed,
     replies_of,
     seat,
     takes_trial,
+    warn_failed,
 )
 from mars2_env.tasks.trial import PublicTests
 
@@ -30,7 +32,6 @@ __all__ = [
     "GAMES",
     "OPTIONS",
     "PRESETS",
-    "RETRIES",
     "TASKS",
     "Api",
     "Game",
@@ -45,7 +46,9 @@ __all__ = [
     "agent_names",
     "begin",
     "call",
+    "call_key",
     "calls",
+    "failed",
     "identity_of",
     "load_from",
     "outlasting",
@@ -57,4 +60,5 @@ __all__ = [
     "takes_trial",
     "task",
     "void",
+    "warn_failed",
 ]

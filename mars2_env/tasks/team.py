@@ -20,8 +20,6 @@ from mars2_env.types import ActsTogether, Policy, Prepares, Reply, Trial, Turn
 
 _log = logging.getLogger(__name__)
 
-RETRIES: Final = 1
-"""How often a call of a policy that failed is made again, where nothing else is said."""
 DEFAULT_GENERATOR: Final = "noise:default"
 
 Generators: TypeAlias = Policy | str | Mapping[str, Policy | str] | Sequence[Policy | str]
@@ -119,35 +117,24 @@ def seat(
     return seated
 
 
-def calls(policies: Mapping[str, Policy], turns: Sequence[Turn]) -> list[list[int]]:
-    """Return the places of the turns that one call of a policy answers, a list for each call.
+def call_key(policy: Policy) -> Hashable:
+    """Return what policies have in common whose turns one call answers.
 
     A policy that several agents share is called once, and policies that `ActsTogether` by one key (one model) at once.
     """
+    return policy.batch_key if keeps(policy, ActsTogether) else id(policy)
+
+
+def calls(policies: Mapping[str, Policy], turns: Sequence[Turn]) -> list[list[int]]:
+    """Return the places of the turns that one call of a policy answers, a list for each call (`call_key`)."""
     groups: dict[Hashable, list[int]] = {}
     for place, turn in enumerate(turns):
-        policy = policies[turn.agent]
-        key = policy.batch_key if keeps(policy, ActsTogether) else id(policy)
-        groups.setdefault(key, []).append(place)
+        groups.setdefault(call_key(policies[turn.agent]), []).append(place)
     return list(groups.values())
 
 
-def call(policies: Mapping[str, Policy], turns: Sequence[Turn], trial: Trial | None = None) -> list[Reply]:
-    """Return the reply to each turn of one call, in order; a call that failed is made again, as `replies_of` does.
-
-    Raises:
-        PolicyError: the policy did not return one `Reply` a turn, or failed by an exception, which is the cause.
-    """
-    found = []
-    for reply in replies_of(policies, turns, trial):
-        if isinstance(reply, PolicyError):
-            raise reply
-        found.append(reply)
-    return found
-
-
 def replies_of(
-    policies: Mapping[str, Policy], turns: Sequence[Turn], trial: Trial | None = None, *, retries: int = RETRIES
+    policies: Mapping[str, Policy], turns: Sequence[Turn], trial: Trial | None = None, *, retries: int = 1
 ) -> list[Reply | PolicyError]:
     """Return the reply to each turn of one call; an error for each that the policy fails on, by an exception.
 
@@ -160,18 +147,28 @@ def replies_of(
     failure: Exception | None = None
     for _ in range(retries + 1):
         try:
-            return [*_called(policies, turns, trial)]
+            return [*call(policies, turns, trial)]
         except Mars2Error:
             raise
         except Exception as error:  # whatever a server or a model may raise
             failure = error
-            _log.warning("the policy of %s failed (%s), at %s.", turns[0].agent, _said(error), _place(error))
+            warn_failed(turns[0].agent, error)
     if len(turns) > 1:
         return [reply for turn in turns for reply in replies_of(policies, [turn], trial, retries=0)]
     assert failure is not None
-    void = PolicyError(f"the policy of {turns[0].agent} failed: {_said(failure)}")
-    void.__cause__ = failure
-    return [void]
+    return [failed(turns[0].agent, failure)]
+
+
+def failed(agent: str, error: Exception) -> PolicyError:
+    """Return the fault that voids a turn that a policy failed on for good, by this exception, which is its cause."""
+    fault = PolicyError(f"the policy of {agent} failed: {_said(error)}")
+    fault.__cause__ = error
+    return fault
+
+
+def warn_failed(agent: str, error: Exception) -> None:
+    """Say that a call of a policy failed, and where."""
+    _log.warning("the policy of %s failed (%s), at %s.", agent, _said(error), _place(error))
 
 
 def _said(error: Exception) -> str:
@@ -186,12 +183,12 @@ def _place(error: Exception) -> str:
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
 
 
-def _called(policies: Mapping[str, Policy], turns: Sequence[Turn], trial: Trial | None) -> list[Reply]:
+def call(policies: Mapping[str, Policy], turns: Sequence[Turn], trial: Trial | None = None) -> list[Reply]:
     """Return the reply to each turn of one call, which is made once.
 
     Args:
         policies: agent -> policy.
-        turns: turns of one call (`calls`).
+        turns: turns of agents whose policies have one `call_key`.
         trial: what policies run programs on public tests with, those that ask for it (`Trial`).
 
     Raises:

@@ -32,7 +32,7 @@ import mars2_env
 from mars2_bench.command import run as run_command
 from mars2_bench.speed.env_cost import programs, table
 from mars2_bench.speed.expansion_against import compared
-from mars2_env.engine.threads import trace_of
+from mars2_env.engine.play import trace_of
 from mars2_env.prompt import ChatTemplates, Context
 from mars2_env.tasks import Match
 from mars2_env.testing import ScriptedSandbox
