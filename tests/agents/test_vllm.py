@@ -1,4 +1,4 @@
-"""The policy that asks vLLM, against a small server of our own that speaks the protocol; the real one is in test_vllm_model."""
+"""The policy that asks vLLM, against a small server of our own; test_vllm_model.py has the real one."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from fake_vllm import EOS, GENERATE, FakeVLLM, running, tokens
 from mars2_agents.errors import UnavailableError
 from mars2_agents.policies.vllm import Settings, VLLMPolicy, from_spec, with_role
 from mars2_agents.policies.vllm_http import HTTPEngine
+
 from mars2_env.errors import ConfigError, PolicyError
 from mars2_env.types import Closes, Generates, Gives, Identified, Limited, Limits, Policy, PublicView, Stdin, Turn
 
@@ -343,7 +344,7 @@ def test_policies_over_one_server_have_adapters_of_their_own(fake: FakeVLLM, eng
     texts = {policy.act([turn(3)])[0].text for policy in (base, one, two)}
     assert len(texts) == 3
     assert sorted(fake.loras.values()) == ["/lora/one", "/lora/two"]
-    assert [body["model"] for body in fake.generations][0] == "base"
+    assert fake.generations[0]["model"] == "base"
 
 
 def test_a_new_version_of_an_adapter_has_a_new_name_and_the_old_one_goes(fake: FakeVLLM, engine: Engines) -> None:

@@ -1,9 +1,10 @@
 """Runs a command for another process and leaves nothing of it behind, however that process ends.
 
 A script of its own, of the standard library alone: `python -I -S keeper.py OWNER GRACE FOLDER COMMAND...`. It starts
-the command in a process group of its own and waits for one of three things: the process OWNER is gone (even by `kill -9`),
-standard input is closed (OWNER asks to stop), or the command ends by itself. Then all that the command has started gets
-SIGTERM, GRACE seconds later SIGKILL, and FOLDER is removed ("" for none). It ends with the command's own status.
+the command in a process group of its own and waits for one of three things: the process OWNER is gone (even by
+`kill -9`), standard input is closed (OWNER asks to stop), or the command ends by itself. Then all that the command has
+started gets SIGTERM and, GRACE seconds later, SIGKILL. FOLDER ("" for none) is removed, but where the command ended by
+itself: its owner may want to read there why. It ends with the command's own status.
 
 `PR_SET_PDEATHSIG` in the command alone would not do: it fires when the *thread* that started the command ends, and it
 reaches the command's first process only, while the engine and the workers of a server hold the memory.
@@ -94,8 +95,10 @@ def main() -> int:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # this process has one thread, so that it means what it says
 
     command = subprocess.Popen(sys.argv[4:], stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=prepare)
+    alone = False
     try:
         wait_for_end(owner, command)
+        alone = command.poll() is not None and os.getppid() == owner
         send(command.pid, signal.SIGTERM)
         deadline = time.monotonic() + grace
         while reap(command) and time.monotonic() < deadline:
@@ -104,7 +107,7 @@ def main() -> int:
             send(command.pid, signal.SIGKILL)
             time.sleep(0.02)
     finally:
-        if folder:
+        if folder and not alone:
             shutil.rmtree(folder, ignore_errors=True)
     status = command.wait()
     return status if status >= 0 else 128 - status

@@ -1,8 +1,8 @@
 """A policy that samples from a language model with vLLM: a server of our own or somebody's, or an engine inside.
 
-Spec: `vllm:smollm2`, `vllm:PATH` or `vllm:ORG/NAME` starts a server and shares it among all policies of this process
-with that checkpoint and those server options; `vllm:PATH@http://host:port/v1` and `vllm:PATH@unix:/path` use one that runs
-(PATH is where its tokenizer is; without it that of the server's own checkpoint is taken, where that is on this machine).
+Spec: `vllm:smollm2`, `vllm:PATH` or `vllm:ORG/NAME` starts a server, which all policies of this process with that
+checkpoint and those server options share; `vllm:PATH@http://host:port/v1` and `vllm:PATH@unix:/path` use one that runs.
+There PATH is where the tokenizer is; without it that of the server's own checkpoint is taken, if it is on this machine.
 """
 
 from __future__ import annotations
@@ -404,9 +404,7 @@ def from_spec(
     settings = Settings(temperature, top_p, top_k, max_new_tokens, context, stop, system)
     place, at, address = rest.partition("@")
     if not place and not address:
-        raise ConfigError(
-            "vllm needs a model: vllm:smollm2, vllm:FOLDER, vllm:ORG/NAME or vllm:FOLDER@http://HOST:PORT."
-        )
+        raise ConfigError("vllm needs a model: vllm:smollm2, vllm:FOLDER, vllm:ORG/NAME or vllm:FOLDER@http://HOST.")
     if at:
         engine = HTTPEngine(address, place or None, concurrency=concurrency, timeout=timeout)
         return _owning(VLLMPolicy(engine, settings, lora=lora), engine)
