@@ -253,7 +253,7 @@ class VLLMPolicy:
 
 
 def sampling_of(settings: Settings, seed: int, room: int) -> dict[str, Any]:
-    """Return a request's settings by vLLM's names, every one said: defaults of a server or checkpoint decide nothing."""
+    """Return a request's settings by vLLM's names, every one said, so that no default of a server decides."""
     found: dict[str, Any] = {
         "temperature": settings.temperature,
         "top_p": settings.top_p,
