@@ -7,7 +7,7 @@ round robin, 73 to 82 % where each tree stays with its replica.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -142,8 +142,8 @@ class Replicas:
                 raise UnavailableError(f"all {len(self.policies)} replicas are gone.")
             home = self._homes.get(problem)
             if home is None or home in self._gone:
-                held = list(self._homes.values())
-                home = min(alive, key=lambda place: (self._under_way[place], held.count(place), rank(problem, place)))
+                held = Counter(self._homes.values())
+                home = min(alive, key=lambda place: (self._under_way[place], held[place], rank(problem, place)))
                 self._homes[problem] = home
                 if len(self._homes) > REMEMBERED:
                     self._homes.popitem(last=False)
