@@ -56,7 +56,7 @@ def server(python: str, place: Path) -> Iterator[VLLMServer]:
 
 @pytest.fixture(scope="module")
 def policy(server: VLLMServer) -> Iterator[VLLMPolicy]:
-    made = VLLMPolicy(server, max_new_tokens=24)
+    made = VLLMPolicy(server, max_new_tokens=16)
     yield made
     made.close()
 
@@ -185,7 +185,8 @@ def test_new_weights_answer_under_their_version_and_old_ones_again(
 def test_a_reply_under_way_goes_on_with_the_new_weights_and_says_where(
     policy: VLLMPolicy, server: VLLMServer, place: Path
 ) -> None:
-    long = VLLMPolicy(policy.engine, temperature=2.0, top_p=1.0, max_new_tokens=400)
+    long = VLLMPolicy(policy.engine, temperature=2.0, top_p=1.0, max_new_tokens=48)
+    before = policy.weights_version
 
     async def meanwhile() -> Reply:
         task = asyncio.create_task(long.generate(turn(4), priority=0))
@@ -195,12 +196,12 @@ def test_a_reply_under_way_goes_on_with_the_new_weights_and_says_where(
 
     made = asyncio.run(meanwhile()).generation
     assert made is not None
-    assert [version for version, _ in made.weights_spans] == [2, 3]
+    assert [version for version, _ in made.weights_spans] == [before, 3]
 
 
 def test_two_adapters_and_the_base_model_answer_in_one_server(policy: VLLMPolicy, place: Path, tmp_path: Path) -> None:
     paths = [adapter(tmp_path / name, place, seed) for seed, name in enumerate(("one", "two"))]
-    one, two = (VLLMPolicy(policy.engine, lora=path, max_new_tokens=24) for path in paths)
+    one, two = (VLLMPolicy(policy.engine, lora=path, max_new_tokens=16) for path in paths)
 
     async def ask() -> list[Reply]:
         return list(await asyncio.gather(*(each.generate(turn(5), priority=0) for each in (policy, one, two))))
@@ -217,7 +218,7 @@ def test_two_adapters_and_the_base_model_answer_in_one_server(policy: VLLMPolicy
 def test_a_server_killed_as_it_writes_is_started_again_and_the_reply_arrives(
     policy: VLLMPolicy, server: VLLMServer
 ) -> None:
-    long = VLLMPolicy(policy.engine, temperature=1.0, top_p=1.0, max_new_tokens=200)
+    long = VLLMPolicy(policy.engine, temperature=1.0, top_p=1.0, max_new_tokens=32)
     (wanted,) = long.act([turn(8)])
     version = policy.weights_version
     assert server._keeper is not None
