@@ -428,6 +428,7 @@ def test_a_spec_with_an_address_uses_the_server_there(fake: FakeVLLM, tokenizer:
         (lambda: VLLMPolicy("ftp://x"), "http://host:port"),
         (lambda: from_spec(""), "needs a model"),
         (lambda: from_spec("smollm2", top_p=2), "top_p"),
+        (lambda: from_spec("@http://h:1/v1", max_num_seqs=4), "takes no options of how it is run"),
     ],
 )
 def test_a_slip_is_an_error_that_names_it(make: Callable[[], Any], said: str) -> None:

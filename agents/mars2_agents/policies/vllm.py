@@ -405,16 +405,13 @@ def from_spec(
     place, at, address = rest.partition("@")
     if not place and not address:
         raise ConfigError("vllm needs a model: vllm:smollm2, vllm:FOLDER, vllm:ORG/NAME or vllm:FOLDER@http://HOST.")
-    if at:
-        engine = HTTPEngine(address, place or None, concurrency=concurrency, timeout=timeout)
-        return _owning(VLLMPolicy(engine, settings, lora=lora), engine)
     options = ServerOptions(
-        checkpoint_of(place),
+        place or address,
         kind=kind,
         dtype=dtype,
         max_model_len=max_model_len,
         max_num_seqs=max_num_seqs,
-        max_loras=max_loras or (4 if lora else 0),
+        max_loras=max_loras or (4 if lora and not at else 0),
         max_lora_rank=max_lora_rank,
         tensor_parallel=tensor_parallel,
         gpus=gpus,
@@ -422,6 +419,12 @@ def from_spec(
         cache_gb=cache_gb,
         cores=cores,
     )
+    if at:
+        if inside or python or options != ServerOptions(place or address):
+            raise ConfigError(f"vllm:{rest}: a server that runs already takes no options of how it is run.")
+        engine = HTTPEngine(address, place or None, concurrency=concurrency, timeout=timeout)
+        return _owning(VLLMPolicy(engine, settings, lora=lora), engine)
+    checkpoint_of(place)  # so that a slip is known at once
     if inside:
         own = InsideEngine(options, concurrency=concurrency, timeout=timeout)
         return _owning(VLLMPolicy(own, settings, lora=lora), own)
