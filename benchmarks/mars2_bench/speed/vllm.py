@@ -122,18 +122,19 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="as few of each as there can be")
     given = parser.parse_args()
     count, rounds = (8, 1) if given.quick else (given.completions, given.rounds)
+    tokens, batch, reply = (6, 4, 8) if given.quick else (given.tokens, 32, 32)
 
     place = str(checkpoint())
     options = ServerOptions(place, kind="cpu", max_model_len=512, max_num_seqs=8)
     with VLLMServer(options) as server:
         engine = HTTPEngine(server)
-        whole = VLLMPolicy(engine, temperature=TEMPERATURE, top_p=1.0, max_new_tokens=given.tokens)
+        whole = VLLMPolicy(engine, temperature=TEMPERATURE, top_p=1.0, max_new_tokens=tokens)
         sampled = made(whole.act(turns(count)))
-        cut = VLLMPolicy(engine, temperature=TEMPERATURE, top_p=0.9, max_new_tokens=given.tokens)
+        cut = VLLMPolicy(engine, temperature=TEMPERATURE, top_p=0.9, max_new_tokens=tokens)
         biased = made(cut.act(turns(max(8, count // 4))))
 
-        policy = VLLMPolicy(engine, temperature=TEMPERATURE, top_p=1.0, max_new_tokens=32)
-        asked = turns(8 if given.quick else 32)
+        policy = VLLMPolicy(engine, temperature=TEMPERATURE, top_p=1.0, max_new_tokens=reply)
+        asked = turns(batch)
         bodies = bodies_of(engine, [policy.request(turn)[0] for turn in asked])
         rates: list[tuple[float, float]] = []
         for number in range(rounds):
