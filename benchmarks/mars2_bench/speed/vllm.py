@@ -22,7 +22,7 @@ from statistics import mean, median
 from typing import Any, Final
 
 from mars2_agents import ServerOptions, VLLMPolicy, VLLMServer
-from mars2_agents.policies.smollm2 import checkpoint, offline
+from mars2_agents.policies.smollm2 import checkpoint, offline, without_bars
 from mars2_agents.policies.vllm_engine import Request
 from mars2_agents.policies.vllm_http import GENERATE, HTTPEngine
 
@@ -59,7 +59,7 @@ def tempered(place: str, generations: Sequence[Generation], temperature: float) 
     import torch
     from transformers import AutoModelForCausalLM
 
-    with offline():
+    with offline(), without_bars():
         model: Any = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32).eval()
     found = []
     with torch.inference_mode():
