@@ -1,5 +1,5 @@
 # `make demo` and `make test` work from nothing: each makes .venv and sees to a Docker engine first.
-.PHONY: help demo test test-all test-consumers lint engine bubblewrap venv clean
+.PHONY: help demo test test-all test-consumers lint engine bubblewrap venv vllm clean
 
 BIN := .venv/bin
 
@@ -9,10 +9,14 @@ help:
 	@echo "make test-all  lint, then every test"
 	@echo "make test-consumers  the tests that run inside other libraries, each in an environment of its own"
 	@echo "make lint      ruff and mypy"
+	@echo "make vllm      .vllm, an environment with vLLM for a CPU (3.4 GB)"
 	@echo "make clean     remove .venv, caches and the demo's run"
 
 venv:
 	@scripts/venv.sh
+
+vllm:
+	@scripts/vllm.sh
 
 engine: venv
 	@scripts/docker_engine.sh
@@ -39,4 +43,4 @@ test-consumers: venv
 	@scripts/consumers.sh
 
 clean:
-	rm -rf .venv .consumers .venv.lock .pytest_cache .ruff_cache .mypy_cache .hypothesis runs/demo
+	rm -rf .venv .vllm .consumers .venv.lock .vllm.lock .pytest_cache .ruff_cache .mypy_cache .hypothesis runs/demo

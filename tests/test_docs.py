@@ -5,6 +5,7 @@ one), the others their output; a `bash` block is one script. Commands must end w
 before a block says what is special about it, in one or more words:
 
     <!-- test: model -->    needs a language model    <!-- test: slow -->    takes minutes (both: `make test-all`)
+    <!-- test: vllm -->     with `model`: needs vLLM as well, in an environment of its own (`make vllm`)
     <!-- test: exact -->    the lines of output shown must come out, in order; `...` stands for any others
     <!-- test: no -->       is not run: a listing of output, or the commands that make what the tests run in
     <!-- test: consumer --> needs another library: the one program of docs/consumers/NAME.md, run in that library's own
@@ -23,7 +24,7 @@ from pathlib import Path
 import pytest
 from pages import CONSUMERS, PAGES, REPOSITORY, Snippet, anchors, links, snippets
 
-NEEDS = {"model", "slow"}
+NEEDS = {"model", "slow", "vllm"}
 LINKING = [*PAGES, REPOSITORY / "CONTRIBUTING.md", REPOSITORY / "CHANGELOG.md"]
 SET_UP = re.compile(r"make|git clone|cd|pip install|python3? -m venv|source|sudo|export")
 
@@ -34,7 +35,9 @@ def cases() -> Iterator[object]:
         name = page.relative_to(REPOSITORY)
         yield pytest.param(page, frozenset(), id=str(name))
         for needs in sorted({snippet.words & NEEDS for snippet in snippets(page)} - {frozenset()}, key=sorted):
-            marks = [getattr(pytest.mark, need) for need in needs]
+            marks = [getattr(pytest.mark, need) for need in needs - {"vllm"}]
+            if "vllm" in needs and not os.environ.get("MARS2_VLLM_PYTHON"):
+                marks.append(pytest.mark.skip(reason="no vLLM: run `make vllm`, then set MARS2_VLLM_PYTHON"))
             yield pytest.param(page, needs, id="-".join([str(name), *sorted(needs)]), marks=marks)
 
 
