@@ -10,6 +10,7 @@ import pytest
 import mars2_env
 from mars2_env import Generation, Reply, Turn
 from mars2_env.base.meters import JUDGE, Meters
+from mars2_env.cli import main
 from mars2_env.errors import ConfigError
 from mars2_env.render.metrics import Metrics, MetricsKind, time_table
 from mars2_env.render.progress import Tally
@@ -95,3 +96,18 @@ def test_a_tally_counts_what_each_agent_took() -> None:
     list(mars2_env.rollout(task, Talker(), limit=1, observer=tally))
     assert tally.to_dict()["agents"]["coder_0"]["tokens"] == 21
     assert tally.agents["coder_0"].nodes == 3
+
+
+def test_the_command_line_writes_curves_into_the_run_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    command = ["search", "starter", "--limit", "1", "--budget", "2", "--agent", "coder=noise:default"]
+    for more, says in (
+        (["--metrics", "csv", "--out", str(out)], "jsonl, tensorboard"),
+        (["--metrics", "jsonl"], "--out"),
+    ):
+        monkeypatch.setattr("sys.argv", ["mars2", *command, *more])
+        with pytest.raises(SystemExit):
+            main()
+        assert says in capsys.readouterr().err

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from threading import Lock
 from typing import Final
@@ -77,13 +77,19 @@ class Meters:
         self._move(kind, -count)
 
     @contextmanager
-    def measure(self, kind: str, count: int = 1) -> Iterator[None]:
-        """Measure what the block does as so many pieces of a kind."""
-        self.begin(kind, count)
+    def measure_all(self, counts: Mapping[str, int]) -> Iterator[None]:
+        """Measure what the block does as so many pieces of each kind."""
+        for kind, count in counts.items():
+            self.begin(kind, count)
         try:
             yield
         finally:
-            self.end(kind, count)
+            for kind, count in counts.items():
+                self.end(kind, count)
+
+    def measure(self, kind: str) -> AbstractContextManager[None]:
+        """Measure what the block does as one piece of a kind."""
+        return self.measure_all({kind: 1})
 
     def read(self) -> Mapping[str, Reading]:
         """Return kind -> what its meter shows, kinds in the order in which they were first begun."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import mars2_env
+from mars2_env.base.meters import Meters
 from mars2_env.cli.configured import AgentOption, ConfigFile, PrintConfig, chosen_config, full_task, parse_agents
 from mars2_env.cli.interrupts import interruptible
 from mars2_env.cli.options import (
@@ -24,7 +26,9 @@ from mars2_env.cli.options import (
     say_json,
 )
 from mars2_env.engine import on_its_sandbox
+from mars2_env.episode import Event
 from mars2_env.errors import ConfigError
+from mars2_env.log import Header, Trace
 from mars2_env.sandbox import why_taken
 from mars2_env.tasks import sandbox_of
 
@@ -98,6 +102,12 @@ def search(
     in_flight: Annotated[int, typer.Option(help="How many expansions of one tree may be open at a time.")] = 1,
     sandbox: SandboxKind = "auto",
     python_package: PythonPackages = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            help="Write curves of the run into OUT/metrics: jsonl, tensorboard or trackio (the last two by extras)."
+        ),
+    ] = None,
     print_config: PrintConfig = False,
     as_json: AsJson = False,
 ) -> None:
@@ -106,8 +116,11 @@ def search(
     Example: mars2 search humaneval --limit 20 --agent coder=hf:smollm2 --agent fixer=hf:smollm2,temperature=1.0
     --budget 8 --out runs/x, or mars2 search --config team.toml
     """
+    from mars2_env.render.metrics import KINDS, Metrics, time_table
     from mars2_env.render.progress import ProgressBar, summary_table, wide_console
 
+    if metrics is not None and metrics not in KINDS:
+        raise ConfigError(f"--metrics {metrics}: give one of {', '.join(KINDS)}.")
     if solutions is not None and solutions < 1:
         raise ConfigError(f"--solutions {solutions}: must be a whole number of at least 1.")
     plan = chosen_config(
@@ -147,28 +160,40 @@ def search(
     out = None if plan.rollout.out is None else Path(plan.rollout.out)
     if out is not None and Path.cwd().is_relative_to(out.resolve()):
         raise ConfigError("--out: give a folder of its own for the run, such as runs/x.")
+    if metrics is not None and out is None:
+        raise ConfigError(f"--metrics {metrics}: curves go into the run folder; give --out too.")
     team = plan.team
     kept = "the same command goes on from here" if out else "give --out to be able to resume"
     with interruptible(kept):
         task = full_task(plan, python_package)
         total = min(len(run.get("problems", task.problems)), run.get("limit", sys.maxsize))
-        bar = ProgressBar(total, task.budget.nodes)
+        meters = Meters()
+        bar = ProgressBar(total, task.budget.nodes, meters=meters)
+        curves = None if out is None or metrics is None else Metrics(out / "metrics", metrics, meters=meters)
         faulty = 0
         task = on_its_sandbox(task, out)
-        runs = mars2_env.rollout(task, team, **{**run, "out": out}, observer=bar)
+
+        def observer(header: Header, event: Event, trace: Trace | None) -> None:
+            bar(header, event, trace)
+            if curves is not None:
+                curves(header, event, trace)
+
+        runs = mars2_env.rollout(task, team, **{**run, "out": out}, observer=observer, meters=meters)
         say(f"sandbox: {_taken(task, plan.task_table.sandbox or 'auto')}.", err=True)
         if out is None:
             say("no --out: nothing is kept, so this run can be neither evaluated nor gone on with.", err=True)
-        with runs, bar:
+        with curves or nullcontext(), runs, bar:
             for tree in runs:
                 bar.finish(tree)
+                if curves is not None:
+                    curves.finish(tree)
                 faulty += tree.ended == "faults"
     if runs.skipped:
         say(f"{len(runs.skipped)} trees that other runs are growing were left out.", err=True)
     if as_json:
         say_json({"out": None if out is None else str(out), **bar.tally.to_dict()})
         raise typer.Exit(1 if faulty else 0)
-    wide_console().print(summary_table(bar.tally))
+    wide_console().print(summary_table(bar.tally, time_table(meters)))
     if out is not None:
         say(f"Logs are in {out}. Next: mars2 evaluate {out}")
     if faulty:

@@ -11,8 +11,9 @@ import asyncio
 import inspect
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from heapq import nsmallest
@@ -20,6 +21,7 @@ from typing import Any, Protocol, TypeAlias
 
 from mars2_env.base.abilities import keeps
 from mars2_env.base.checks import whole_number
+from mars2_env.base.meters import Meters
 from mars2_env.engine.play import Play, trace_of
 from mars2_env.engine.workers import Inbox, Raised, Workers
 from mars2_env.errors import Mars2Error, PolicyError, SandboxError, SandboxUnavailableError
@@ -61,11 +63,19 @@ class Asking:
         retries: how often a call that failed is made again.
         deadline: how many seconds one call may take.
         trial: what policies run programs on public tests with.
+        meters: measure how long each agent's policy is at it, if anybody asks.
     """
 
     retries: int
     deadline: float
     trial: PublicTests
+    meters: Meters | None = None
+
+    def measured(self, turns: Sequence[Turn]) -> AbstractContextManager[None]:
+        """Measure a block as answering these turns."""
+        if self.meters is None:
+            return nullcontext()
+        return self.meters.measure_all(Counter(turn.agent for turn in turns))
 
 
 def urgency(asked: Asked) -> tuple[int, int, int]:
@@ -154,7 +164,7 @@ class Lane:
         self._call = one
         self._timer = asyncio.get_running_loop().call_later(self._asking.deadline, self._hangs, one)
         turns = [asked.turn for asked in one.asked]
-        self._workers.submit(partial(_called, self._policies, turns, self._asking.trial), partial(self._came, one))
+        self._workers.submit(partial(_called, self._policies, turns, self._asking), partial(self._came, one))
 
     def _came(self, one: _Call, came: tuple[list[Reply] | Exception, float] | Raised) -> None:
         if self._call is not one:  # it was given up
@@ -209,7 +219,7 @@ class Lane:
 
 
 def _called(
-    policies: Mapping[str, Policy], turns: Sequence[Turn], trial: PublicTests
+    policies: Mapping[str, Policy], turns: Sequence[Turn], asking: Asking
 ) -> tuple[list[Reply] | Exception, float]:
     """Make one call, and return the replies, or what may be mended by a retry, and the seconds it took.
 
@@ -218,7 +228,8 @@ def _called(
     """
     start = time.perf_counter()
     try:
-        return call(policies, turns, trial), time.perf_counter() - start
+        with asking.measured(turns):
+            return call(policies, turns, asking.trial), time.perf_counter() - start
     except Exception as error:
         if final(error):
             raise
@@ -313,8 +324,9 @@ class Desk:
         for _ in range(self._asking.retries + 1):
             going.timer = asyncio.get_running_loop().call_later(self._asking.deadline, self._hangs, asked, going)
             try:
-                found = self._policy.generate(turn, priority=asked.play.course.urgency(turn), **self._tool)
-                outcome = _reply_of(self._policy, turn, await found if inspect.isawaitable(found) else found)
+                with self._asking.measured([turn]):
+                    found = self._policy.generate(turn, priority=asked.play.course.urgency(turn), **self._tool)
+                    outcome = _reply_of(self._policy, turn, await found if inspect.isawaitable(found) else found)
             except asyncio.CancelledError as error:
                 if self._tasks.get(asked) is not going:
                     raise  # nobody waits for it any more

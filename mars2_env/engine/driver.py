@@ -14,12 +14,14 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Any, Concatenate, Final, ParamSpec
 
 from mars2_env.base.abilities import keeps
 from mars2_env.base.machine import cores
+from mars2_env.base.meters import JUDGE, Meters
 from mars2_env.engine.course import Ask, Grade, Plant, Rate, Work
 from mars2_env.engine.desks import Asked, Asking, Desk, Fault, Lane
 from mars2_env.engine.feed import Feed, Job
@@ -89,6 +91,7 @@ class Driver:
         settings: how to go about it.
         closing: what to close at the end.
         judges: makes what judges programs beside the loop; threads, one a core, by default.
+        meters: measure how busy policies and judge are, if anybody asks.
 
     Attributes:
         skipped: the problems whose trees other runs were growing.
@@ -103,6 +106,7 @@ class Driver:
         settings: Settings,
         closing: Sequence[Closes] = (),
         judges: Callable[[Inbox], Workers] | None = None,
+        meters: Meters | None = None,
     ) -> None:
         self.skipped: list[str] = []
         self._task = task
@@ -111,6 +115,7 @@ class Driver:
         self._opened = opened
         self._settings = settings
         self._closing = closing
+        self._meters = meters
         self._make_judges = judges or (lambda inbox: Workers(cores(), "mars2-judge", inbox))
         self._trial = PublicTests(task, self._tried)
         self._going: dict[Play, int] = {}
@@ -132,7 +137,7 @@ class Driver:
         self._raters = Workers(1, "mars2-rate", self._inbox)
         self._desks: dict[Hashable, Desk | Lane] = {}
         self._desk_of: dict[str, Desk | Lane] = {}
-        asking = Asking(self._settings.retries, self._settings.deadline, self._trial)
+        asking = Asking(self._settings.retries, self._settings.deadline, self._trial, self._meters)
         for agent, policy in self._policies.items():
             generates = keeps(policy, Generates)
             key = (generates, id(policy) if generates else call_key(policy))
@@ -262,7 +267,7 @@ class Driver:
 
     def _grade(self, play: Play, turn: Turn | None, grade: Callable[[], Any]) -> None:
         self._grading += 1
-        self._judges.submit(partial(_timed, play, grade), partial(self._graded, play, turn))
+        self._judges.submit(partial(_timed, play, grade, self._meters), partial(self._graded, play, turn))
 
     def _poke(self) -> None:
         """Move on as soon as all that has come in by now is taken."""
@@ -378,9 +383,10 @@ async def _until(true: Callable[[], bool], seconds: float) -> None:
         pause = min(0.02, pause + 0.001)
 
 
-def _timed(play: Play, grade: Callable[[], Any]) -> tuple[Any, float] | None:
+def _timed(play: Play, grade: Callable[[], Any], meters: Meters | None) -> tuple[Any, float] | None:
     """Grade, unless the tree has ended meanwhile, and say how long it took."""
     if play.course.done:
         return None
     start = time.perf_counter()
-    return grade(), time.perf_counter() - start
+    with nullcontext() if meters is None else meters.measure(JUDGE):
+        return grade(), time.perf_counter() - start

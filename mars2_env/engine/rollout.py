@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from mars2_env.base.abilities import keeps
 from mars2_env.base.checks import real_number, whole_number
+from mars2_env.base.meters import Meters
 from mars2_env.engine.driver import Driver, Settings
 from mars2_env.engine.feed import Feed, Job, ListFeed
 from mars2_env.engine.play import Observer, Play
@@ -44,6 +45,7 @@ def rollout(
     deadline: float = 3600.0,
     feed: Feed | None = None,
     observer: Observer | None = None,
+    meters: Meters | None = None,
 ) -> Trees:
     """Grow one tree for each problem and yield each when it is finished.
 
@@ -71,12 +73,12 @@ def rollout(
         deadline: how many seconds one call of a policy may take. Then its turns have failed, and it is left behind.
         feed: hands out the problems, where several runs share them; those of `problems` in order by default.
         observer: called with each event, in the thread that the run has.
+        meters: measure how busy each agent's policy and the judge are (`mars2_env.base.meters.Meters`).
 
     Raises:
         ConfigError: the team does not fit the task's agents, or a problem is unknown.
         LogError: `out` holds another run; the message names the key that differs. Or a file in it has the name of a
-            log and is none.
-            A tree that another run is growing is left out, with a warning; `skipped` names it.
+            log and is none. A tree that another run is growing is left out, with a warning; `skipped` names it.
         PolicyError: a policy did not return one reply a turn, or fails on all turns, or the budget limits what it says
             that its replies do not tell.
         SandboxUnavailableError: there is no sandbox on this machine, or its engine went away and did not come back
@@ -103,6 +105,7 @@ def arollout(
     deadline: float = 3600.0,
     feed: Feed | None = None,
     observer: Observer | None = None,
+    meters: Meters | None = None,
 ) -> AsyncTrees:
     """Async twin of `rollout`: it grows trees on the event loop that first asks for one, and blocks it never for long.
 
@@ -128,6 +131,7 @@ def _driver(
     deadline: float,
     feed: Feed | None,
     observer: Observer | None,
+    meters: Meters | None,
 ) -> Driver:
     """Check what a run is to be, claim its folder, and return its driver."""
     task = task_of(task)
@@ -174,7 +178,7 @@ def _driver(
     def opened(job: Job) -> Play:
         return Play(job, Match(task, job.problem, seed, out=out, resume=True), in_flight, observer)
 
-    return Driver(task, policies, feed or ListFeed(ids), opened, settings, built)
+    return Driver(task, policies, feed or ListFeed(ids), opened, settings, built, meters=meters)
 
 
 def _built(team: Any, policies: Mapping[str, Policy]) -> list[Closes]:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Any, Final, Literal, Protocol, TypeAlias, get_args
 
@@ -139,6 +140,7 @@ class Metrics:
         self._clock = clock
         self._start = self._last = clock()
         self._told = 0
+        self._lock = Lock()  # events come from the run's thread, finished trees from whoever takes them
 
     def __enter__(self) -> Metrics:
         return self
@@ -150,21 +152,24 @@ class Metrics:
 
     def __call__(self, header: Header, event: Event, trace: Trace | None) -> None:
         """Take one event."""
-        self.tally(header, event, trace)
-        if isinstance(event, Told):
-            self._told += 1
-            if self._clock() - self._last >= self._every:
-                self._point()
+        with self._lock:
+            self.tally(header, event, trace)
+            if isinstance(event, Told):
+                self._told += 1
+                if self._clock() - self._last >= self._every:
+                    self._point()
 
     def finish(self, tree: Tree) -> None:
         """Take a finished tree."""
-        self.tally.finish(tree)
-        self._point()
+        with self._lock:
+            self.tally.finish(tree)
+            self._point()
 
     def close(self) -> None:
         """Write the last point and close what is written to."""
-        self._point()
-        self._sink.close()
+        with self._lock:
+            self._point()
+            self._sink.close()
 
     def values(self) -> dict[str, float]:
         """Return the numbers as they stand, by their names."""

@@ -36,7 +36,7 @@ from mars2_env.sandbox.worker.frames import (
     pack,
 )
 
-_START_SECONDS: Final = 30.0
+_START_SECONDS: Final = 120.0
 _WAIT_SECONDS: Final = 1.0
 
 KEPT_FROM: Final = 16 * 2**10

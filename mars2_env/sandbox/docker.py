@@ -37,7 +37,7 @@ SANDBOX_LABEL: Final = "mars2_env.sandbox"
 OWNER_LABEL: Final = "mars2_env.owner"
 SOCKET: Final = "/run/mars2/socket"
 _FOLDER_PREFIX: Final = "mars2-sandbox-"
-_ACCEPT_SECONDS: Final = 30.0
+_ACCEPT_SECONDS: Final = 120.0
 _LOOK_AGAIN_SECONDS: Final = 2.0
 
 

@@ -16,7 +16,8 @@ pytest.importorskip("transformers", reason="needs the extra vllm")
 
 from fake_vllm import EOS, GENERATE, FakeVLLM, running, tokens
 from mars2_agents.errors import UnavailableError
-from mars2_agents.policies.vllm import Settings, VLLMPolicy, from_spec, with_role
+from mars2_agents.policies.chat_tokens import with_system
+from mars2_agents.policies.vllm import Settings, VLLMPolicy, from_spec
 from mars2_agents.policies.vllm_http import HTTPEngine
 
 from mars2_env.errors import ConfigError, PolicyError
@@ -169,16 +170,14 @@ def test_a_stop_text_ends_the_reply_before_it(fake: FakeVLLM, engine: Engines) -
 def test_a_role_stands_behind_the_system_message_of_a_turn(fake: FakeVLLM, engine: Engines) -> None:
     told = turn()
     told = replace(told, messages=({"role": "system", "content": "Write Python."}, *told.messages))
-    assert with_role(told.messages, "You review.")[0] == {"role": "system", "content": "Write Python.\n\nYou review."}
-    assert with_role(turn().messages, "You review.")[0] == {"role": "system", "content": "You review."}
+    assert with_system(told.messages, "You review.")[0] == {"role": "system", "content": "Write Python.\n\nYou review."}
+    assert with_system(turn().messages, "You review.")[0] == {"role": "system", "content": "You review."}
     own = engine(fake)
     plain, role = (VLLMPolicy(own, max_new_tokens=8, system=text) for text in ("", "You review."))
     ids = [policy.act([told])[0].generation for policy in (plain, role)]
     assert ids[0] is not None
     assert ids[1] is not None
     assert len(ids[0].prompt_ids) < len(ids[1].prompt_ids)
-    with pytest.raises(PolicyError, match="no place for system"):
-        role.act([replace(told, messages=({"role": "assistant", "content": "def f"},))])
 
 
 def test_the_parent_is_taken_from_the_reply_where_the_agent_chooses_it(fake: FakeVLLM, engine: Engines) -> None:

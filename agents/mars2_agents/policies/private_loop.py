@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import Future
@@ -15,25 +16,37 @@ from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any, TypeVar
 
+from mars2_env.errors import PolicyError
+
 T = TypeVar("T")
 
 
 class PrivateLoop:
     """Runs coroutines in its thread, which begins with the first of them and ends with `close`.
 
+    After a fork the child begins a thread of its own: its parent's is not there.
+
     Args:
         name: of the thread.
+        reopens: whether work after `close` begins a new thread; else it is refused.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, reopens: bool = True) -> None:
         self._name = name
+        self._reopens = reopens
+        self._closed = False
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._process = os.getpid()
         self._last: list[Callable[[], Awaitable[Any]]] = []
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return what a coroutine comes to; whoever is interrupted in waiting for it cancels it."""
+        """Return what a coroutine comes to; whoever is interrupted in waiting for it cancels it.
+
+        Raises:
+            PolicyError: the loop was closed, and does not reopen.
+        """
         future = self._submit(work)
         try:
             return future.result()
@@ -50,19 +63,23 @@ class PrivateLoop:
         self._last.append(act)
 
     def close(self) -> None:
-        """Cancel what is running and end the thread. More than once does no harm; later work begins a new thread."""
+        """Cancel what is running and end the thread; more than once does no harm."""
         with self._lock:
+            self._closed = True
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
-        if loop is not None and thread is not None:
+        if loop is not None and thread is not None and self._process == os.getpid():
             loop.call_soon_threadsafe(loop.stop)
             if thread is not threading.current_thread():  # as where the garbage collector calls this
                 thread.join()
 
     def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
+            if self._closed and not self._reopens:
+                work.close()
+                raise PolicyError(f"{self._name} is closed.")
+            if self._loop is None or self._process != os.getpid():
+                self._loop, self._process, self._last = asyncio.new_event_loop(), os.getpid(), []
                 self._thread = threading.Thread(
                     target=_serve, args=(self._loop, self._last), name=self._name, daemon=True
                 )

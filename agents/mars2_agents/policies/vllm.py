@@ -14,17 +14,17 @@ from dataclasses import dataclass, fields, replace
 from threading import Lock
 from typing import Any, Final, Literal
 
-from mars2_agents.policies.chat_tokens import prompt_ids
-from mars2_agents.policies.transformers import UNBOUNDED, named_parent
+from mars2_agents.policies.chat_tokens import fitted_prompt, with_system
+from mars2_agents.policies.engine import UNBOUNDED
+from mars2_agents.policies.transformers import named_parent
 from mars2_agents.policies.vllm_engine import Adapter, Completion, Request, VLLMEngine
 from mars2_agents.policies.vllm_http import HTTPEngine
 from mars2_agents.policies.vllm_inside import InsideEngine
 from mars2_agents.policies.vllm_server import Address, ServerOptions, VLLMServer, checkpoint_of
 from mars2_env.base.checks import real_number, whole_number
-from mars2_env.errors import ConfigError, PolicyError, unknown_name
+from mars2_env.errors import ConfigError, unknown_name
 from mars2_env.problems.base import ProblemSet
-from mars2_env.templates import completion as is_completion
-from mars2_env.types import Generation, Given, Message, Reply, Turn
+from mars2_env.types import Generation, Given, Reply, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class VLLMPolicy:
             UnavailableError: the engine is gone, or does not answer in time.
             PolicyError: it refuses the request, or the prompt cannot be laid out.
         """
-        return await self.engine.loop.await_(self._reply(turn, priority))
+        return await self.engine.loop.arun(self._reply(turn, priority))
 
     def act(self, turns: list[Turn]) -> list[Reply]:
         """Return one reply for each turn, in order; all are asked for at once.
@@ -177,13 +177,9 @@ class VLLMPolicy:
         context = min(model, settings.context or model)
         # At least half of the context is for the prompt, however long a reply may be.
         limit = max(context // 2, context - settings.max_new_tokens)
-        messages = with_role(turn.messages, settings.system)
-        prompt = prompt_ids(self.engine.tokenizer, messages, limit=UNBOUNDED)
-        whole = len(prompt)
-        if whole > limit:
-            prompt = prompt_ids(self.engine.tokenizer, messages, limit=limit)
-        room = min(settings.max_new_tokens, context - len(prompt))
-        return Request(prompt, sampling_of(settings, turn.seed, room), priority), whole - len(prompt)
+        prompt = fitted_prompt(self.engine.tokenizer, with_system(turn.messages, settings.system), limit=limit)
+        room = min(settings.max_new_tokens, context - len(prompt.ids))
+        return Request(prompt.ids, sampling_of(settings, turn.seed, room), priority), prompt.cut
 
     def reply(self, turn: Turn, request: Request, found: Completion, cut: int = 0) -> Reply:
         """Return the reply that a completion is."""
@@ -234,7 +230,7 @@ class VLLMPolicy:
 
     async def aupdate_weights(self, path: str, version: int) -> None:
         """`update_weights`, awaited."""
-        await self.engine.loop.await_(self._update(str(path), version))
+        await self.engine.loop.arun(self._update(str(path), version))
 
     async def _update(self, path: str, version: int) -> None:
         whole_number("version", version, least=1, where="update_weights")
@@ -269,21 +265,6 @@ def sampling_of(settings: Settings, seed: int, room: int) -> dict[str, Any]:
         "detokenize": bool(settings.stop),
     }
     return found | ({"stop": list(settings.stop)} if settings.stop else {})
-
-
-def with_role(messages: Sequence[Message], role: str) -> Sequence[Message]:
-    """Return messages with the text of a role behind their system message, or as one.
-
-    Raises:
-        PolicyError: they are a plain completion, which has no place for it.
-    """
-    if not role:
-        return messages
-    if is_completion(messages):
-        raise PolicyError("a plain completion has no place for system=...; use chat prompts.")
-    if messages[0]["role"] != "system":
-        return [{"role": "system", "content": role}, *messages]
-    return [{"role": "system", "content": f"{messages[0]['content']}\n\n{role}"}, *messages[1:]]
 
 
 def cut_at(text: str, stops: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mars2_agents.errors import UnavailableError
-from mars2_agents.policies.background import BackgroundLoop
+from mars2_agents.policies.private_loop import PrivateLoop
 from mars2_agents.policies.smollm2 import offline
 from mars2_env.base.extras import needed_by
 from mars2_env.errors import PolicyError
@@ -99,7 +99,7 @@ class VLLMEngine(ABC):
         self.weights_version = 0
         self.logprobs_kind: LogprobsKind | None = "sampled"
         self.tells_spans = True
-        self.loop = BackgroundLoop(f"vllm {name}")
+        self.loop = PrivateLoop(f"vllm {name}", reopens=False)
         self._checkpoint = checkpoint
         self._tokenizer = tokenizer
         self._weights: str | None = None
