@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from typing import Final, TypeAlias, TypeVar
 
+from mars2_env.base.checks import shown
 from mars2_env.base.parts import Parts
 from mars2_env.episode import Episode
 from mars2_env.errors import ConfigError
@@ -17,7 +18,10 @@ from mars2_env.search.tree import SearchTree
 from mars2_env.types import Node
 
 Amount: TypeAlias = float | Mapping[str, float]
-"""What an expansion earns: a number, which the task's `share` hands out, or an amount for each agent."""
+"""What an expansion earns: a number, which the task's `share` hands out, or an amount for each agent.
+
+True and False are 1 and 0, as everywhere in Python.
+"""
 
 Pay: TypeAlias = Callable[[str, Node | None], Amount]
 Reward: TypeAlias = Callable[[Episode], Pay]
@@ -160,16 +164,19 @@ class Ledger:
         Raises:
             ConfigError: what the reward returned is neither a finite number nor one for every agent.
         """
-        amount = self._pay(actor, node)
+        amount: object = self._pay(actor, node)
         try:
-            found = (
-                dict(amount) if isinstance(amount, Mapping) else paid(self._agents, actor, float(amount), self._share)
-            )
+            if isinstance(amount, Mapping):
+                found = dict(amount)
+            elif not isinstance(amount, str | bytes | bytearray):  # which float() would read as a number
+                found = paid(self._agents, actor, float(amount), self._share)  # type: ignore[arg-type]  # is caught
+            else:
+                found = {}
             if set(found) == set(self._agents) and all(isfinite(value) for value in found.values()):
                 return found
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             pass
         raise ConfigError(
-            f"reward {self._kind!r} returned {amount!r:.200} for {actor}; give a finite number, or a mapping with one "
+            f"reward {self._kind!r} returned {shown(amount)} for {actor}; give a finite number, or a mapping with one "
             f"for each of {', '.join(self._agents)}."
         )

@@ -121,11 +121,14 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name in ("cpu_seconds", "wall_seconds"):
-            real_number(name, getattr(self, name), above=0, where="Limits", error=ProblemError)
+            object.__setattr__(
+                self, name, real_number(name, getattr(self, name), above=0, where="Limits", error=ProblemError)
+            )
         for name in ("memory_bytes", "output_bytes", "processes"):
             number = real_number(name, getattr(self, name), least=1, where="Limits", error=ProblemError)
             if number != int(number):
                 raise ProblemError(f"{said(name, number, 'Limits')}: must be a whole number.")
+            object.__setattr__(self, name, number)
         if self.wall_seconds > MAX_SECONDS:
             raise ProblemError(f"Limits(wall_seconds={self.wall_seconds}): at most a day ({MAX_SECONDS} s).")
         if self.wall_seconds < self.cpu_seconds:
@@ -592,7 +595,9 @@ class Generation:
             )
         for name in ("temperature", "top_p"):
             if getattr(self, name) is not None:
-                real_number(name, getattr(self, name), least=0, where="Generation", error=PolicyError)
+                object.__setattr__(
+                    self, name, real_number(name, getattr(self, name), least=0, where="Generation", error=PolicyError)
+                )
         for name in ("finish_reason", "text"):
             if not isinstance(getattr(self, name), str):
                 raise PolicyError(f"{said(name, getattr(self, name), 'Generation')}: give a text.")
@@ -680,7 +685,9 @@ class Step:
         for name in ("call", "observation"):
             if not isinstance(getattr(self, name), str | None):
                 raise PolicyError(f"{said(name, getattr(self, name), 'Step')}: give a text.")
-        real_number("seconds", self.seconds, least=0, where="Step", error=PolicyError)
+        object.__setattr__(
+            self, "seconds", real_number("seconds", self.seconds, least=0, where="Step", error=PolicyError)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -706,7 +713,7 @@ class Reply:
                 raise PolicyError(f"{said('parent', self.parent, 'Reply')}: the parent is a node number or None.")
             object.__setattr__(self, "parent", index(self.parent))
         if self.cost is not None:
-            real_number("cost", self.cost, least=0, where="Reply", error=PolicyError)
+            object.__setattr__(self, "cost", real_number("cost", self.cost, least=0, where="Reply", error=PolicyError))
         if self.generation is not None and not isinstance(self.generation, Generation):
             raise PolicyError(f"Reply(generation=...): {type(self.generation).__name__} is not a Generation.")
         if self.steps != ():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from toys import Guesser, problem, problem_set, sandbox
 
@@ -408,3 +409,87 @@ def test_a_turn_lost_to_a_fault_is_not_asked_again_of_one_that_has_spent_its_bud
     played.tell(turn, Reply("x = 2", parent=0), WRONG)
     played.fail(played.ask(), "gone")  # the first in a row since it came back
     assert not played.done
+
+
+# what would never end
+
+
+class Free(Guesser):
+    """Guesses, for nothing."""
+
+    def reply(self, turn: Turn) -> Reply:
+        generation = Generation(completion_tokens=0)
+        return Reply(f"```python\nprint({turn.id})\n```", generation=generation, cost=0.0)
+
+
+@pytest.mark.parametrize("budget", ["cost=10", "tokens=10", "a_0.cost=10,b_0.cost=1", "a_0.nodes=3,b_0.cost=1"])
+def test_a_tree_whose_expansions_use_nothing_of_the_budget_ends_and_says_why(
+    budget: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mars2_env.episode.ends.MAX_IDLE", 7)
+    for tree in trees(Free(), budget=budget):
+        assert tree.ended == "budget"
+        assert "nothing was used by 7 expansions in a row; limit nodes too (nodes=60)" in tree.detail
+        assert mars2_env.replay(tree) == tree
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"budget": "cost=10,nodes=20"}, {"budget": "cost=10", "patience": 12}, {"budget": "a.nodes=9,b.nodes=9"}],
+)
+def test_a_tree_that_something_else_ends_may_use_nothing_of_its_budget(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mars2_env.episode.ends.MAX_IDLE", 7)
+    options = {**options, "budget": options["budget"].replace("a.", "a_0.").replace("b.", "b_0.")}
+    assert all("nothing was used" not in tree.detail for tree in trees(Free(), **options))
+
+
+def test_an_expansion_that_uses_something_begins_the_count_anew() -> None:
+    grown, _ = started(budget="cost=10")
+    for cost in (0.0, 0.0, 0.5, 0.0):
+        told(grown, usage=Usage(cost=cost))
+    assert grown.idle == 1
+    assert Episode.restore(grown.snapshot()).idle == 1
+
+
+def test_a_thousand_such_expansions_end_a_tree() -> None:
+    grown, _ = started(budget="cost=10", agents=["a_0"], selector="uct")
+    while not grown.done:
+        told(grown, number=1, usage=Usage())
+    assert (grown.ended, grown.spent) == ("budget", 1000)
+
+
+async def later(episode: Episode) -> bool:
+    return True
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (float("nan"), "returned nan; give True or a text"),
+        (np.array([True, False]), "returned array"),
+        (1, "returned 1; give True or a text"),
+        ([], r"returned \[\]; give"),
+    ],
+)
+def test_a_stop_rule_that_returns_neither_a_bool_nor_a_text_is_named(returned: Any, message: str) -> None:
+    def mine(episode: Episode) -> Any:
+        return returned
+
+    grown, _ = started(stop_when=mine)
+    with pytest.raises(ConfigError, match=f"stop_when .*mine {message}"):
+        told(grown)
+
+
+def test_an_async_stop_rule_is_named() -> None:
+    grown, _ = started(stop_when=later)
+    with pytest.raises(ConfigError, match="stop_when later returned a coroutine"):
+        told(grown)
+
+
+@pytest.mark.parametrize(("returned", "ends"), [(None, False), ("", False), (np.False_, False), (np.True_, True)])
+def test_what_a_stop_rule_may_return(returned: Any, ends: bool) -> None:
+    grown, _ = started(stop_when=lambda episode: returned)
+    told(grown)
+    assert grown.done == ends

@@ -186,8 +186,8 @@ def test_sandboxes_and_checkers_come_from_an_installed_package(installed: Path) 
     assert done.returncode == 0, done.stderr
     identity, outcome, unknown, no_function, unloadable, option = done.stdout.splitlines()
     assert (identity, outcome) == ("echoes:2", "passed 0.0")
-    assert unknown.startswith("unknown checker 'eve'. Did you mean 'even'? Known: ")
-    assert no_function.startswith("checker 'number' is 3, which is no function")
+    assert unknown.startswith("problem 'p': unknown checker 'eve'. Did you mean 'even'? Known: ")
+    assert no_function.startswith("problem 'p': checker 'number' is 3, which is no function")
     assert "'lost' (offered_parts_that_do_not_exist:check) cannot be loaded" in unloadable
     assert option == "sandbox 'echoes': got an unexpected keyword argument 'suffix'. Its options: prefix."
 

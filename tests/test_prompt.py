@@ -507,3 +507,20 @@ def test_without_feedback_a_turn_carries_none() -> None:
         refinements = [turn for turn in player.turns if turn.parent]
         assert any(turn.feedback is not None for turn in refinements) == on
         assert any("What came out" in messages_text(turn.messages) for turn in refinements) == on
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -1, None, "12", True])
+def test_a_token_counter_that_returns_no_number_is_named(number: Any) -> None:
+    def mine(text: str) -> Any:
+        return number
+
+    context = FreshContext(Problem("p", "s").public_view())
+    with pytest.raises(ConfigError, match=f"token counter .*mine returned {number!r} for a text of"):
+        Prompts(count=mine).messages(context)
+
+
+@pytest.mark.parametrize("role", ["developer", None, ["user"]])
+def test_templates_with_an_unknown_role_are_refused(role: Any) -> None:
+    context = FreshContext(Problem("p", "s").public_view())
+    with pytest.raises(ConfigError, match=f"a message of the role {re.escape(repr(role))}; roles are system, user, "):
+        Prompts(lambda context: ({"role": role, "content": "x"},)).messages(context)

@@ -26,12 +26,14 @@ from mars2_env.problems.base import Provenance
 from mars2_env.problems.jsonl import write_jsonl
 from mars2_env.prompt.programs import extract_program, fenced, fenced_blocks, normal_form, parse
 from mars2_env.prompt.templates import register_templates
+from mars2_env.rewards import Ledger
 from mars2_env.sandbox.scripted import ScriptedSandbox
 from mars2_env.sandbox.worker import values
 from mars2_env.search import SearchTree
 from mars2_env.search.ab_mcts import AbMctsA, Guidance, Mars2
 from mars2_env.search.baselines import Schedule, Uct
 from mars2_env.tasks import OPTIONS, TaskOptions
+from mars2_env.tasks.team import agent_names
 from mars2_env.testing import NoisePolicy
 
 
@@ -84,6 +86,10 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "a task without a name": (lambda: mars2_env.register_task(3, problems="starter"), "name/Task-v0"),  # type: ignore[arg-type]
     "results of nothing": (lambda: mars2_env.Results(()).pass_at_1_mcts, "no trees"),
     "a reward that is none": (lambda: task(reward=3), "reward=3 is neither a name .* nor a function"),
+    "a million agents": (lambda: task(agents=10**6), "agents=1000000.*10000 are the most"),
+    "too many names": (lambda: task(agents=["a"] * 10_001), "10001 names; 10000 agents"),
+    "no agent": (lambda: task(agents=0), "agents=0.*at least one"),
+    "problems by place": (lambda: mars2_env.rollout(task(), "noise:default", problems=[3]), r"problem=3\).*a text"),  # type: ignore[list-item]
     "an unknown reward": (lambda: task(reward="progres"), "Did you mean 'progress'"),
 }
 
@@ -517,3 +523,83 @@ def test_an_environment_says_what_is_played_in_a_line(options: Any, told: str) -
 def test_an_environment_with_an_id_says_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mars2_env.envs.base.sandbox_of", lambda task: ScriptedSandbox())
     assert repr(mars2_env.make()).startswith("TreeSearchAEC('mars2/Starter-v0', game='write'")
+
+
+@pytest.mark.parametrize(
+    "amount", ["1.5", b"1", 10**400, pytest.param(10**5000, id="huge"), {"a_0": "1"}, {"a_0": 10**400}, [1.0], None]
+)
+def test_a_reward_that_pays_no_number_is_named(amount: Any) -> None:
+    ledger = Ledger(lambda episode: lambda actor, node: amount, "own", episode())
+    with pytest.raises(mars2_env.ConfigError, match=r"reward .* for a_0; give a finite number, or a mapping"):
+        ledger.expanded("a_0", None)
+
+
+@pytest.mark.parametrize("amount", [True, np.float32(1), Fraction(1)])
+def test_a_reward_may_pay_whatever_is_a_number(amount: Any) -> None:
+    ledger = Ledger(lambda episode: lambda actor, node: amount, "own", episode())
+    assert ledger.expanded("a_0", None) == {"a_0": 1.0}
+
+
+@pytest.mark.parametrize("attribute", ["score", "parent", "agent", "depth", "child_counts"])
+def test_a_selector_that_writes_into_the_tree_is_named(attribute: str) -> None:
+    class Scribbles:
+        name = "scribbles"
+
+        def select(self, tree: SearchTree, rng: Any, pending: Any) -> Any:
+            getattr(tree, attribute).fill(1)
+            return 0, 0
+
+    with pytest.raises(mars2_env.ConfigError, match=r"Scribbles.* writes into an array of the tree"):
+        episode(selector=Scribbles()).ask()
+
+
+def test_another_error_of_a_selector_is_its_own() -> None:
+    class Breaks:
+        name = "breaks"
+
+        def select(self, tree: SearchTree, rng: Any, pending: Any) -> Any:
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match=r"^mine$"):
+        episode(selector=Breaks()).ask()
+
+
+def test_the_free_numbers_of_many_agents_are_found_in_one_pass() -> None:
+    names = agent_names(["a", "a_1", "a", *["b"] * 9_000])
+    assert list(names)[:4] == ["a_0", "a_1", "a_2", "b_0"]
+    assert list(names)[-1] == "b_8999"
+    assert list(agent_names(np.int64(2))) == ["agent_0", "agent_1"]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [np.float32(1), np.float64(1), np.int64(1), np.float16(1)])
+def test_numbers_of_numpy_are_numbers_and_are_kept_as_those_of_python(value: Any) -> None:
+    kept = [
+        mars2_env.Reply("x", cost=value).cost,
+        mars2_env.Usage(cost=value).cost,
+        mars2_env.Budget(cost=value).cost,
+        mars2_env.Limits(cpu_seconds=value).cpu_seconds,
+        Uct(weight=value).weight,
+        Guidance(gamma=value).gamma,
+        mars2_env.Rules(model_weight=value).model_weight,
+    ]
+    assert all(isinstance(number, int | float) and number == 1 for number in kept)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [np.float32("nan"), np.array([1.0, 2.0]), np.array([1, 2]), np.True_, 10**400, pytest.param(10**5000, id="huge")],
+)
+def test_what_is_no_finite_number_is_refused(value: Any) -> None:
+    with pytest.raises(mars2_env.PolicyError, match=r"Reply\(cost=.*finite number of at least 0"):
+        mars2_env.Reply("x", cost=value)
+    with pytest.raises(mars2_env.ConfigError):
+        agent_names(value)
+
+
+def test_a_problem_with_an_unknown_checker_is_named_with_the_way_to_register_it() -> None:
+    wrong = replace(toys.problem(3), checker="no such")
+    message = f"problem '{wrong.id}': unknown checker 'no such'.*register_checker"
+    with pytest.raises(mars2_env.JudgeError, match=message):
+        mars2_env.Judge(toys.sandbox()).grade(wrong, "print(1)", tests="public")
+    with pytest.raises(mars2_env.JudgeError, match=message):
+        mars2_env.task(mars2_env.ProblemSet("s", (toys.problem(1), wrong)), sandbox=toys.sandbox())

@@ -1,13 +1,14 @@
 """Checks of arguments, each said once: what was wrong, with which value, and what is wanted.
 
 A bool is no number here, though Python has it for one: `budget=True` is a slip of the pen. Whatever has an index, such
-as numpy's integers, is a whole number.
+as numpy's integers, is a whole number, and numpy's floats are numbers: each is returned as Python's own.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from numbers import Real
 from operator import index
 from types import UnionType
 from typing import Any
@@ -15,15 +16,29 @@ from typing import Any
 from mars2_env.errors import ConfigError, Mars2Error
 
 
+def shown(value: object) -> str:
+    """Return a value as it is written in Python, in at most 200 characters, for a message."""
+    try:
+        return f"{value!r:.200}"
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        return f"({type(value).__name__} of too many digits)"
+
+
 def said(name: str, value: object, where: str = "") -> str:
     """Return an argument as it was given, `name=value` or `where(name=value)`, for a message."""
-    given = f"{name}={value!r:.200}"
+    given = f"{name}={shown(value)}"
     return f"{where}({given})" if where else given
 
 
 def is_whole(value: object) -> bool:
     """Whether a value is a whole number."""
-    return not isinstance(value, bool) and hasattr(value, "__index__")
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        return False
+    try:
+        index(value)
+    except TypeError:  # an array of several has one by name
+        return False
+    return True
 
 
 def whole_number(
@@ -66,19 +81,19 @@ def real_number(
     where: str = "",
     error: type[Mars2Error] = ConfigError,
 ) -> float:
-    """Return a finite number (an int stays one) of at least `least`, or above `above`, and at most `most`.
+    """Return a finite number of at least `least`, or above `above`, and at most `most`; an int stays one.
 
     Raises:
         Mars2Error: it is none; of the kind `error`.
     """
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = _plain_number(value)
     if (
-        number
-        and (least is None or value >= least)
-        and (above is None or value > above)
-        and (most is None or value <= most)
+        number is not None
+        and (least is None or number >= least)
+        and (above is None or number > above)
+        and (most is None or number <= most)
     ):
-        return value  # type: ignore[no-any-return]  # an int or a float, by now
+        return number
     if least is not None and most is not None:
         wanted = f"a number from {least} to {most}"
     else:
@@ -86,6 +101,25 @@ def real_number(
         wanted = " and ".join(["a finite number", *(f"{text} {bound}" for bound, text in bounds if bound is not None)])
         wanted = wanted.replace("number and ", "number ", 1)
     raise error(f"{said(name, value, where)}: must be {wanted}.")
+
+
+def _plain_number(value: Any) -> float | None:
+    """Return a finite number, one of numpy's too, as an int or a float; None for what is none."""
+    if isinstance(value, bool):
+        return None
+    if not isinstance(value, int | float):
+        if not hasattr(value, "dtype"):
+            return None
+        if is_whole(value):
+            value = index(value)
+        elif isinstance(value, Real):
+            value = float(value)
+        else:
+            return None
+    try:
+        return value if math.isfinite(value) else None
+    except OverflowError:  # an integer beyond every float
+        return None
 
 
 def flag(name: str, value: Any, *, where: str = "", error: type[Mars2Error] = ConfigError) -> bool:

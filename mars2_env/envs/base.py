@@ -36,7 +36,8 @@ class Matches:
     """The sequence of matches that an environment plays: which problem and seed come next, and how one is begun.
 
     An environment can be pickled and copied: that takes its task and the place in its sequence of episodes along, but
-    not the match being played, whose tree and log have one owner. Call `reset` first.
+    not the match being played, whose tree and log have one owner: a copy made in mid-episode has no tree. Call `reset`
+    on it first; `Episode.snapshot` keeps a tree.
 
     Attributes:
         task: what is played.

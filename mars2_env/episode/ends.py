@@ -1,19 +1,28 @@
 """What ends an episode, in this order where several would.
 
 `max_faults` faults of one kind that one agent meets in a row; `stop_on_solved`; the tree's budget; the own budgets of
-all agents; `patience`; and `stop_when`, a rule of the caller's own.
+all agents; a budget without nodes of which 1,000 expansions in a row used nothing; `patience`; and `stop_when`, a rule
+of the caller's own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from inspect import iscoroutine
+from typing import Any, Final, TypeAlias
 
+import numpy as np
+
+from mars2_env.base.checks import shown
 from mars2_env.episode.events import EndReason
 from mars2_env.episode.state import State
+from mars2_env.errors import ConfigError
 
 StopRule: TypeAlias = Callable[[Any], bool | str | None]
-"""Called with the `Episode` after each outcome: something true ends it, and a text says why."""
+"""Called with the `Episode` after each outcome: True ends it, and so does a text that is not empty, which says why."""
+
+MAX_IDLE: Final = 1000
+"""So many expansions in a row that use nothing of what is limited end a tree that no number of nodes would end."""
 
 
 def reason_to_end(state: State, stop_when: StopRule | None = None) -> tuple[EndReason, str] | None:
@@ -37,9 +46,35 @@ def reason_to_end(state: State, stop_when: StopRule | None = None) -> tuple[EndR
         return "budget", own
     if rules.patience is not None and state.stale >= rules.patience:
         return "no_improvement", f"expansions: {state.stale} of {rules.patience}"
-    if stop_when is not None and (why := stop_when(state)):
+    if rules.patience is None and state.idle >= MAX_IDLE:
+        limited = ", ".join(sorted(state.metered))
+        return "budget", f"{limited}: nothing was used by {state.idle} expansions in a row; limit nodes too (nodes=60)"
+    if stop_when is not None and (why := _asked(stop_when, state)):
         return "stopped", why if isinstance(why, str) else name_of(stop_when)
     return None
+
+
+def _asked(stop_when: StopRule, state: State) -> bool | str:
+    """Return what a stop rule says.
+
+    Raises:
+        ConfigError: it is neither True nor False, nor None, nor a text.
+    """
+    why: Any = stop_when(state)
+    if why is None:
+        return False
+    if isinstance(why, bool | np.bool_):
+        return bool(why)
+    if isinstance(why, str):
+        return why
+    said = shown(why)
+    if iscoroutine(why):
+        why.close()
+        said = "a coroutine (it is async; a plain function is needed)"
+    raise ConfigError(
+        f"stop_when {name_of(stop_when)} returned {said}; give True or a text, which says why, to end the tree, and "
+        "False or None to go on."
+    )
 
 
 def _own_budgets(state: State) -> str:

@@ -50,7 +50,7 @@ from mars2_env.prompt.programs import normal_form
 from mars2_env.search.budget import Budget, Usage, parse_budget
 from mars2_env.search.choice import Choice, Scores, Selector
 from mars2_env.search.selectors import check_selector, make_selector
-from mars2_env.search.tree import ROOT, checked_score
+from mars2_env.search.tree import ROOT, checked_score, read_only
 from mars2_env.types import Call, Node, PublicView, Reply, Turn, Verdict
 
 ILLEGAL: Final = Verdict(settled="illegal")
@@ -115,9 +115,9 @@ class Episode(State):
             seed: with the problem's id, the source of all randomness.
             rules: the game; `Rules()` by default.
             prompts: how agents are asked; `Prompts()` by default. It decides no event but through the replies.
-            stop_when: called with the episode after each outcome; what it returns, if true, ends the episode, and a
-                text is written down as the reason. It is a function of what was told alone: neither of what is in
-                flight nor, say, of the time.
+            stop_when: called with the episode after each outcome; True ends the episode, and so does a text, which is
+                written down as the reason; False, None and "" do not. It is a function of what was told alone: neither
+                of what is in flight nor, say, of the time.
             on_event: called with each event before it takes effect; an exception from it leaves the state unchanged.
 
         Raises:
@@ -491,9 +491,17 @@ class Episode(State):
         pending = tuple(Choice(one.parent, self._index[one.agent]) for one in asked if one.parent is not None)
         rng = choice_draws(self.seed, self.problem_id, self.draws)
         allowed = [*map(self.may_ask, self.agents)]
-        self.tree.allowed = None if all(allowed) else np.array(allowed)
+        self.tree.allowed = None if all(allowed) else read_only(np.array(allowed))
         size = len(self.tree)
-        choice = self.selector.select(self.tree, rng, pending)
+        try:
+            choice = self.selector.select(self.tree, rng, pending)
+        except ValueError as error:
+            if "read-only" not in str(error):
+                raise
+            raise ConfigError(
+                f"selector {self.selector!r} writes into an array of the tree ({error}); work on a copy, such as "
+                "tree.score.copy()."
+            ) from error
         if len(self.tree) != size:
             raise ConfigError(
                 f"selector {self.selector!r} added {len(self.tree) - size} nodes to the tree; "

@@ -56,7 +56,7 @@ class Rules:
         whole_number("max_faults", self.max_faults)
         if self.patience is not None:
             whole_number("patience", self.patience)
-        real_number("model_weight", self.model_weight, least=0, most=1)
+        object.__setattr__(self, "model_weight", real_number("model_weight", self.model_weight, least=0, most=1))
 
     def config(self) -> dict[str, Any]:
         """Return the rules as plain data for a log's header; younger ones only where they are not at their default."""

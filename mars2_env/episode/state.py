@@ -119,6 +119,7 @@ class State:
         ended, end_detail: why the episode is over, and what exactly ended it; None and "" before.
         solved: how many different programs (after normalisation) pass the scored tests.
         usage: what was spent of the resources that the budget limits.
+        idle: how many expansions in a row, up to now, used nothing of what is limited for their agents.
         asked: how many turns were handed out.
         draws: how many choices were drawn; what a fault asks again is not drawn again.
     """
@@ -169,6 +170,7 @@ class State:
         self._illegal = 0
         self._best = 0.0
         self._improved_at = 0
+        self.idle = 0
         self._accounts = {agent: Account(self.budget.agents.get(agent)) for agent in self.agents}
         self._metered: frozenset[str] | None = None
 
@@ -357,6 +359,7 @@ class State:
         if event.usage is not None:
             self.usage += event.usage
             usage += event.usage
+            self.idle = self.idle + 1 if self._is_idle(account, event.usage) else 0
         self._accounts[agent] = Account(
             budget=account.budget,
             present=account.present,
@@ -391,6 +394,13 @@ class State:
         self.solved += event.score >= 1.0 and event.duplicate_of is None
         if event.score > self._best:
             self._best, self._improved_at = event.score, self.spent
+
+    def _is_idle(self, account: Account, usage: Usage) -> bool:
+        """Whether an expansion brought its agent no nearer to any limit, those on nodes included."""
+        limits = set(self.budget.limits)
+        if account.budget is not None:
+            limits |= set(account.budget.limits)
+        return bool(limits) and "nodes" not in limits and not any(getattr(usage, name) for name in limits)
 
     def _value(self, event: Told) -> float:
         """Return what selectors see of an outcome: its score, mixed with a reward model's as the rules say."""

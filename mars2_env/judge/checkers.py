@@ -34,22 +34,32 @@ def register_checker(name: str) -> Callable[[C], C]:
     return CHECKERS.decorator(name)
 
 
-def checker(name: str) -> Checker:
+def checker(name: str, *, of: str | None = None) -> Checker:
     """Return the checker of this name: the library's own, a registered one, or one that an installed package offers.
+
+    Args:
+        name: the name.
+        of: the id of a problem that asks for it, for the message where there is none.
 
     Raises:
         JudgeError: there is none, or what is offered cannot be had.
     """
     if not isinstance(name, str):  # what is kept by name needs one that can be a key
         raise JudgeError(f"checker={name!r:.200} is not a name. Known: {', '.join(CHECKERS.names())}.")
-    return _checker(name)
+    try:
+        return _checker(name)
+    except JudgeError as error:
+        if of is None:
+            raise
+        raise JudgeError(f"problem {of!r}: {error}") from error
 
 
 @functools.cache
 def _checker(name: str) -> Checker:
     if name not in CHECKERS:
         raise JudgeError(
-            unknown_name("checker", name, CHECKERS.names()) + " Register it with mars2_env.judge.register_checker."
+            unknown_name("checker", name, CHECKERS.names())
+            + " Register it with mars2_env.judge.register_checker before the task is made."
         )
     try:
         found = CHECKERS.find(name)

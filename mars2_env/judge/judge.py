@@ -273,7 +273,7 @@ def run_order(problem_id: str, program: str, tests: list[_Test]) -> list[_Test]:
 def _acceptance(problem: Problem, strict: bool) -> Acceptance:
     """Return what decides whether an output is right for a test of this problem."""
     if problem.checker is not None:
-        name, check = problem.checker, checker(problem.checker)
+        name, check = problem.checker, checker(problem.checker, of=problem.id)
         return lambda case, output: checks(name, check, case.input, output, case.output)
     if isinstance(problem.interface, Stdin):
         return lambda case, output: isinstance(output, str) and same_output(output, case.output)

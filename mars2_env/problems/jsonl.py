@@ -43,6 +43,7 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 from mars2_env.base.checks import instance
+from mars2_env.base.texts import well_formed
 from mars2_env.errors import ConfigError, ProblemError, unknown_name
 from mars2_env.problems.base import ProblemSet, Provenance, Use
 from mars2_env.problems.groups import TOO_FEW_TESTS, grouped
@@ -54,6 +55,7 @@ from mars2_env.types import GROUPS, Call, Interface, Limits, Problem, Stdin, Tes
 SUFFIXES: Final = (".jsonl", ".jsonl.gz")
 
 _FIELDS: Final = tuple(field.name for field in fields(Problem))
+_WELL_FORMED: Final = ("id", "statement", "starter_code", "seed_program")
 _LIMITS: Final = tuple(field.name for field in fields(Limits))
 
 
@@ -196,6 +198,8 @@ def _problem(place: Place, record: dict[str, Any], use: Use) -> Problem | None:
             place.fail("scoring", "an evaluation set has no scoring tests.")
         if not public + scoring + hidden:
             place.fail("public", "the problem has no tests at all: give public, scoring and hidden, or tests.")
+    limits = _limits(place, record.get("limits", {}))
+    metadata = _metadata(place, record.get("metadata", {}))
     try:
         return Problem(
             id=texts["id"],
@@ -208,17 +212,19 @@ def _problem(place: Place, record: dict[str, Any], use: Use) -> Problem | None:
             starter_code=texts.get("starter_code", ""),
             reference=maybe.get("reference"),
             seed_program=maybe.get("seed_program"),
-            limits=_limits(place, record.get("limits", {})),
-            metadata=_metadata(place, record.get("metadata", {})),
+            limits=limits,
+            metadata=metadata,
         )
     except ProblemError as error:
-        place.fail("id", str(error))
+        raise ProblemError(f"{place}: {error}") from error  # which names the field
 
 
 def _text(place: Place, record: dict[str, Any], key: str) -> str:
     value = record[key]
     if not isinstance(value, str) or (key == "id" and not value):
         place.fail(key, f"must be a {'non-empty ' if key == 'id' else ''}text, not {_short(value)}.")
+    if key in _WELL_FORMED and well_formed(value) != value:
+        place.fail(key, f"holds a lone surrogate, half of a character: {_short(value)}.")
     return value
 
 

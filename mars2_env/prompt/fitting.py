@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from string import ascii_letters
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, get_args, get_type_hints
 
+from mars2_env.base.checks import real_number, shown
 from mars2_env.base.texts import elided
 from mars2_env.errors import ConfigError
 from mars2_env.prompt.contexts import Context, FreshContext, PlayContext, RefinementContext, UnseenContext
@@ -15,6 +16,8 @@ from mars2_env.types import Message, PublicView
 
 TokenCounter: TypeAlias = Callable[[str], int]
 """Returns how many tokens a text has."""
+
+_ROLES: Final = get_args(get_type_hints(Message)["role"])
 
 GONE: Final = "[...]"
 """Stands for a text that was cut out as a whole."""
@@ -46,8 +49,26 @@ def estimated_tokens(text: str) -> int:
 
 
 def tokens_of(messages: tuple[Message, ...], count: TokenCounter = estimated_tokens) -> int:
-    """Return how many tokens the contents of messages have; the few that a chat template adds are not counted."""
-    return sum(count(message["content"]) for message in messages)
+    """Return how many tokens the contents of messages have; the few that a chat template adds are not counted.
+
+    Raises:
+        ConfigError: what the counter returned for one of them is no number of tokens.
+    """
+    if count is estimated_tokens:
+        return sum(count(message["content"]) for message in messages)
+    return sum(_counted(count, message["content"]) for message in messages)
+
+
+def _counted(count: TokenCounter, text: str) -> int:
+    number: Any = count(text)
+    try:
+        return real_number("count", number, least=0)  # type: ignore[return-value]  # a mean, say, compares as well
+    except ConfigError:
+        name = getattr(count, "__qualname__", type(count).__qualname__)
+        raise ConfigError(
+            f"the token counter {name} returned {shown(number)} for a text of {len(text)} characters; count= takes a "
+            "function that returns a whole number of at least 0."
+        ) from None
 
 
 def fitted(
@@ -99,6 +120,12 @@ def _checked(messages: Any, templates: Templates) -> tuple[Message, ...]:
     """Return what templates returned, if it is chat messages."""
     rows = messages if isinstance(messages, tuple | list) else ()
     if rows and all(isinstance(one, dict) and isinstance(one.get("content"), str) and "role" in one for one in rows):
+        for one in rows:
+            if one["role"] not in _ROLES:
+                raise ConfigError(
+                    f"templates {templates!r:.200} returned a message of the role {one['role']!r:.200}; roles are "
+                    f"{', '.join(_ROLES)}."
+                )
         return tuple(rows)
     raise ConfigError(
         f"templates {templates!r:.200} returned {messages!r:.200}; chat messages are needed, such as "

@@ -50,7 +50,7 @@ class Guidance:
 
     def __post_init__(self) -> None:
         for name in ("gamma", "decay"):
-            real_number(name, getattr(self, name), above=0, most=1, where="Guidance")
+            object.__setattr__(self, name, real_number(name, getattr(self, name), above=0, most=1, where="Guidance"))
 
     def log_weight(self, depth: int, count: int) -> float:
         """Return ln w(d, c) = c * (ln gamma + d * ln decay)."""

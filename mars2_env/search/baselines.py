@@ -85,7 +85,7 @@ class Uct:
 
     def __post_init__(self) -> None:
         whole_number("samples", self.samples)
-        real_number("weight", self.weight, least=0)
+        object.__setattr__(self, "weight", real_number("weight", self.weight, least=0))
 
     def select(self, tree: SearchTree, rng: np.random.Generator, pending: Sequence[Choice] = ()) -> Choice:
         """Return the next member of the batch at hand, or the first of a new one at the leaf that UCT leads to."""

@@ -35,7 +35,7 @@ class Usage:
 
     def __post_init__(self) -> None:
         for name in METERED:
-            real_number(name, getattr(self, name), least=0, where="Usage")
+            object.__setattr__(self, name, real_number(name, getattr(self, name), least=0, where="Usage"))
         object.__setattr__(self, "tokens", whole_number("tokens", self.tokens, least=0, where="Usage"))
 
     def only(self, resources: Iterable[str]) -> Usage:
@@ -83,7 +83,7 @@ class Budget:
             value = getattr(self, name)
             if value is None:
                 continue
-            real_number(name, value, above=0, where="Budget")
+            object.__setattr__(self, name, real_number(name, value, above=0, where="Budget"))
             if name == "tokens" and value != int(value):
                 raise ConfigError(f"Budget(tokens={value!r}): must be a whole number.")
         if not isinstance(self.agents, Mapping):

@@ -136,6 +136,12 @@ class _Sums:
             flat[place + 2] += second
 
 
+def read_only(array: NDArray[Number]) -> NDArray[Number]:
+    """Return an array after it was made one that nothing writes into through this name."""
+    array.flags.writeable = False
+    return array
+
+
 def _longer(array: NDArray[Number], capacity: int, fill: int) -> NDArray[Number]:
     longer = np.full((capacity, *array.shape[1:]), fill, array.dtype)
     longer[: len(array)] = array
@@ -207,22 +213,22 @@ class SearchTree:
     @property
     def parent(self) -> NDArray[np.int32]:
         """Parent of each node, shape (len,); -1 for the root."""
-        return self._parent[: self._size]
+        return read_only(self._parent[: self._size])
 
     @property
     def agent(self) -> NDArray[np.int32]:
         """Index of the agent that wrote each node, shape (len,); -1 for the root."""
-        return self._agent[: self._size]
+        return read_only(self._agent[: self._size])
 
     @property
     def depth(self) -> NDArray[np.int32]:
         """Depth of each node, shape (len,); 0 for the root."""
-        return self._depth[: self._size]
+        return read_only(self._depth[: self._size])
 
     @property
     def score(self) -> NDArray[np.float64]:
         """Score of each node in [0, 1], shape (len,); 0 for a root without a program."""
-        return self._score[: self._size]
+        return read_only(self._score[: self._size])
 
     @property
     def nbytes(self) -> int:
@@ -327,7 +333,7 @@ class SearchTree:
     @property
     def child_counts(self) -> NDArray[np.int32]:
         """How many children each node has, shape (len,)."""
-        return self._count[: self._size]
+        return read_only(self._count[: self._size])
 
     def child(self, node: int, place: int) -> int:
         """Return one child of a node, the first of which has place 0."""

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import msgspec
 
 from mars2_env.base.abilities import keeps
-from mars2_env.base.checks import flag, one_of
+from mars2_env.base.checks import flag, one_of, text
 from mars2_env.episode import Rules, StopRule, name_of
 from mars2_env.errors import ConfigError, unknown_name
 from mars2_env.judge.checkers import checker
@@ -125,8 +125,8 @@ class Task:
         strangers = templates.unknown(self.agents) if isinstance(templates, TemplatesByAgent) else []
         if strangers:
             raise ConfigError(unknown_name("agent in prompts", strangers[0], self.agents))
-        for name in self.problems.checkers:
-            checker(name)
+        for name in sorted(self.problems.checkers):
+            checker(name, of=next(problem.id for problem in self.problems if problem.checker == name))
         if lacking := self.problems.lacking(self.rules.tests):
             public = "" if self.problems.lacking(["public"]) else " They have public ones: say score_on='public'."
             raise ConfigError(
@@ -215,7 +215,12 @@ class Task:
         return plain
 
     def problem(self, id: str) -> Problem:
-        """Return a problem by id, under this task's limits."""
+        """Return a problem by id, under this task's limits.
+
+        Raises:
+            ConfigError: there is none of this id, or it is no text.
+        """
+        text("problem", id, where="Task.problem")
         found = self.problems[id]
         return found if self.limits is None else replace(found, limits=self.limits)
 

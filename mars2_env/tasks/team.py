@@ -5,13 +5,15 @@ from __future__ import annotations
 import inspect
 import logging
 import re
+from collections import Counter
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from functools import lru_cache
+from operator import index
 from traceback import extract_tb
 from typing import Any, Final, TypeAlias, cast
 
 from mars2_env.base.abilities import keeps
-from mars2_env.base.checks import is_whole
+from mars2_env.base.checks import is_whole, said
 from mars2_env.base.texts import well_formed
 from mars2_env.errors import ConfigError, Mars2Error, PolicyError
 from mars2_env.problems import ProblemSet
@@ -25,6 +27,9 @@ DEFAULT_GENERATOR: Final = "noise:default"
 Generators: TypeAlias = Policy | str | Mapping[str, Policy | str] | Sequence[Policy | str]
 """One policy or spec for every agent, a mapping from agent to its own, or one for each agent in order."""
 
+MAX_AGENTS: Final = 10_000
+"""The most agents of a task; each is asked about at every turn."""
+
 AGENT_NAME = re.compile(r"[a-z]+_[0-9]+")
 
 
@@ -37,24 +42,26 @@ def agent_names(agents: int | Mapping[str, str] | list[str] | tuple[str, ...]) -
     Raises:
         ConfigError: there is no agent, or a name is of another form.
     """
-    if isinstance(agents, int) and is_whole(agents):
-        if agents < 1:
-            raise ConfigError(f"agents={agents!r}: at least one agent is needed.")
-        agents = ["agent"] * agents
+    if is_whole(agents):
+        if not 1 <= (number := index(cast(int, agents))) <= MAX_AGENTS:
+            raise ConfigError(f"{said('agents', agents)}: at least one agent is needed, and {MAX_AGENTS} are the most.")
+        agents = ["agent"] * number
     named_well = isinstance(agents, Mapping | list | tuple) and all(isinstance(name, str) for name in agents)
     if not named_well or (isinstance(agents, Mapping) and not all(isinstance(r, str) for r in agents.values())):
         raise ConfigError(f"agents={agents!r:.200}: give a number, a list of names, or a mapping from name to role.")
     pairs = list(agents.items()) if isinstance(agents, Mapping) else [(name, "") for name in cast(list[str], agents)]
     if not pairs:
         raise ConfigError(f"agents={agents!r}: at least one agent is needed.")
+    if len(pairs) > MAX_AGENTS:
+        raise ConfigError(f"agents=...: {len(pairs)} names; {MAX_AGENTS} agents are the most.")
+    free: Counter[str] = Counter()  # bare word -> the least number that may be free
     taken = {name for name, _ in pairs if AGENT_NAME.fullmatch(name)}
     named: dict[str, str] = {}
     for name, role in pairs:
         full = name
         if re.fullmatch(r"[a-z]+", name):
-            number = 0
-            while (full := f"{name}_{number}") in taken:
-                number += 1
+            while (full := f"{name}_{free[name]}") in taken:
+                free[name] += 1
             taken.add(full)
         elif not AGENT_NAME.fullmatch(name):
             raise ConfigError(

@@ -293,3 +293,28 @@ def test_an_installed_package_offers_sets_by_entry_point(tmp_path: Path, monkeyp
 def test_tests_that_are_no_sequence_are_refused_by_name(given: Any) -> None:
     with pytest.raises(ProblemError, match="public"):
         Problem("p", "", public=given)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("limits", {"cpu": 1}, "unknown limit 'cpu'"),
+        ("limits", {"cpu_seconds": -1}, "Limits(cpu_seconds=-1)"),
+        ("metadata", {"a": {"o": 1, "t": 2, "b": {"b": 3}}}, "not plain data"),
+        ("metadata", 3, "must be an object"),
+        ("statement", "\ud800", "a lone surrogate"),
+        ("id", "a\ud800", "a lone surrogate"),
+        ("starter_code", "\ud800", "a lone surrogate"),
+        ("seed_program", "\ud800", "a lone surrogate"),
+    ],
+)
+def test_the_field_to_blame_is_named_once(tmp_path: Path, field: str, value: Any, message: str) -> None:
+    path = tmp_path / "x.jsonl"
+    record = {"id": "p", "statement": "s", "hidden": [{"input": "", "output": ""}], field: value}
+    path.write_text(json.dumps(record) + "\n")
+    with pytest.raises(ProblemError) as caught:
+        load_problems(str(path))
+    said = str(caught.value)
+    assert said.startswith(f"{path}, line 1, field '{field}': ")
+    assert message in said
+    assert said.count("line 1") == 1

@@ -232,7 +232,7 @@ class Global(Newest):
 
 class Spoils(Newest):
     def choice(self, tree: SearchTree, rng: np.random.Generator, pending: Any) -> Choice:
-        tree.score[-1] = 0.125
+        tree._score[len(tree) - 1] = 0.125
         return super().choice(tree, rng, pending)
 
 

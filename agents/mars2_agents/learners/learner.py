@@ -66,13 +66,15 @@ class Optimising:
     tokens: int = 8192
 
     def __post_init__(self) -> None:
-        real_number("lr", self.lr, above=0, where="Optimising")
+        object.__setattr__(self, "lr", real_number("lr", self.lr, above=0, where="Optimising"))
         whole_number("warmup", self.warmup, least=0, where="Optimising")
         if self.decay_updates is not None:
             whole_number("decay_updates", self.decay_updates, where="Optimising")
-        real_number("floor", self.floor, least=0, most=1, where="Optimising")
-        real_number("weight_decay", self.weight_decay, least=0, where="Optimising")
-        real_number("grad_norm", self.grad_norm, above=0, where="Optimising")
+        object.__setattr__(self, "floor", real_number("floor", self.floor, least=0, most=1, where="Optimising"))
+        object.__setattr__(
+            self, "weight_decay", real_number("weight_decay", self.weight_decay, least=0, where="Optimising")
+        )
+        object.__setattr__(self, "grad_norm", real_number("grad_norm", self.grad_norm, above=0, where="Optimising"))
         whole_number("tokens", self.tokens, where="Optimising")
         object.__setattr__(self, "betas", tuple(self.betas))
 

@@ -53,9 +53,9 @@ class Sampling:
     def __post_init__(self) -> None:
         where = "OpenAIPolicy"
         if self.temperature is not None:
-            real_number("temperature", self.temperature, least=0, where=where)
+            object.__setattr__(self, "temperature", real_number("temperature", self.temperature, least=0, where=where))
         if self.top_p is not None:
-            real_number("top_p", self.top_p, above=0, most=1, where=where)
+            object.__setattr__(self, "top_p", real_number("top_p", self.top_p, above=0, most=1, where=where))
         if self.max_tokens is not None:
             whole_number("max_tokens", self.max_tokens, where=where)
         flag("logprobs", self.logprobs, where=where)

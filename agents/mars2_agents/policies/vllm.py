@@ -51,8 +51,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         where = "VLLMPolicy"
-        real_number("temperature", self.temperature, least=0, where=where)
-        real_number("top_p", self.top_p, above=0, most=1, where=where)
+        object.__setattr__(self, "temperature", real_number("temperature", self.temperature, least=0, where=where))
+        object.__setattr__(self, "top_p", real_number("top_p", self.top_p, above=0, most=1, where=where))
         whole_number("top_k", self.top_k, least=0, where=where)
         whole_number("max_new_tokens", self.max_new_tokens, least=1, where=where)
         if self.context is not None:

@@ -115,7 +115,11 @@ class ServerOptions:
             if (value := getattr(self, name)) is not None:
                 whole_number(name, value, least=1, where="VLLMServer", error=ConfigError)
         whole_number("max_loras", self.max_loras, least=0, where="VLLMServer", error=ConfigError)
-        real_number("gpu_memory", self.gpu_memory, above=0, most=1, where="VLLMServer", error=ConfigError)
+        object.__setattr__(
+            self,
+            "gpu_memory",
+            real_number("gpu_memory", self.gpu_memory, above=0, most=1, where="VLLMServer", error=ConfigError),
+        )
         if self.gpus and len(self.gpus) < self.tensor_parallel:
             raise ConfigError(
                 f"VLLMServer(tensor_parallel={self.tensor_parallel}, gpus={self.gpus}): that many GPUs are needed."
