@@ -93,7 +93,7 @@ def record(
     if (out / BANK_FILE).exists() and not (out / RECORDING).exists():
         raise LogError(f"{out} holds a finished bank without its {RECORDING}; give another folder.")
     task = on_its_sandbox(task, out / RECORDING)
-    given = task.problems if problems is None else [task.problem(id) for id in dict.fromkeys(problems)]
+    given = task.problems if problems is None else list({one.id: one for one in map(task.problem, problems)}.values())
     ids = [problem.id for problem in given][:limit]
     claim(out / CLAIM_FILE, {"children": children, "depth": depth, "seed": seed})
     policies = seat(task.agents, team, problems=task.problems, played=ids)

@@ -156,7 +156,9 @@ def _driver(
         raise ConfigError(f"rollout(problems={problems!r:.200}): give a list of ids, such as [{problems!r:.80}].")
     if split is not None:
         task = task.on_split(split)
-    chosen = task.problems if problems is None else [task.problem(id) for id in dict.fromkeys(problems)]
+    chosen = list(task.problems)
+    if problems is not None:
+        chosen = list({found.id: found for found in map(task.problem, problems)}.values())
     ids = [problem.id for problem in chosen][:limit]
     task = on_its_sandbox(task, out)
     sandbox_of(task)  # its workers start while models are loaded
