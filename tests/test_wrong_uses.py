@@ -84,6 +84,25 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "a task without a name": (lambda: mars2_env.register_task(3, problems="starter"), "name/Task-v0"),  # type: ignore[arg-type]
     "results of nothing": (lambda: mars2_env.Results(()).pass_at_1_mcts, "no trees"),
     "a reward that is none": (lambda: task(reward=3), "reward=3 is neither a name .* nor a function"),
+    "more workers than any machine has": (
+        lambda: mars2_env.make_sandbox("docker", workers=10**6),
+        r"make_sandbox\(workers=1000000\): must be a whole number of at least 1 and at most 1024",
+    ),
+    "a NUL in a run folder": (lambda: mars2_env.rollout(task(), "noise:default", out="a\0b"), "is not a folder"),
+    "a NUL in a task's folder": (lambda: task(out="a\0b"), r"out='a\\x00b' is not a folder"),
+    "a NUL in an environment's folder": (lambda: mars2_env.make(task(out=Path("a\0b"))), "is not a folder"),
+    "a lone surrogate in a run folder": (
+        lambda: mars2_env.rollout(task(), "noise:default", out="\ud800"),
+        "not a folder",
+    ),
+    "an observer that is none": (
+        lambda: mars2_env.rollout(task(), "noise:default", observer=3),  # type: ignore[arg-type]
+        r"rollout\(observer=3\): must be a function, or None",
+    ),
+    "meters that are none": (
+        lambda: mars2_env.rollout(task(), "noise:default", meters=3),  # type: ignore[arg-type]
+        r"rollout\(meters=3\): must be a Meters, or None",
+    ),
     "an unknown reward": (lambda: task(reward="progres"), "Did you mean 'progress'"),
 }
 
@@ -92,6 +111,26 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
 def test_a_wrong_use_is_one_sentence_that_says_what_to_do(what: str) -> None:
     use, message = WRONG[what]
     with pytest.raises(mars2_env.ConfigError, match=message) as caught:
+        use()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda: mars2_env.read_log("a\0b"), "named by its file or folder, not by 'a"),
+        (lambda: mars2_env.evaluate("a\0b"), "named by its file or folder, not by 'a"),
+        (lambda: mars2_env.evaluate(Path("a\0b")), "named by its file or folder"),
+        (lambda: mars2_env.read_log("x" * 300), "File name too long"),
+        (
+            lambda: mars2_env.rollout(task(), "noise:default", out="x" * 300),
+            "cannot be a run folder: File name too long",
+        ),
+        (lambda: mars2_env.make(task(out="x" * 300)).reset(), "File name too long"),
+    ],
+)
+def test_a_folder_that_no_file_system_has_is_one_sentence(use: Callable[[], object], message: str) -> None:
+    with pytest.raises(mars2_env.LogError, match=message) as caught:
         use()
     assert "\n" not in str(caught.value)
 
