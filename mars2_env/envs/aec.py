@@ -135,8 +135,8 @@ class TreeSearchAEC(AgentGame, AECEnv[str, Any, Any]):
         if self.terminations[agent] or self.truncations[agent]:
             if action is not None:
                 raise _DeadAgentError(
-                    f"step({action!r:.200}): the episode is over for {agent}, for which step(None) is all that is left; "
-                    "or call reset()."
+                    f"step({action!r:.200}): the episode is over for {agent}, for which step(None) is all that is "
+                    "left; or call reset()."
                 )
             self._was_dead_step(action)
             return
