@@ -166,7 +166,8 @@ class Config:
         options |= {key: value for key, value in found.items() if value is not None}
         if self.agents:
             options["agents"] = {name: agent.role for name, agent in self.agents.items()}
-        if GAMES[options.get("game", "write")].generators and any(agent.policy for agent in self.agents.values()):
+        game = GAMES.get(options.get("game", "write"))  # one that is unknown is refused below
+        if game is not None and game.generators and any(agent.policy for agent in self.agents.values()):
             if "generators" in options:
                 raise ConfigError(
                     f"{self._where}task.generators and policies of agents say the same; give one of them."

