@@ -14,7 +14,7 @@
     [agents]
     fixer = "noise:weak"          # the short form
 
-    [rollout]                     # seed, trees, in_flight, batch, policy_retries, out
+    [rollout]                     # seed, trees, in_flight, batch, policy_retries, policy_failures, deadline, out
     seed = 1
     out = "runs/x"
 
@@ -105,6 +105,8 @@ class RolloutTable:
     in_flight: int | None = None
     batch: int | None = None
     policy_retries: int | None = None
+    policy_failures: int | None = None
+    deadline: float | None = None
     out: str | None = None
 
 

@@ -336,7 +336,8 @@ def test_sandbox_check_says_which_isolation_is_in_force() -> None:
         (("judge", "nothing/0", "missing.py"), "--set"),
         (("judge", "starter/train/badge/0", "empty.jsonl", "--tests", "secret"), "secret"),
         (("env", "mars2/Nothing-v0"), "mars2/Starter-v0"),
-        (("problems", "show", "mine.jsonl"), "--set FILE"),
+        (("problems", "show", "add/0"), "--set FILE"),
+        (("problems", "show", "mine.jsonl"), "cannot read the problem file mine.jsonl"),
     ],
     ids=str,
 )

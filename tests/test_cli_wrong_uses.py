@@ -101,6 +101,11 @@ SEARCHES = {
     f"{TEAM} --option x=1": "unknown option of the starter set 'x'",
     f"{TEAM} --option split=test": "--option split=test: say --split test.",
     f"{TEAM} --option path=x": "--option path=x: say --path x.",
+    f"{TEAM} --option limit=-1": "mars2: --option limit=-1: must be a whole number of at least 1",
+    f"{TEAM} --option limit=2 --limit 0": "mars2: --limit 0: must be a whole number",
+    f"{TEAM} --deadline 0": "--deadline 0",
+    f"{TEAM} --deadline nan": "--deadline nan: must be a finite number above 0",
+    f"{TEAM} --policy-failures 0": "--policy-failures 0: must be a whole number of at least 1",
     f"{TEAM} --option name=x": "the set is named by the command's argument",
     f"{TEAM} --out ''": "--out: give a folder of its own",
     f"{TEAM} --out .": "--out: give a folder of its own",
@@ -121,7 +126,11 @@ OTHERS = {
     f"search empty.jsonl {TEAM}": "empty.jsonl: the file holds no problems",
     f"search folder.jsonl {TEAM}": "folder.jsonl: Is a directory",
     f"search mine.jsonl {TEAM} --path mine.jsonl": "the name is a file already",
-    f"search jsonl {TEAM}": "is a file",
+    f"search jsonl {TEAM}": "is a file: give --path FILE.jsonl.",
+    f"search apps {TEAM} --path nowhere": "which split is it? Say --split one of train, test.",
+    f"search taco {TEAM} --split test": "give --path FILE; ",
+    f"search taco {TEAM} --split test --path x --option hub=true": "give --path or --option hub=, not both",
+    f"search quixbugs {TEAM}": "give --path FOLDER or --path ARCHIVE.tar.gz of a checkout",
     "evaluate nowhere": "nowhere: cannot be read: No such file or directory",
     "evaluate empty": "empty holds no trees; a run folder has its logs in empty/trees",
     "evaluate run/trees": "run/trees holds the logs of the run run; give that folder",
@@ -152,6 +161,8 @@ OTHERS = {
     "problems list starter --option band=nosuch": "unknown band",
     "problems list starter --option limit=x": "limit='x' is not a whole number",
     "problems list bytes.jsonl --json": "bytes.jsonl",
+    "problems show empty.jsonl": "empty.jsonl: the file holds no problems",
+    "problems show nowhere.jsonl": "cannot read the problem file nowhere.jsonl",
     "problems show nosuch": "which set is 'nosuch' of?",
     "problems show add/9 --path mine.jsonl": "unknown problem of 'mine' 'add/9'",
     "problems check nosuch": "unknown problem set 'nosuch'",
@@ -218,7 +229,14 @@ def a_folder(name: str) -> Callable[[Path], object]:
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no description's bytes": (lambda run: (run / "run.json").write_bytes(b"\xff"), "run.json: not a description"),
     "a description that is a list": (lambda run: (run / "run.json").write_text("[]"), "run.json: not a description"),
-    "an empty description": (lambda run: (run / "run.json").write_text("{}"), "how its problems were loaded"),
+    "an empty description": (
+        lambda run: (run / "run.json").write_text("{}"),
+        "how its problems were loaded: run.json in it lacks that. Either put run.json back",
+    ),
+    "no description": (
+        lambda run: (run / "run.json").unlink(),
+        "how its problems were loaded: there is no run.json in it, as where an environment made it. Either if",
+    ),
     "a folder for a description": (a_folder("run.json"), "run.json: cannot be read: Is a directory"),
     "an unknown set": (described(source={"problems": "nosuch"}), "unknown problem set 'nosuch'"),
     "a set that is a number": (described(source={"problems": 5}), "problems=5 is not the name of a set"),
@@ -266,6 +284,28 @@ def test_a_damaged_run_is_one_sentence_that_names_what_is_wrong(
         del found["task"]
         (here / "run" / "run.json").write_text(json.dumps(found))
     assert message in said("evaluate run --json", monkeypatch, capsys)
+
+
+def test_a_set_whose_data_are_not_here_names_the_option_that_brings_them(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mars2_env.problems.humaneval.find_spec", lambda name: None)
+    assert "give --path HumanEval.jsonl.gz, or `pip" in said(f"search humaneval {TEAM}", monkeypatch, capsys)
+
+
+@pytest.mark.parametrize("json_flag", ["", " --json"])
+def test_to_show_a_file_of_problems_is_to_list_them(
+    json_flag: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed = []
+    for command in ("show", "list"):
+        monkeypatch.setattr(sys, "argv", ["mars2", *shlex.split(f"problems {command} mine.jsonl{json_flag}")])
+        monkeypatch.setattr(sys.modules["mars2_env.cli.main"], "be_patient", lambda: None)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code
+        printed.append(capsys.readouterr().out)
+    assert "add/0" in printed[0] and printed[0] == printed[1]
 
 
 def test_a_problem_is_found_in_a_file_of_ours_that_path_names(here: Path) -> None:

@@ -63,6 +63,8 @@ trees = 2
 in_flight = 4
 batch = 5
 policy_retries = 0
+policy_failures = 9
+deadline = 60
 out = "runs/x"
 """
 
@@ -102,6 +104,8 @@ def test_every_key_reaches_the_task_the_team_and_the_run(tmp_path: Path) -> None
         "in_flight": 4,
         "batch": 5,
         "policy_retries": 0,
+        "policy_failures": 9,
+        "deadline": 60.0,
         "out": str(tmp_path / "runs/x"),
         "problems": ["starter/test/badge/0"],
         "limit": 1,

@@ -130,3 +130,44 @@ def test_lines_are_taken_back_from_the_end(tmp_path: Path) -> None:
     journal.keep(1)
     journal.append(b"d")
     assert whole_lines(tmp_path / "journal") == [b"a", b"d"]
+
+
+SCRIPTED = """
+import mars2_env.cli.configured as configured
+from mars2_env.testing import ScriptedSandbox
+configured.chosen_sandbox = lambda *given: ScriptedSandbox()
+"""
+MAIN = "from mars2_env.cli import main; main()"
+SEARCH = ("search", "starter", "--agent", "a=noise:default", "--limit", "1", "--budget", "2", "--out", "run")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+@pytest.mark.parametrize(
+    ("flags", "command"),
+    [
+        ((), ("--version",)),
+        (("-u",), ("--version",)),
+        ((), ("--help",)),
+        ((), ("problems", "list")),
+        ((), ("problems", "list", "starter", "--json")),
+        ((), SEARCH),
+        ((), (*SEARCH, "--json")),
+    ],
+)
+def test_a_full_standard_output_is_one_sentence_and_costs_no_log(
+    tmp_path: Path, flags: tuple[str, ...], command: tuple[str, ...]
+) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, *flags, "-c", SCRIPTED + MAIN, *command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+        )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "mars2: standard output: No space left on device."
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+    if command[0] == "search":
+        (tree,) = mars2_env.read_log(tmp_path / "run")
+        assert tree.ended == "budget"

@@ -314,6 +314,12 @@ def test_what_has_the_name_of_a_log_and_is_none_stops_whoever_reads_or_goes_on(t
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        (b"null", "line 3: not an event: 'null' is no object with the key 'event'.*put the log back"),
+        (b"3", "line 3: not an event: '3' is no object"),
+        (b"[]", r"line 3: not an event: '\[\]' is no object"),
+        (b"{}", "line 3: not an event: '{}' is no object with the key 'event'"),
+        (b'{"event":null}', "line 3: unknown event None"),
+        (b'{"event":["told"]}', "line 3: not an event"),
         (b'{"event":"asked","agent":"\xff"}', "line 3: not an event"),
         (b"[" * 10**5, "line 3: not an event"),
         (GARBAGE.replace(b"\n", b"").replace(b"\r", b""), "line 3: not an event"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,15 @@ from toys import Guesser, problem_set, sandbox
 
 import mars2_env
 from mars2_env import ConfigError, Generation, LogError, PolicyError, Reply, Task, Tree, Turn
+from mars2_env.bank import ReplayPolicy
+from mars2_env.bank import record as record_bank
+from mars2_env.bank.file import BANK_FILE
 from mars2_env.engine import read_run
 from mars2_env.episode import Failed
 from mars2_env.log import log_path, read_trace
 from mars2_env.tasks import identity_of
-from mars2_env.testing import NoisePolicy, ScriptedPolicy
+from mars2_env.tasks.policies import POLICIES
+from mars2_env.testing import NoisePolicy, ScriptedPolicy, ScriptedSandbox
 
 
 def task(count: int = 2, **options: Any) -> Task:
@@ -54,6 +59,26 @@ def test_a_call_that_fails_once_is_made_again_and_the_log_does_not_know(
     (said, _) = (record.getMessage() for record in caplog.records)
     assert "policy of agent_0 failed (ConnectionError: the server\ufffd hung up), at " in said
     assert "test_policy_faults.py:" in said
+
+
+class UnsayableError(Exception):
+    """What cannot even be said."""
+
+    def __str__(self) -> str:
+        """Fail."""
+        return str(1 // 0)
+
+
+def test_an_exception_that_cannot_be_said_is_known_by_its_type(caplog: pytest.LogCaptureFixture) -> None:
+    class Speechless(Guesser):
+        def act(self, turns: list[Turn]) -> list[Reply]:
+            raise UnsayableError
+
+    (tree,) = mars2_env.rollout(task(1), Speechless())
+    assert tree.ended == "faults"
+    (reason, *_) = [event.reason for event in tree.events if isinstance(event, Failed)]
+    assert reason == "the policy of agent_0 failed: UnsayableError"
+    assert "failed (UnsayableError), at" in caplog.text
 
 
 def test_a_policy_that_fails_on_one_problem_costs_the_others_nothing(tmp_path: Path) -> None:
@@ -312,3 +337,67 @@ def test_ids_are_counted_before_counts_and_older_pickles_are_read() -> None:
     for wrong in (-1, 1.5, "x"):
         with pytest.raises(PolicyError, match="completion_tokens"):
             Generation(completion_tokens=wrong)  # type: ignore[arg-type]
+
+
+def test_another_bank_under_the_same_spec_is_refused_and_the_agent_is_named(tmp_path: Path) -> None:
+    played = mars2_env.task("starter", sandbox=ScriptedSandbox(), agents=["a"], budget=1)
+    ids = [played.problems[0].id]
+    for name, policy in (("bank", "noise:default"), ("other", "noise:weak")):
+        record_bank(played, policy, out=tmp_path / name, problems=ids, children=1, depth=1)
+    spec = f"replay:{tmp_path / 'bank'}"
+
+    def grown() -> list[Tree]:
+        return list(mars2_env.rollout(played, spec, problems=ids, out=tmp_path / "run"))
+
+    trees = grown()
+    assert grown() == trees
+    (identity,) = read_run(tmp_path / "run")["identities"].values()
+    assert identity == ReplayPolicy(tmp_path / "bank").identity
+    shutil.copy(tmp_path / "other" / BANK_FILE, tmp_path / "bank" / BANK_FILE)
+    now = ReplayPolicy(tmp_path / "bank").identity
+    with pytest.raises(LogError, match=f"run.json: the policy of a_0, 'replay:.*was '{identity}' and is '{now}'.*out"):
+        grown()
+
+
+@pytest.fixture
+def checkpoint(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What lies at the path of the policy `stub`, which says what it is only where that is not empty."""
+    held = ["one"]
+
+    class Named(Guesser):
+        identity = property(lambda self: held[0])
+
+    def stub(rest: str, **options: Any) -> Guesser:
+        return Named() if held[0] else Guesser()
+
+    monkeypatch.setitem(POLICIES._own, "stub", stub)
+    return held
+
+
+def test_a_checkpoint_that_changed_behind_its_spec_is_refused(tmp_path: Path, checkpoint: list[str]) -> None:
+    list(mars2_env.rollout(task(), "stub", out=tmp_path))
+    assert read_run(tmp_path)["identities"] == {"agent_0": "one"}
+    checkpoint[0] = "two"
+    with pytest.raises(LogError, match="the policy of agent_0, 'stub', is another now: it was 'one' and is 'two'"):
+        mars2_env.rollout(task(), "stub", out=tmp_path)
+    with pytest.raises(LogError, match=r"team\.agent_0 was 'stub' and is now 'stub:other'"):
+        mars2_env.rollout(task(), "stub:other", out=tmp_path)
+    checkpoint[0] = "one"
+    assert len(list(mars2_env.rollout(task(), "stub", out=tmp_path))) == 2
+
+
+def test_a_folder_that_does_not_say_who_a_spec_was_is_not_held_to_it(tmp_path: Path, checkpoint: list[str]) -> None:
+    list(mars2_env.rollout(task(), "stub", out=tmp_path))
+    found = read_run(tmp_path)
+    del found["identities"]
+    (tmp_path / "run.json").write_text(json.dumps(found))
+    checkpoint[0] = "two"
+    assert len(list(mars2_env.rollout(task(), "stub", out=tmp_path))) == 2
+
+
+def test_only_what_says_what_it_is_is_held_to_it(tmp_path: Path, checkpoint: list[str]) -> None:
+    checkpoint[0] = ""
+    list(mars2_env.rollout(task(), "stub", out=tmp_path / "spec"))
+    list(mars2_env.rollout(task(), ScriptedPolicy(["pass"] * 99), out=tmp_path / "object"))
+    assert "identities" not in read_run(tmp_path / "spec")
+    assert "identities" not in read_run(tmp_path / "object")

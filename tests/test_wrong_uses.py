@@ -90,6 +90,25 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "too many names": (lambda: task(agents=["a"] * 10_001), "10001 names; 10000 agents"),
     "no agent": (lambda: task(agents=0), "agents=0.*at least one"),
     "problems by place": (lambda: mars2_env.rollout(task(), "noise:default", problems=[3]), r"problem=3\).*a text"),  # type: ignore[list-item]
+    "more workers than any machine has": (
+        lambda: mars2_env.make_sandbox("docker", workers=10**6),
+        r"make_sandbox\(workers=1000000\): must be a whole number of at least 1 and at most 1024",
+    ),
+    "a NUL in a run folder": (lambda: mars2_env.rollout(task(), "noise:default", out="a\0b"), "is not a folder"),
+    "a NUL in a task's folder": (lambda: task(out="a\0b"), r"out='a\\x00b' is not a folder"),
+    "a NUL in an environment's folder": (lambda: mars2_env.make(task(out=Path("a\0b"))), "is not a folder"),
+    "a lone surrogate in a run folder": (
+        lambda: mars2_env.rollout(task(), "noise:default", out="\ud800"),
+        "not a folder",
+    ),
+    "an observer that is none": (
+        lambda: mars2_env.rollout(task(), "noise:default", observer=3),  # type: ignore[arg-type]
+        r"rollout\(observer=3\): must be a function, or None",
+    ),
+    "meters that are none": (
+        lambda: mars2_env.rollout(task(), "noise:default", meters=3),  # type: ignore[arg-type]
+        r"rollout\(meters=3\): must be a Meters, or None",
+    ),
     "an unknown reward": (lambda: task(reward="progres"), "Did you mean 'progress'"),
 }
 
@@ -98,6 +117,26 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
 def test_a_wrong_use_is_one_sentence_that_says_what_to_do(what: str) -> None:
     use, message = WRONG[what]
     with pytest.raises(mars2_env.ConfigError, match=message) as caught:
+        use()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda: mars2_env.read_log("a\0b"), "named by its file or folder, not by 'a"),
+        (lambda: mars2_env.evaluate("a\0b"), "named by its file or folder, not by 'a"),
+        (lambda: mars2_env.evaluate(Path("a\0b")), "named by its file or folder"),
+        (lambda: mars2_env.read_log("x" * 300), "File name too long"),
+        (
+            lambda: mars2_env.rollout(task(), "noise:default", out="x" * 300),
+            "cannot be a run folder: File name too long",
+        ),
+        (lambda: mars2_env.make(task(out="x" * 300)).reset(), "File name too long"),
+    ],
+)
+def test_a_folder_that_no_file_system_has_is_one_sentence(use: Callable[[], object], message: str) -> None:
+    with pytest.raises(mars2_env.LogError, match=message) as caught:
         use()
     assert "\n" not in str(caught.value)
 

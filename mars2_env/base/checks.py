@@ -7,6 +7,7 @@ as numpy's integers, is a whole number, and numpy's floats are numbers: each is 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable
 from numbers import Real
 from operator import index
@@ -171,6 +172,20 @@ def function(
     """
     if not (callable(value) or (optional and value is None)):
         raise error(f"{said(name, value, where)}: must be a function{', or None' if optional else ''}.")
+
+
+def is_path(value: object) -> bool:
+    """Whether a value names a file or folder: a text or a path that is not empty and that a file system can hold."""
+    if not isinstance(value, str | os.PathLike):
+        return False
+    path = os.fspath(value)
+    if not isinstance(path, str) or not path or "\0" in path:
+        return False
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return True
 
 
 def one_of(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated, Any, Final, TypeVar
 
 import typer
@@ -97,7 +100,27 @@ def main() -> None:
         say(f"mars2: {error}", err=True)
         sys.exit(2)
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and not _is_of_stdout(error):
             raise
-        say(f"mars2: {error.filename}: {error.strerror}.", err=True)
+        what = "standard output" if error.filename is None else error.filename
+        with suppress(OSError):  # standard error may be as full
+            say(f"mars2: {what}: {error.strerror}.", err=True)
         sys.exit(2)
+
+
+def _is_of_stdout(error: OSError) -> bool:
+    """Whether an error without a file's name came of standard output, which then takes nothing any more.
+
+    Files of ours are written in ways that name them; what is left of a full disk is what was to be printed.
+    """
+    known = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        known = True
+    if known:
+        with suppress(OSError, ValueError):  # what is left in it would fail again as the interpreter ends
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, sys.stdout.fileno())
+            os.close(null)
+    return known

@@ -28,6 +28,7 @@ from mars2_env.cli.options import (
 from mars2_env.cli.speaking import speaks_of_options
 from mars2_env.errors import ConfigError
 from mars2_env.problems.catalogue import SETS, SetInfo
+from mars2_env.problems.jsonl import SUFFIXES
 from mars2_env.problems.plain import to_json
 from mars2_env.render import printable_line
 from mars2_env.types import GROUPS
@@ -107,14 +108,16 @@ def _summary(found: mars2_env.ProblemSet) -> str:
 @app.command("show")
 @speaks_of_options
 def show_problem(
-    problem: Annotated[str, typer.Argument(help="A problem id, such as HumanEval/0, or a set, such as mbpp.")],
+    problem: Annotated[
+        str, typer.Argument(help="A problem id, such as HumanEval/0, or a set, such as mbpp or a .jsonl file.")
+    ],
     problem_set: Annotated[str | None, typer.Option("--set", help="The problem set, if the id does not tell.")] = None,
     path: SetPath = None,
     split: Split = None,
     option: SetOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what agents see of a problem, or what is known about a set."""
+    """Show what agents see of a problem, or what is known about a set; of a .jsonl file, which problems it holds."""
     from mars2_env.prompt import task_text
 
     if problem_set is None and problem in SETS:
@@ -122,6 +125,9 @@ def show_problem(
             say_json(_set(problem) | {"home": SETS[problem].home, "licence": SETS[problem].licence})
         else:
             _show_set(SETS[problem])
+        return
+    if problem_set is None and path is None and problem.endswith(SUFFIXES):
+        list_problems(problem, None, split, option, as_json)
         return
     found = find_problem(problem, problem_set, path, split, option)
     if as_json:

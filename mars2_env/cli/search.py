@@ -100,6 +100,14 @@ def search(
     ] = None,
     trees: Annotated[int, typer.Option(help="How many trees grow at a time.")] = 8,
     in_flight: Annotated[int, typer.Option(help="How many expansions of one tree may be open at a time.")] = 1,
+    policy_failures: Annotated[
+        int | None,
+        typer.Option(help="End the run after so many failed turns of a policy in a row; 20 by default.", metavar="K"),
+    ] = None,
+    deadline: Annotated[
+        float | None,
+        typer.Option(help="How many seconds one call of a policy may take; 3600 by default.", metavar="SECONDS"),
+    ] = None,
     sandbox: SandboxKind = "auto",
     python_package: PythonPackages = None,
     metrics: Annotated[
@@ -151,6 +159,8 @@ def search(
             "out": ("rollout.out", None if out is None else str(out)),
             "trees": ("rollout.trees", trees),
             "in_flight": ("rollout.in_flight", in_flight),
+            "policy_failures": ("rollout.policy_failures", policy_failures),
+            "deadline": ("rollout.deadline", deadline),
         },
     )
     if print_config:

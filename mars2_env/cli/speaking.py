@@ -28,6 +28,10 @@ _ARGUMENT: Final = re.compile(r"^(\w+)=")
 _SUBJECT: Final = re.compile(r"^(\w+) ?(?=['\"(])")
 
 
+_ADVICE: Final = re.compile(r"\b([Gg]ive|[Ss]ay|or) (\w+)=('[^' ]*'|[^\s,;:]*[^\s,;:.])?")
+"""An argument that a message says to give, such as `give path='FILE.jsonl'`."""
+
+
 def flags_of(command: Callable[..., Any]) -> dict[str, str]:
     """Return parameter -> the option that is written for it, such as `stop_on_solved` -> `--stop-on-solved`."""
     kinds = get_type_hints(command, include_extras=True)
@@ -41,12 +45,35 @@ def flags_of(command: Callable[..., Any]) -> dict[str, str]:
     return found | {alias: found[name] for alias, name in ALIASES.items() if name in found}
 
 
-def spoken(message: str, flags: Mapping[str, str]) -> str:
-    """Return a message that begins with an argument of the library as one that begins with the option it came from.
+def spoken(message: str, flags: Mapping[str, str], options: Mapping[str, str] | None = None) -> str:
+    """Return a message that speaks of arguments of the library as one that speaks of the options they came from.
 
     `rollout(limit=0): must be ...`, `budget='x': ...` and `budget 'x': ...` become `--limit 0: must be ...` and
-    `--budget 'x': ...`; what begins otherwise stays as it is.
+    `--budget 'x': ...`; what begins otherwise begins as it did. `give path=FILE` becomes `give --path FILE`.
+
+    Args:
+        message: of the library.
+        flags: parameter -> the option that is written for it.
+        options: what `--option` said, name -> text: `limit=-1: ...` is of `--option limit=-1`.
     """
+    return _ADVICE.sub(lambda match: _advised(match, flags), _begun(message, flags, options or {}))
+
+
+def _advised(match: re.Match[str], flags: Mapping[str, str]) -> str:
+    verb, name, value = match[1], match[2], (match[3] or "").strip("'")
+    if name in ALIASES:
+        return match[0]
+    if name in flags:
+        return f"{verb} {flags[name]}{value and ' '}{value}"
+    return f"{verb} {flags['option']} {name}={value}" if name == "hub" and "option" in flags else match[0]
+
+
+def _begun(message: str, flags: Mapping[str, str], options: Mapping[str, str]) -> str:
+    """Return a message that begins with the option it is about."""
+    for name, text in options.items():
+        given = re.match(rf"(?:(?!rollout\b)\w+\()?{re.escape(name)}='?{re.escape(text)}'?(?!\w)\)?", message)
+        if given and "option" in flags:
+            return f"{flags['option']} {name}={text}{message[given.end() :]}"
     if (match := _CALL.match(message)) and match[1] in flags:
         return f"{flags[match[1]]} {match[2]}{message[match.end() :]}"
     if (match := _ARGUMENT.match(message)) and match[1] in flags:
@@ -65,7 +92,8 @@ def speaks_of_options(command: C) -> C:
         try:
             return command(*args, **kwargs)
         except Mars2Error as error:
-            error.args = (spoken(str(error), flags), *error.args[1:])
+            options = dict(text.split("=", 1) for text in kwargs.get("option") or () if "=" in text)
+            error.args = (spoken(str(error), flags, options), *error.args[1:])
             raise
 
     return speaking  # type: ignore[return-value]  # the same signature, which typer reads

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mars2_env.base.abilities import keeps
-from mars2_env.base.checks import real_number, whole_number
+from mars2_env.base.checks import function, instance, real_number, whole_number
 from mars2_env.base.meters import Meters
 from mars2_env.engine.driver import Driver, Settings
 from mars2_env.engine.feed import Feed, Job, ListFeed
@@ -145,6 +145,8 @@ def _driver(
     real_number("deadline", deadline, above=0, where="rollout")
     whole_number("seed", seed, least=0, where="rollout")
     check_folder(out)
+    function("observer", observer, optional=True, where="rollout")
+    instance("meters", meters, Meters | None, "a Meters, or None", where="rollout")
     if feed is not None and not isinstance(feed, Feed):
         raise ConfigError(f"rollout(feed={feed!r:.200}): an object with claim(), renew(job) and done(job) is needed.")
     if GAMES[task.rules.game].generators:
@@ -168,7 +170,7 @@ def _driver(
         _check_gives(task, policies)
         if out is not None:
             check_logs(out)
-            claim_run(Path(out), task, team, seed, in_flight, ids)
+            claim_run(Path(out), task, team, seed, in_flight, ids, policies)
     except BaseException:
         for policy in built:
             policy.close()

@@ -6,14 +6,17 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any, Final
 
+from mars2_env.base.abilities import keeps
+from mars2_env.base.checks import is_path
 from mars2_env.base.journal import claim, read_claim
 from mars2_env.errors import ConfigError, LogError, SandboxUnavailableError
 from mars2_env.log import log_files, read_header
 from mars2_env.sandbox import kind_of
 from mars2_env.tasks import Task, identity_of, sandbox_of
-from mars2_env.types import Policy
+from mars2_env.types import Identified, Policy
 
 RUN_FILE: Final = "run.json"
 
@@ -29,12 +32,21 @@ def check_folder(out: str | Path | None) -> None:
 
     Raises:
         ConfigError: it is no path, or a file.
+        LogError: the file system refuses it, such as for the length of its name.
     """
     if out is None:
         return
-    if not isinstance(out, str | os.PathLike) or not os.fspath(out):
+    if not is_path(out):
         raise ConfigError(f"rollout(out={out!r:.200}) is not a folder.")
-    if Path(out).exists() and not Path(out).is_dir():
+    try:
+        mode = os.stat(out).st_mode
+    except (FileNotFoundError, NotADirectoryError):  # where it is to be made, that is tried and said
+        return
+    except OSError as error:
+        raise LogError(
+            f"rollout(out={os.fspath(out)!r:.200}) cannot be a run folder: {error.strerror}. Give another folder."
+        ) from None
+    if not S_ISDIR(mode):
         raise ConfigError(f"rollout(out={os.fspath(out)!r:.200}) is a file; give a folder for the run.")
 
 
@@ -80,11 +92,33 @@ def _kind(task: Task) -> str | None:
     return kind_of(sandbox_of(task).identity)
 
 
-def claim_run(out: Path, task: Task, team: Team, seed: int, in_flight: int, problems: Sequence[str]) -> None:
+def claim_run(
+    out: Path,
+    task: Task,
+    team: Team,
+    seed: int,
+    in_flight: int,
+    problems: Sequence[str],
+    policies: Mapping[str, Policy] | None = None,
+) -> None:
     """Write what is run into the run folder, or check that it holds the same run.
 
     A folder that was begun by an earlier version lacks some of it, and is not held to that. Several runs may each play
     a part of the problems: the folder's plan is all of them.
+
+    Args:
+        out: the run folder.
+        task: what is played.
+        team: who plays, as given.
+        seed: the run's.
+        in_flight: how many expansions of one tree may be open.
+        problems: the ids of what is played.
+        policies: who is seated; those built from specs that say what they are (`Identified`) are held to that too,
+            since a bank or a checkpoint may change behind a spec.
+
+    Raises:
+        LogError: the folder holds another run; the message names the key, or the agent, that differs.
+        PolicyError: a policy's `identity` is no text.
     """
     given = _given(task, team)
     run: dict[str, Any] = {
@@ -98,12 +132,21 @@ def claim_run(out: Path, task: Task, team: Team, seed: int, in_flight: int, prob
     }
     if (kind := _kind(task)) is not None:
         run["sandbox"] = kind
+    identities = {
+        agent: identity_of(policy)
+        for agent, policy in (policies or {}).items()
+        if isinstance(given[agent], str) and _is_identified(policy)
+    }
+    if identities:
+        run["identities"] = identities
     # as earlier versions called a policy
     classes = {agent: type(policy).__qualname__ for agent, policy in given.items() if not isinstance(policy, str)}
 
     def wanted(found: dict[str, Any]) -> dict[str, Any]:
         # a file may move; its contents are in the hash
         same = {**run, "source": found.get("source"), "plan": found.get("plan")}
+        same["identities"] = found.get("identities")  # held to here, in words of its own
+        _check_identities(out, found, run["team"], identities)
         if "sandbox" not in found or kind is None:
             same["sandbox"] = found.get("sandbox")
         if isinstance(team := found.get("team"), dict):
@@ -120,11 +163,33 @@ def claim_run(out: Path, task: Task, team: Team, seed: int, in_flight: int, prob
     claim(out / RUN_FILE, run, wanted=wanted, joined=joined)
 
 
+def _is_identified(policy: Policy) -> bool:
+    return keeps(policy, Identified)
+
+
+def _check_identities(out: Path, found: Mapping[str, Any], team: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Check that the policies of a team that is given by the same specs are those that began a run.
+
+    Raises:
+        LogError: one is another now; its agent is named.
+    """
+    begun, specs = found.get("identities"), found.get("team")
+    if not isinstance(begun, dict) or not isinstance(specs, dict):
+        return
+    for agent, was in begun.items():
+        if agent in now and specs.get(agent) == team.get(agent) and was != now[agent]:
+            raise LogError(
+                f"{out / RUN_FILE}: the policy of {agent}, {team[agent]!r:.200}, is another now: it was {was!r} and is "
+                f"{now[agent]!r}. Put back what it was made of to resume, or use another output folder."
+            )
+
+
 def read_run(out: str | Path) -> dict[str, Any]:
     """Return what a run folder says was run.
 
-    That is task, problems (their hash), source, team, seed, in_flight, plan (ids of the problems) and sandbox (its
-    kind); one that an earlier version made lacks the last two.
+    That is task, problems (their hash), source, team, seed, in_flight, plan (ids of the problems), sandbox (its kind)
+    and identities (of policies that were given by specs, as far as they say what they are); one that an earlier version
+    made lacks the last three.
 
     Raises:
         LogError: the folder holds no run.

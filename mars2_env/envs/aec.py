@@ -13,6 +13,14 @@ from mars2_env.tasks import Task
 from mars2_env.types import Reply, Turn
 
 
+class _NoAgentError(EpisodeError, AttributeError):
+    """There is no agent to act; an `AttributeError` as well, which PettingZoo has of what is not there yet."""
+
+
+class _DeadAgentError(EpisodeError, ValueError):
+    """An agent whose episode is over was given an action; a `ValueError` as well, which PettingZoo has there."""
+
+
 class TreeSearchAEC(AgentGame, AECEnv[str, Any, Any]):
     """Several agents grow ONE search tree of programs for a coding problem, one expansion a step.
 
@@ -72,6 +80,22 @@ class TreeSearchAEC(AgentGame, AECEnv[str, Any, Any]):
         """
         super().__init__(task)
         self.turn: Turn | None = None
+        self._selected: str | None = None
+
+    @property
+    def agent_selection(self) -> str:
+        """The agent to act.
+
+        Raises:
+            EpisodeError: `reset` was never called.
+        """
+        if self._selected is None:
+            raise _NoAgentError("there is no agent to act: call reset() first.")
+        return self._selected
+
+    @agent_selection.setter
+    def agent_selection(self, agent: str) -> None:
+        self._selected = agent
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Begin the next tree; `options={"problem": id}` chooses the problem."""
@@ -98,13 +122,22 @@ class TreeSearchAEC(AgentGame, AECEnv[str, Any, Any]):
         return found
 
     def step(self, action: Any) -> None:
-        """Expand the tree by the acting agent's program."""
+        """Expand the tree by the acting agent's program; of an agent whose episode is over the action is None.
+
+        Raises:
+            EpisodeError: there is no agent to act, or an action for one whose episode is over.
+        """
         match = self.match
         episode = match.episode
         if not self.agents:
             raise EpisodeError("the episode is over; call reset() before step().")
         agent = self.agent_selection
         if self.terminations[agent] or self.truncations[agent]:
+            if action is not None:
+                raise _DeadAgentError(
+                    f"step({action!r:.200}): the episode is over for {agent}, for which step(None) is all that is "
+                    "left; or call reset()."
+                )
             self._was_dead_step(action)
             return
         turn = self.turn

@@ -27,6 +27,7 @@ EVENTS: dict[str, type[Event]] = {
 }
 NAMES = {kind: name for name, kind in EVENTS.items()}
 _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in NAMES}
+_MEND = "Nothing of this library wrote that line: put the log back as it was, or elsewhere to grow its tree anew."
 _ENCODER = msgspec.json.Encoder()
 
 OMITTED: dict[str, Any] = {
@@ -89,12 +90,15 @@ def decode_event(line: bytes) -> Event:
     """
     try:
         data = msgspec.json.decode(line)
+        if not isinstance(data, dict) or "event" not in data:
+            shown = bytes(line[:80]).decode("utf-8", "replace")
+            raise LogError(f"not an event: {shown!r} is no object with the key 'event'. {_MEND}")
         name = data.pop("event")
         if name not in EVENTS:
             raise LogError(unknown_name("event", name, EVENTS))
         return msgspec.convert(data, EVENTS[name])
-    except (*UNREADABLE, AttributeError, KeyError, TypeError) as error:
-        raise LogError(f"not an event: {error}") from None
+    except (*UNREADABLE, TypeError) as error:
+        raise LogError(f"not an event: {str(error).rstrip('.')}. {_MEND}") from None
 
 
 def task_hash(task: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from mars2_env.base.checks import is_path
 from mars2_env.episode import Event, Rules, State
 from mars2_env.errors import LogError, Mars2Error
 from mars2_env.log.codec import Header
@@ -144,10 +145,10 @@ def read_log(path: str | Path) -> list[Tree]:
     Raises:
         LogError: there is no log there, or one is damaged, or a tree has two; the message names file and line.
     """
-    if not isinstance(path, str | os.PathLike):
+    if not is_path(path):
         raise LogError(f"a log is named by its file or folder, not by {path!r:.200}.")
     place = Path(path)
-    if place.is_dir():
+    if os.path.isdir(place):  # False of what cannot be looked at: reading it says why
         files = log_files(place)
         if not files:
             if place.name == "trees" and log_files(place.parent):
@@ -159,7 +160,7 @@ def read_log(path: str | Path) -> list[Tree]:
     for file in files:
         header, events = read_events(file)
         if header is None:
-            if place.is_dir():
+            if file is not place:
                 continue  # killed before the first line was out
             raise LogError(f"{file} is empty, or its first line was cut off: there is no tree in it.")
         trees.append(fold(header, tuple(events), file))

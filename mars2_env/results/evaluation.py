@@ -240,12 +240,12 @@ def evaluate(
     run: dict[str, Any] = {}
     if isinstance(log_or_trees, str | Path):
         folder = Path(log_or_trees)
-        trees = read_log(folder)
+        trees = read_log(log_or_trees)
         run = read_run(folder) if (folder / RUN_FILE).exists() else {}
         if problems is None:
             source = run.get("source")
             if not isinstance(source, dict) or "problems" not in source:
-                raise ConfigError(f"{folder} does not say how its problems were loaded; call evaluate(..., problems=).")
+                raise ConfigError(_unsourced(folder))
             problems = load_from(source)
     else:
         trees = list(log_or_trees) if isinstance(log_or_trees, Iterable) else [log_or_trees]
@@ -260,7 +260,7 @@ def evaluate(
         faults = sum(tree.ended == "faults" for tree in trees)
         raise ConfigError(
             f"there is no finished tree among the {len(trees)} given: {faults} ended by faults, {len(trees) - faults} "
-            "are cut off. The command that began them takes them up again."
+            f"are cut off. {_finishing(folder)}"
         )
     if len({tree.path or id(tree) for tree in finished}) < len(finished):
         raise ConfigError(f"{len(finished)} trees were given, some of them twice; each counts once, so give it once.")
@@ -318,6 +318,32 @@ def evaluate(
             known.close()
             agreed.close()
     return Results(tuple(results), len(trees) - len(finished), answer, planned)
+
+
+def _unsourced(folder: Path) -> str:
+    """Return what to do about a run folder that does not say how its problems were loaded."""
+    by_name = f"evaluate it in Python, where the set is named: mars2_env.evaluate({str(folder)!r}, problems=...)"
+    if (folder / RUN_FILE).exists():
+        why, mend = f"{RUN_FILE} in it lacks that", f"put {RUN_FILE} back as it was written"
+    else:
+        why = f"there is no {RUN_FILE} in it, as where an environment made it"
+        mend = "if a search made it, run that again, which writes it anew"
+    return f"{folder} does not say how its problems were loaded: {why}. Either {mend}, or {by_name}."
+
+
+def _finishing(folder: Path | None) -> str:
+    """Return how trees that are not finished can be finished: those of rollouts can, those of environments cannot."""
+    if folder is None:
+        return (
+            "A rollout with the same arguments takes up those that it has in its run folder; an environment takes up "
+            "none: play an episode to its end."
+        )
+    if (folder / RUN_FILE).exists():
+        return "Run the same search (or rollout) again: it takes them up."
+    return (
+        f"There is no {RUN_FILE} in {folder}, so an environment began them, and it takes up none: play an episode to "
+        "its end."
+    )
 
 
 def _check_settings(tree: Tree) -> None:

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
+from mars2_env.base.checks import whole_number
 from mars2_env.base.parts import Parts
 from mars2_env.errors import ConfigError, PartError, SandboxError, SandboxUnavailableError, unknown_name
 from mars2_env.sandbox.base import Sandbox
 from mars2_env.sandbox.distributions import closure, names_of
 from mars2_env.sandbox.language import PYTHON, Language, language_of
+from mars2_env.sandbox.pool import MAX_WORKERS
 from mars2_env.sandbox.scripted import ScriptedSandbox
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -32,7 +34,7 @@ def make_sandbox(
             program as it must; "scripted": answers as told and runs nothing, for tests of what uses a sandbox
             (`mars2_env.testing.ScriptedSandbox`); or one that was registered (`register_sandbox`) or that an installed
             package offers.
-        workers: How many runs go on at a time; None: one for each core.
+        workers: How many runs go on at a time, at most 1,024 of the library's own; None: one for each core.
         language: What programs are written in: "python", "cpp" or a `Language` of your own. In any but Python, programs
             read standard input; the tools are taken from this host's Debian packages, or are in an `image` of yours.
         options: Passed on, see `DockerSandbox` and `BubblewrapSandbox`, or what the kind is made by. Among them,
@@ -46,6 +48,8 @@ def make_sandbox(
         SandboxUnavailableError: nothing here can run untrusted programs safely; the message names the command that
             mends it. There is no unsafe fallback.
     """
+    if workers is not None and SANDBOXES.owns(kind):
+        whole_number("workers", workers, most=MAX_WORKERS, where="make_sandbox")
     spoken = language_of(language)
     if spoken != PYTHON and kind == "scripted":
         raise ConfigError(f'make_sandbox("scripted", language={spoken.name!r}): it runs nothing in any language.')

@@ -20,6 +20,9 @@ _pools: Final[weakref.WeakSet[Pool]] = weakref.WeakSet()
 
 Made = TypeVar("Made")
 
+MAX_WORKERS: Final = 1024
+"""How many workers a sandbox of the library's own may have; each is a container, or as good as one."""
+
 PAUSES: Final = (0.1, 0.5)
 """Seconds before a worker that could not be started is tried again, once for each: a start that fails by chance costs
 no job a fault."""

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import msgspec
 
 from mars2_env.base.abilities import keeps
-from mars2_env.base.checks import flag, one_of, text
+from mars2_env.base.checks import flag, is_path, one_of, text
 from mars2_env.episode import Rules, StopRule, name_of
 from mars2_env.errors import ConfigError, unknown_name
 from mars2_env.judge.checkers import checker
@@ -102,7 +102,7 @@ class Task:
             check_kind(self.sandbox)
         if self.limits is not None and not isinstance(self.limits, Limits):
             raise ConfigError(f"limits={self.limits!r:.200} is not a Limits, such as Limits(cpu_seconds=1).")
-        if self.out is not None and (not isinstance(self.out, str | os.PathLike) or not os.fspath(self.out)):
+        if self.out is not None and not is_path(self.out):
             raise ConfigError(f"out={self.out!r:.200} is not a folder.")
         flag("strict_types", self.strict_types)
         if self.reward_model is not None and (

@@ -180,7 +180,11 @@ def warn_failed(agent: str, error: Exception) -> None:
 
 def _said(error: Exception) -> str:
     """Return what an exception says, in so few words that a log can hold them."""
-    said = well_formed(f"{type(error).__name__}: {error}".rstrip(": "))
+    kind = type(error).__name__
+    try:
+        said = well_formed(f"{kind}: {error}".rstrip(": "))
+    except Exception:  # its `__str__` is out of order too
+        said = kind
     return said if len(said) <= 300 else f"{said[:300]}..."
 
 

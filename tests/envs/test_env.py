@@ -459,3 +459,41 @@ def test_the_reference_gives_the_lengths_that_the_spaces_have() -> None:
         assert f"{length:,}" in told
     space = aec().observation_space("agent_0")
     assert [space[key].max_length for key in ("problem", "tree", "prompt")] == [50_000, 20_000, 200_000]
+
+
+def test_before_reset_there_is_no_agent_to_act_and_the_error_says_what_to_call() -> None:
+    env = aec()
+    with pytest.raises(EpisodeError, match=r"call reset\(\) first"):
+        env.agent_selection  # noqa: B018
+    assert not hasattr(env, "agent_selection")  # as PettingZoo has it
+    env.reset(seed=0)
+    assert env.agent_selection in env.agents
+
+
+def test_an_action_of_an_agent_whose_episode_is_over_is_refused_and_none_is_taken() -> None:
+    env = aec(budget=1, agents=2)
+    env.reset(seed=0)
+    env.step(program(0))
+    for kind in (EpisodeError, ValueError):  # the second is PettingZoo's
+        with pytest.raises(kind, match=rf"over for {env.agent_selection}, for which step\(None\).*call reset\(\)"):
+            env.step(program(1))
+    env.step(None)
+    env.step(None)
+    assert env.agents == []
+
+
+def test_an_unfinished_run_of_an_environment_is_not_promised_to_be_taken_up(tmp_path: Path) -> None:
+    env = aec(budget=3, out=tmp_path)
+    env.reset(seed=0)
+    env.step(program(0))
+    env.close()
+    trees = mars2_env.read_log(tmp_path)
+    with pytest.raises(ConfigError, match=r"1 are cut off. There is no run.json in .*it takes up none"):
+        mars2_env.evaluate(tmp_path, problems=problem_set())
+    with pytest.raises(ConfigError, match=r"rollout .* takes up those .*an environment takes up none"):
+        mars2_env.evaluate(trees, problems=problem_set())
+    list(mars2_env.rollout(mars2_env.task(problem_set(), sandbox=sandbox(), budget=3), Guesser(), out=tmp_path / "run"))
+    for log in (tmp_path / "run/trees").glob("*.jsonl"):
+        log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:-1]))
+    with pytest.raises(ConfigError, match=r"cut off. Run the same search \(or rollout\) again: it takes them up"):
+        mars2_env.evaluate(tmp_path / "run", problems=problem_set())

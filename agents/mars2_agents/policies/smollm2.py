@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -135,13 +136,15 @@ def offline() -> Iterator[None]:
 
 @contextmanager
 def without_bars() -> Iterator[None]:
-    """Hide transformers' progress bars inside the block and put back what was there."""
+    """Hide transformers' progress bars inside the block, and what it warns its own callers of, and put back what was."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers for names that are to go
+            yield
     finally:
         if shown:
             logging.enable_progress_bar()
