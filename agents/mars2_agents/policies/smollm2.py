@@ -136,7 +136,7 @@ def offline() -> Iterator[None]:
 
 @contextmanager
 def without_bars() -> Iterator[None]:
-    """Hide transformers' progress bars inside the block, and what it warns its own callers of, and put back what was."""
+    """Hide transformers' progress bars inside the block, and its warnings to other libraries; put back what was."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
