@@ -112,6 +112,7 @@ INTERRUPTED = """
 import os, signal, sys
 import typer
 from mars2_env.cli.interrupts import be_patient, interruptible
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in a shell's background is begun without one
 be_patient()
 try:
     with interruptible("all is kept"):

@@ -192,7 +192,7 @@ def test_containers_of_the_dead_are_removed_at_the_next_start_and_no_others(
             }
         assert left == {"alive", "elsewhere", "nonsense"}
     finally:
-        for made in engine.containers.list(all=True, filters={"label": SANDBOX_LABEL}):
+        for made in engine.containers.list(all=True, filters={"label": SANDBOX_LABEL}, ignore_removed=True):
             if made.id in {one.id for one in containers.values()}:
                 made.remove(force=True)
 
