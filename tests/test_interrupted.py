@@ -17,7 +17,8 @@ PATIENCE = 15
 """Seconds that an interrupted process may take: it promises 5, on a machine with nothing else to do."""
 
 HANGING = """
-import asyncio, sys, threading, time
+import asyncio, signal, sys, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 sys.path.insert(0, {here!r})
 import mars2_env
 from toys import Guesser, problem_set, sandbox
