@@ -11,7 +11,7 @@ from mars2_env.credit.advantages import ESTIMATORS, SCOPES, Estimator, Scope, ad
 from mars2_env.credit.collaborative import agent_difference, node_difference, shapley, shared_solutions, team_returns
 from mars2_env.credit.estimates import pass_at_k, pkpo
 from mars2_env.credit.samples import Credit, Sample, Samples, samples
-from mars2_env.credit.shaping import best_outside, overlong_penalty, tree_shaping
+from mars2_env.credit.shaping import overlong_penalty, tree_shaping
 from mars2_env.credit.values import c3, tree_rl, tree_rpo, tree_values
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "Scope",
     "advantages",
     "agent_difference",
-    "best_outside",
     "c3",
     "node_difference",
     "overlong_penalty",

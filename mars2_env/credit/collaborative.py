@@ -10,7 +10,6 @@ from typing import Final
 import numpy as np
 
 from mars2_env.credit.arrays import Bools, Floats, Ints, Numbers, as_labels, as_parents, as_rewards
-from mars2_env.credit.shaping import best_outside
 from mars2_env.errors import ConfigError
 
 MOST_AGENTS: Final = 12
@@ -35,6 +34,15 @@ def agent_difference(
     raw, above, who, names = _tree(parents, rewards, agents, "agent_difference")
     top = best_outside(above, raw, np.zeros(len(raw), bool))
     return {name: top - best_outside(above, raw, who == number) for number, name in enumerate(names)}
+
+
+def best_outside(parents: Ints, rewards: Floats, left_out: Bools) -> float:
+    """Return the best reward of a tree without the nodes left out and all below them; 0 where nothing is left."""
+    gone = np.zeros(len(parents) + 1, bool)
+    for node, parent in enumerate(parents, start=1):
+        gone[node] = left_out[node - 1] or gone[parent]
+    kept = rewards[~gone[1:]]
+    return float(kept.max()) if len(kept) else 0.0
 
 
 def node_difference(parents: Sequence[int] | Ints, rewards: Numbers) -> Floats:

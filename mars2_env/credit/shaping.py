@@ -83,12 +83,3 @@ def overlong_penalty(lengths: Sequence[int] | Ints, *, max_length: int, buffer: 
     real_number("factor", factor, least=0, where=where)
     over, _ = as_rewards(np.asarray(lengths, dtype=np.float64) - (max_length - buffer), None, where)
     return 0.0 - np.clip(over, 0, buffer) / buffer * factor
-
-
-def best_outside(parents: Ints, rewards: Floats, left_out: Bools) -> float:
-    """Return the best reward of a tree without the nodes left out and all below them; 0 where nothing is left."""
-    gone = np.zeros(len(parents) + 1, bool)
-    for node, parent in enumerate(parents, start=1):
-        gone[node] = left_out[node - 1] or gone[parent]
-    kept = rewards[~gone[1:]]
-    return float(kept.max()) if len(kept) else 0.0

@@ -89,8 +89,8 @@ class Optimising:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What a step came to: its number, the learning rate, and the norm of the gradient before it was cut."""
+class Update:
+    """What an update came to: its number, the learning rate, and the norm of the gradient before it was cut."""
 
     update: int
     lr: float
@@ -190,7 +190,7 @@ class Learner:
             assert isinstance(total, Tensor)
             total.backward()
 
-    def step(self) -> Step:
+    def step(self) -> Update:
         """Make an update of what was added up, and return what it came to.
 
         Raises:
@@ -206,7 +206,7 @@ class Learner:
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         self.version += 1
-        return Step(self.version, rate, norm)
+        return Update(self.version, rate, norm)
 
     def export(self, folder: str | Path) -> WeightsRef:
         """Write the weights as a checkpoint (safetensors) that policies load, and return where; atomic."""

@@ -11,7 +11,7 @@ the backward pass may go in any micro-batches, packed or padded, and still be th
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
@@ -243,9 +243,3 @@ def _weighted(per_token: Tensor, weights: Tensor | None) -> Tensor:
 def _check_clip(low: float, high: float) -> None:
     real_number("low", low, least=0, most=1, where="loss")
     real_number("high", high, least=0, where="loss")
-
-
-def clip_share(ratio: Any, advantage: Any, mask: Any, low: float, high: float) -> float:
-    """Return the share of completion tokens whose ratio is clipped, in the direction in which that matters."""
-    over = ((ratio > 1 + high) & (advantage > 0)) | ((ratio < 1 - low) & (advantage < 0))
-    return float((over & mask).sum() / mask.sum().clamp(min=1))
