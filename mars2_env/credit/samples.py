@@ -84,6 +84,7 @@ class Sample:
         shaped: after shaping and the penalty on length.
         advantage: after normalisation.
         duplicate: whether the program was in the tree already; then it takes no loss, unless duplicates are kept.
+        imitated: whether it is learnt as it stands, by its likelihood alone, such as a solution that others found.
     """
 
     tree: str
@@ -105,6 +106,7 @@ class Sample:
     shaped: float
     advantage: float
     duplicate: bool
+    imitated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Algorithms: what each policy learns from finished trees; one readable file each."""

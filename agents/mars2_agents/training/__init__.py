@@ -1,0 +1,1 @@
+"""Training: rollouts, buffers, updates, and new weights to the policies that act; what every algorithm shares."""
