@@ -120,12 +120,12 @@ def test_the_sampler_is_compared_with_the_learner_at_the_temperature_of_sampling
 
 
 def test_minibatches_and_epochs_make_updates_against_the_same_old_policy() -> None:
-    learner = Learner(model(), Optimising(lr=1e-3))
+    learner = Learner(model(), Optimising(lr=1e-4))
     report = update(learner, BATCH, gspo, minibatches=2, epochs=2)
     assert (report.updates, report.version) == (4, 4)
     assert report.seen.kl_old is not None and report.seen.kl_old > 0
     assert report.seen.ratio_max is not None and report.seen.ratio_max > 1
-    by_hand = Learner(model(), Optimising(lr=1e-3))
+    by_hand = Learner(model(), Optimising(lr=1e-4))
     olds = [by_hand.score([one], temperature=one.temperature)[0] for one in BATCH]
     for _ in range(2):
         for places in (slice(0, 2), slice(2, 4)):
