@@ -12,10 +12,10 @@ import pytest
 pytest.importorskip("safetensors")
 pytest.importorskip("torch")
 
-from mars2_agents.training.buffers import Buffer, Counts  # noqa: E402
+from mars2_agents.training.buffers import Buffer, Counts
 
-from mars2_env import ConfigError, LogError  # noqa: E402
-from mars2_env.credit import Sample  # noqa: E402
+from mars2_env import ConfigError, LogError
+from mars2_env.credit import Sample
 
 
 def sample(node: int, tokens: int = 2) -> Sample:
@@ -69,7 +69,11 @@ def test_all_that_came_is_used_or_waits_or_was_filtered_for_a_reason() -> None:
 def test_a_buffer_goes_on_from_what_it_kept_to_the_last_bit(tmp_path: Path) -> None:
     buffer = Buffer(2)
     some = replace(
-        sample(3, 3), logprobs=(-0.1, nan, -1e-17), mask=(True, False, True), kept_mass=(0.5, nan, 1.0), versions=(4, 4, 5)
+        sample(3, 3),
+        logprobs=(-0.1, nan, -1e-17),
+        mask=(True, False, True),
+        kept_mass=(0.5, nan, 1.0),
+        versions=(4, 4, 5),
     )
     empty = replace(sample(4, 0), logprobs_kind=None, temperature=None, top_p=None, imitated=True, duplicate=True)
     buffer.add([sample(1), sample(2), some, empty])

@@ -6,9 +6,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from mars2_agents.training.order import problems_of, steps_of_epoch  # noqa: E402
+from mars2_agents.training.order import problems_of, steps_of_epoch
 
-from mars2_env import ConfigError  # noqa: E402
+from mars2_env import ConfigError
 
 IDS = [f"p/{number}" for number in range(10)]
 
@@ -18,7 +18,7 @@ def test_an_epoch_has_every_problem_once_in_steps_of_almost_one_size(at_a_time: 
     steps = steps_of_epoch(10, at_a_time)
     for epoch in range(3):
         parts = [problems_of(epoch * steps + step, IDS, at_a_time, seed=5) for step in range(steps)]
-        assert sorted(sum(parts, [])) == IDS
+        assert sorted(one for part in parts for one in part) == IDS
         assert max(map(len, parts)) - min(map(len, parts)) <= 1 and max(map(len, parts)) <= at_a_time
 
 

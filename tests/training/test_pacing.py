@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from mars2_agents.training.pacing import Heartbeat, Pacer, Pulse, updates_due  # noqa: E402
+from mars2_agents.training.pacing import Heartbeat, Pacer, Pulse, updates_due
 
-from mars2_env import PolicyError  # noqa: E402
+from mars2_env import PolicyError
 
 
 class Clock:
