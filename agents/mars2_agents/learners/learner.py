@@ -196,7 +196,7 @@ class Learner:
 
     def _scored(self, scorer: Scorer, samples: Sequence[Tokens], temperature: float) -> list[Tensor]:
         found: dict[int, Tensor] = {}
-        with torch.no_grad(), _mode(scorer, training=False), self._computing():
+        with torch.no_grad(), _mode(scorer.model, training=False), self._computing():
             for row in self.division.rows(lengths(samples), self.optimising.tokens):
                 values = scorer([samples[place] for place in row.places], temperature)
                 if row.counts:
@@ -224,7 +224,7 @@ class Learner:
                 )
         used = [place for place, weight in enumerate(weights) if bool(weight.any())]
         chosen = [samples[place] for place in used]
-        with _mode(self._scorer, training=True), self._drawing():
+        with _mode(self.model, training=True), self._drawing():
             for row in self.division.rows(lengths(chosen), self.optimising.tokens):
                 with self._computing():
                     found = self._scorer([chosen[place] for place in row.places], temperature)
@@ -354,7 +354,7 @@ def _check_same(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], place
 
 
 @contextmanager
-def _mode(module: torch.nn.Module, *, training: bool) -> Iterator[None]:
+def _mode(module: Any, *, training: bool) -> Iterator[None]:
     """Switch dropout on or off inside the block."""
     was = module.training
     module.train(training)
