@@ -145,7 +145,7 @@ class Learner:
         self._scorer = Scorer(model)
         self._reference = None if reference is None else Scorer(reference.requires_grad_(False))
         if self.optimising.checkpointing:
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            _checkpoint(model)
         for scorer in (self._scorer, self._reference):
             if scorer is not None:
                 self.division.spread(scorer)
@@ -282,7 +282,7 @@ class Learner:
         weights = self._wholes((self.model.state_dict() if named is None else named).items())
 
         def write() -> None:
-            with _written(target) as build:
+            with _written(target) as build, _no_bars():
                 self.model.save_pretrained(build, state_dict=weights, **options)
 
         self.division.by_one(write)
@@ -351,6 +351,29 @@ def _check_same(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], place
             raise LogError(
                 f"{place} is of another model: {name!r} is {tuple(found[name].shape)}, not {tuple(one.shape)}."
             )
+
+
+def _checkpoint(model: Any) -> None:
+    """Have a model of transformers compute activations again in the backward pass; older versions name it otherwise."""
+    again = {"use_reentrant": False}
+    if hasattr(model, "activation_checkpointing_enable"):
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs=again)
+    else:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=again)
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Keep transformers from drawing a bar for every export."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 @contextmanager
