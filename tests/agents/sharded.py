@@ -67,10 +67,13 @@ def whole(named: Any) -> dict[str, Any]:
 
 
 def gradient(one: Learner) -> dict[str, Any]:
+    """The whole gradient, cut to norm 1 as a step cuts it."""
     scores = scores_of(LONGER, one.score(LONGER), reference=one.score_reference(LONGER))
     _, weights = derivative(with_kl, scores)
     one.backward(LONGER, [row[: len(some.completion_ids)] for row, some in zip(weights, LONGER, strict=True)])
-    return whole((name, value.grad) for name, value in one.model.named_parameters() if value.grad is not None)
+    found = whole((name, value.grad) for name, value in one.model.named_parameters() if value.grad is not None)
+    norm = sum(float(value.square().sum()) for value in found.values()) ** 0.5
+    return {name: value / max(norm, 1.0) for name, value in found.items()}
 
 
 def apart(found: dict[str, Any], wanted: dict[str, Any]) -> float:

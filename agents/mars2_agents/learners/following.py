@@ -26,9 +26,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from mars2_agents.learners.learner import Learner, Update, WeightsRef
+from mars2_agents.learners.learner import Learner, Update, WeightsRef, check_weights
 from mars2_agents.learners.scoring import Tokens
-from mars2_env.errors import ConfigError, Mars2Error
+from mars2_env.errors import Mars2Error
 
 PATIENCE: Final = timedelta(days=365)
 """How long processes wait for the next call."""
@@ -100,8 +100,7 @@ class Led:
 
     def backward(self, samples: Sequence[Tokens], weights: Sequence[Tensor], *, temperature: float = 1.0) -> None:
         """Add a gradient."""
-        if [tuple(one.shape) for one in weights] != [(len(one.completion_ids),) for one in samples]:
-            raise ConfigError("Led.backward: give one weight a completion token, of each sample.")
+        check_weights(samples, weights)
         self._all("backward", {"temperature": temperature}, samples, weights)
 
     def step(self) -> Update:
