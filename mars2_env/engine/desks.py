@@ -12,7 +12,7 @@ import inspect
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -45,8 +45,8 @@ class Asked:
 class Driver(Protocol):
     """What a desk tells of."""
 
-    def answered(self, asked: Asked, reply: Reply, trace: Trace) -> None:
-        """Take a reply."""
+    def answered(self, replies: Iterable[tuple[Asked, Reply, Trace]]) -> None:
+        """Take all replies that came of one call."""
 
     def unanswered(self, asked: Asked, error: Fault) -> None:
         """Take that a turn failed for good."""
@@ -183,8 +183,12 @@ class Lane:
         self.failures = 0
         tried = [self._asking.trial.spent(asked.turn) for asked in one.asked]
         share = max(0.0, one.seconds - sum(tried)) / len(one.asked)
-        for asked, reply, spent in zip(one.asked, replies, tried, strict=True):
-            self._driver.answered(asked, reply, trace_of(asked.turn, reply, share, spent))
+        self._driver.answered(
+            [
+                (asked, reply, trace_of(asked.turn, reply, share, spent))
+                for asked, reply, spent in zip(one.asked, replies, tried, strict=True)
+            ]
+        )
 
     def _failed(self, one: _Call, failure: Exception) -> None:
         """Make a call again, or each of its turns alone: one that cannot be answered costs the others nothing."""
@@ -350,7 +354,7 @@ class Desk:
             self.failures = 0
             tried = self._asking.trial.spent(turn)
             seconds = max(0.0, time.perf_counter() - start - tried)
-            self._driver.answered(asked, outcome, trace_of(turn, outcome, seconds, tried))
+            self._driver.answered([(asked, outcome, trace_of(turn, outcome, seconds, tried))])
         elif isinstance(outcome, BaseException):
             self._driver.end(outcome)
         elif failure is not None:
