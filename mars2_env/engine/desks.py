@@ -24,7 +24,13 @@ from mars2_env.base.checks import whole_number
 from mars2_env.base.meters import Meters
 from mars2_env.engine.play import Play, trace_of
 from mars2_env.engine.workers import Inbox, Raised, Workers
-from mars2_env.errors import Mars2Error, PolicyError, SandboxError, SandboxUnavailableError
+from mars2_env.errors import (
+    Mars2Error,
+    PolicyError,
+    PolicyUnavailableError,
+    SandboxError,
+    SandboxUnavailableError,
+)
 from mars2_env.log import Trace
 from mars2_env.tasks import PublicTests, call, failed, takes_trial, warn_failed
 from mars2_env.types import Generates, Limited, Policy, Reply, Turn
@@ -388,10 +394,13 @@ def _reply_of(policy: Generates, turn: Turn, found: Any) -> Reply:
 
 
 def final(error: Exception) -> bool:
-    """Whether what a policy raised ends the run: an error of the library's own, but for a fault of the sandbox."""
-    return isinstance(error, Mars2Error) and (
-        not isinstance(error, SandboxError) or isinstance(error, SandboxUnavailableError)
-    )
+    """Whether what a policy raised ends the run: an error of the library's own, which no retry mends.
+
+    A fault of the sandbox, and a server that is away, are not of that kind.
+    """
+    if isinstance(error, SandboxError):
+        return isinstance(error, SandboxUnavailableError)
+    return isinstance(error, Mars2Error) and not isinstance(error, PolicyUnavailableError)
 
 
 def fault_of(agent: str, failure: Exception) -> Fault:
