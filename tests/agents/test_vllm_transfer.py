@@ -16,7 +16,6 @@ pytest.importorskip("httpx2", reason="needs the extra vllm")
 pytest.importorskip("transformers", reason="needs the extra vllm")
 
 from fake_vllm import GENERATE, FakeVLLM, running  # noqa: E402
-from mars2_agents.errors import UnavailableError  # noqa: E402
 from mars2_agents.learners.learner import WeightsRef  # noqa: E402
 from mars2_agents.policies.vllm import VLLMPolicy  # noqa: E402
 from mars2_agents.policies.vllm_http import HTTPEngine  # noqa: E402
@@ -24,7 +23,7 @@ from mars2_agents.policies.vllm_server import PYTHON  # noqa: E402
 from mars2_agents.policies.vllm_transfer import Checkpoint, Control, Meeting, NCCLTransfer  # noqa: E402
 from mars2_agents.training.weights import deliver  # noqa: E402
 
-from mars2_env.errors import ExtraError, PolicyError  # noqa: E402
+from mars2_env.errors import ExtraError, PolicyError, PolicyUnavailableError  # noqa: E402
 from mars2_env.types import Limits, PublicView, Stdin, Turn  # noqa: E402
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -133,7 +132,7 @@ def test_after_a_transfer_that_failed_all_meet_anew_and_old_weights_are_sent_aga
     tried = ["/get_world_size", *ROUND[:2], LEAVE]
     restored = ["/get_world_size", INIT, *ROUND[:2], LEAVE]
     assert setting.since("/pause") == ["/pause", *tried, *restored, "/resume"]
-    with pytest.raises(UnavailableError, match="has no whole weights any more"):
+    with pytest.raises(PolicyUnavailableError, match="has no whole weights any more"):
         setting.policy.act([TURN])
     setting.fake.bad_routes.clear()
     deliver(setting.policy, WeightsRef(checkpoint, 2))

@@ -137,7 +137,7 @@ class VLLMEngine(ABC):
                 await self.ready()
                 await self._open.wait()
                 if self._spoilt:
-                    raise UnavailableError(f"{self.name} has no whole weights any more: {self._spoilt}")
+                    raise PolicyUnavailableError(f"{self.name} has no whole weights any more: {self._spoilt}")
                 version = self.weights_version
                 found = await self._ask(request, self._salt)
         await self._unload_unused()
