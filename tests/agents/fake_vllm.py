@@ -106,7 +106,7 @@ class FakeVLLM:
             self.reloading.set()
             if self.hold_reload is not None:
                 await asyncio.to_thread(self.hold_reload.wait)
-            if body["kwargs"]["weights_path"] in self.bad_weights:
+            if body.get("kwargs", {}).get("weights_path") in self.bad_weights:
                 return 500, {"error": {"message": "no such weights"}}
         elif route == "/update_weight_version":
             self.label = body["new_version"]

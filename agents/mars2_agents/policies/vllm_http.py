@@ -14,8 +14,9 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 
+from mars2_agents.policies import vllm_worker
 from mars2_agents.policies.vllm_engine import Adapter, Completion, Request, VLLMEngine, spans_of
-from mars2_agents.policies.vllm_server import Address, VLLMServer, address_of, checkpoint_of
+from mars2_agents.policies.vllm_server import Address, VLLMServer, address_of, checkpoint_of, repacks
 from mars2_agents.policies.vllm_transfer import NCCLTransfer
 from mars2_env.base.extras import needed_by
 from mars2_env.errors import PolicyError, PolicyUnavailableError
@@ -294,6 +295,8 @@ class HTTPEngine(VLLMEngine):
                 await self._sent(self._transfer, path)
                 return
             await self._control("/collective_rpc", {"method": "reload_weights", "kwargs": {"weights_path": path}})
+            if self.server is not None and repacks(self.server.options):
+                await self._control("/collective_rpc", {"method": vllm_worker.Repacks.mars2_repack.__name__})
         except PolicyUnavailableError as error:  # vLLM answers 500 to weights that it cannot read, and lives on
             if self.server is not None and not self.server.alive:
                 raise
