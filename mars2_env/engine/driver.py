@@ -21,7 +21,7 @@ from typing import Any, Concatenate, Final, ParamSpec
 
 from mars2_env.base.abilities import keeps
 from mars2_env.base.machine import cores
-from mars2_env.base.meters import JUDGE, Meters
+from mars2_env.base.meters import JUDGE, QUEUE, Meters
 from mars2_env.engine.course import Ask, Grade, Plant, Rate, Work
 from mars2_env.engine.desks import Asked, Asking, Desk, Fault, Lane
 from mars2_env.engine.feed import Feed, Job
@@ -278,6 +278,8 @@ class Driver:
 
     def _grade(self, play: Play, turn: Turn | None, grade: Callable[[], Any]) -> None:
         self._grading += 1
+        if self._meters is not None:
+            self._meters.begin(QUEUE)
         self._judges.submit(partial(_timed, play, grade, self._meters), partial(self._graded, play, turn))
 
     def _poke(self) -> None:
@@ -396,6 +398,8 @@ async def _until(true: Callable[[], bool], seconds: float) -> None:
 
 def _timed(play: Play, grade: Callable[[], Any], meters: Meters | None) -> tuple[Any, float] | None:
     """Grade, unless the tree has ended meanwhile, and say how long it took."""
+    if meters is not None:
+        meters.end(QUEUE)
     if play.course.done:
         return None
     start = time.perf_counter()
