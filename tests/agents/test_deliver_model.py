@@ -18,8 +18,8 @@ from mars2_env.types import Generation, Limits, PublicView, Reply, Stdin, Turn
 REPOSITORY = Path(__file__).resolve().parents[2]
 BESIDE = REPOSITORY / ".vllm" / "bin" / "python"
 TEMPERATURE = 0.8
-AGREEMENT = 1e-3
-"""Nats: both compute in float32, each with kernels of its own. Measured: at most 1e-4."""
+AGREEMENT = 2e-4
+"""Nats: both compute in float32, each with kernels of its own. Measured: at most 4.4e-5."""
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(1800)]
 
