@@ -128,6 +128,17 @@ def test_nothing_that_trains_sees_a_hidden_test(whole: Any) -> None:
         assert file.is_dir() or b"hidden" not in file.read_bytes()
 
 
+def test_algorithms_are_given_problems_without_hidden_tests(tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    def looking(trees: Any, crew: Any) -> Mapping[str, Any]:
+        seen.extend(problem.hidden for problem in crew.task.problems)
+        return algorithm(trees, crew)
+
+    next(training(tmp_path, students=students(), algorithm=looking, held_out=None))
+    assert seen == [()] * 6
+
+
 def test_steps_that_were_made_in_another_process_are_over_and_the_rest_is_the_same(whole: Any, tmp_path: Path) -> None:
     with training(tmp_path, students=students()) as begun:
         assert [next(begun).step, next(begun).step] == [1, 2]

@@ -32,7 +32,7 @@ from mars2_agents.training.filtering import kept_samples, kept_trees
 from mars2_agents.training.growing import Ahead, Grower, Grown, in_turn, seated
 from mars2_agents.training.measures import Measures
 from mars2_agents.training.pacing import Heartbeat, Pacer, Pulse
-from mars2_agents.training.plan import Plan, planned
+from mars2_agents.training.plan import Plan, planned, without_hidden
 from mars2_agents.training.progress import Numbers, Progress, Silent, summary
 from mars2_agents.training.settings import Settings, Student
 from mars2_agents.training.telling import step_measures, warnings_of
@@ -136,7 +136,7 @@ class Training(Iterator[StepReport]):
         self._buffers = {name: Buffer(batch) for name, batch in plan.batches.items()}
         policies = {name: one.policy for name, one in plan.students.items()}
         encoders = {name: policy for name, policy in policies.items() if keeps(policy, Encodes)}
-        self._crew = Crew(plan.team, encoders)
+        self._crew = Crew(plan.team, encoders, without_hidden(plan.task))
         self._seats = seated(plan.team, policies)
         self._from = load_checkpoint(plan.out, self._learners, self._buffers)
         self.step = 0 if self._from is None else self._from.step
