@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import log
 from pathlib import Path
@@ -12,14 +11,13 @@ import torch
 import toys
 import transformers
 from mars2_agents.algorithms.answers import one_block
-from mars2_agents.algorithms.lesson import Crew, Lesson, Scores
-from mars2_agents.learners import losses
-from mars2_agents.learners.learner import Learner
+from mars2_agents.algorithms.lesson import Crew, Lesson
+from mars2_agents.learners.learner import Learner, Optimising
+from mars2_agents.learners.updating import Report, update
 
 import mars2_env
 from mars2_env import Generation, ProblemSet, Reply, Turn
 from mars2_env.base.keys import seed
-from mars2_env.credit import Sample
 from mars2_env.log import Tree
 
 END = 0
@@ -110,32 +108,14 @@ def tiny_model() -> Any:
     return transformers.LlamaForCausalLM(config).eval()
 
 
-def scores_of(rows: Sequence[Sample], logprobs: Sequence[Any], reference: Sequence[Any] | None = None) -> Scores:
-    """A batch as a loss sees it, padded with NaN."""
-
-    def padded(values: Sequence[Any]) -> Any:
-        rows = [torch.as_tensor(value, dtype=torch.float32) for value in values]
-        return torch.nn.utils.rnn.pad_sequence(rows, True, float("nan"))
-
-    return Scores(
-        logprob=padded(logprobs),
-        old=padded(logprobs),
-        sampler=padded([row.logprobs for row in rows]),
-        reference=None if reference is None else padded(reference),
-        mask=torch.nn.utils.rnn.pad_sequence([torch.tensor(row.mask) for row in rows], batch_first=True),
-        advantage=torch.tensor([row.advantage for row in rows]),
-        imitated=torch.tensor([row.imitated for row in rows]),
-        lag=torch.zeros(len(rows)),
-    )
+def learn(learner: Learner, lesson: Lesson) -> Report:
+    """Make an update of a lesson."""
+    return update(learner, lesson.samples, lesson.loss, reference=lesson.reference)
 
 
-def learn(learner: Learner, lesson: Lesson) -> float:
-    """Make an update of a lesson, and return the norm of its gradient."""
-    found = learner.score(lesson.samples)
-    batch = scores_of(lesson.samples, found, found if lesson.reference else None)
-    _, weights = losses.weights_on_logprobs(lambda lp: lesson.loss(replace(batch, logprob=lp)), batch.logprob)
-    learner.backward(lesson.samples, [row[: len(one)] for row, one in zip(weights, found, strict=True)])
-    return learner.step().grad_norm
+def learner() -> Learner:
+    """A learner of the tiny model, with what it was at first for a reference."""
+    return Learner(tiny_model(), Optimising(lr=1e-2), reference=tiny_model())
 
 
 @dataclass(frozen=True)
