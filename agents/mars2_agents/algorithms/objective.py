@@ -165,11 +165,10 @@ def _divergence(kl: tuple[KlKind, float] | Sequence[Any] | float | None) -> tupl
     """
     if kl is None:
         return None, 0.0
-    if isinstance(kl, int | float):
-        kl = ("k3", kl)
-    if isinstance(kl, str) or len(kl) != 2:
+    pair: Sequence[Any] = ("k3", kl) if isinstance(kl, int | float) else kl
+    if isinstance(pair, str) or len(pair) != 2:
         raise ConfigError(f"objective(kl={kl!r:.200}): give kind and coefficient, such as ('k3', 0.001), or None.")
-    kind: KlKind = kl[0]
+    kind: KlKind = pair[0]
     one_of("kl", kind, get_args(KlKind), where="objective")
-    coefficient = real_number("kl", kl[1], least=0, where="objective")
+    coefficient = real_number("kl", pair[1], least=0, where="objective")
     return kind if coefficient else None, float(coefficient)
