@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 from threading import Lock
 from typing import Any, Final, Literal
 
-from mars2_agents.policies.chat_tokens import fitted_prompt, with_system
+from mars2_agents.policies.chat_tokens import fitted_prompt, reply_ids, with_system
 from mars2_agents.policies.engine import UNBOUNDED
 from mars2_agents.policies.transformers import named_parent
 from mars2_agents.policies.vllm_engine import Adapter, Completion, Request, VLLMEngine
@@ -181,6 +181,14 @@ class VLLMPolicy:
         room = min(settings.max_new_tokens, context - len(prompt.ids))
         return Request(prompt.ids, sampling_of(settings, turn.seed, room), priority), prompt.cut
 
+    def prompt_ids(self, turn: Turn) -> tuple[int, ...]:
+        """Return the tokens that the model is asked with for a turn."""
+        return self.request(turn)[0].prompt
+
+    def completion_ids(self, text: str) -> tuple[int, ...]:
+        """Return the tokens of a reply of this text, the one that ends it included."""
+        return reply_ids(self.engine.tokenizer, text)
+
     def reply(self, turn: Turn, request: Request, found: Completion, cut: int = 0) -> Reply:
         """Return the reply that a completion is."""
         settings = self.settings
@@ -236,9 +244,35 @@ class VLLMPolicy:
         whole_number("version", version, least=1, where="update_weights")
         if self.lora is None:
             await self.engine.update_weights(path, version)
-            return
+        else:
+            await self._renew_adapter(path, version)
+
+    @property
+    def adapter(self) -> tuple[str, int] | None:
+        """The folder and the version of the LoRA adapter that it acts with, if it has one."""
+        if self.lora is None:
+            return None
+        return (self._adapter.path, self._adapter.version) if self._adapter else (str(self.lora), 0)
+
+    def load_adapter(self, path: str, version: int) -> None:
+        """Go on with a LoRA adapter, in the place of the one before or over the base model where there was none.
+
+        Replies under way end with what they began with.
+
+        Args:
+            path: its folder, which the server reads too.
+            version: its number; it goes into generations.
+
+        Raises:
+            PolicyError: it cannot be loaded, or the server takes none; nothing has changed.
+        """
+        whole_number("version", version, least=0, where="load_adapter")
+        self.engine.loop.run(self._renew_adapter(str(path), version))
+
+    async def _renew_adapter(self, path: str, version: int) -> None:
         async with self._loading:
-            before, self._adapter = self._adapter, await self.engine.load_adapter(path, version)
+            loaded = await self.engine.load_adapter(path, version)
+            before, self._adapter, self.lora = self._adapter, loaded, path
         if before is not None:
             await self.engine.unload_adapter(before)
 
