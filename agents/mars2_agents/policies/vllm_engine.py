@@ -17,11 +17,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from mars2_agents.errors import UnavailableError
 from mars2_agents.policies.private_loop import PrivateLoop
 from mars2_agents.policies.smollm2 import offline
 from mars2_env.base.extras import needed_by
-from mars2_env.errors import PolicyError
+from mars2_env.errors import PolicyError, PolicyUnavailableError
 from mars2_env.types import LogprobsKind
 
 REQUEST_SECONDS: Final = 600.0
@@ -129,7 +128,7 @@ class VLLMEngine(ABC):
         """Return the completion of a request; who is cancelled no longer uses the model.
 
         Raises:
-            UnavailableError: the engine is gone, or does not answer in time.
+            PolicyUnavailableError: the engine is gone, or does not answer in time.
             PolicyError: it refuses the request.
         """
         async with self._seats:
@@ -156,7 +155,7 @@ class VLLMEngine(ABC):
 
         Raises:
             PolicyError: they cannot be loaded; those from before answer again.
-            UnavailableError: the engine is gone.
+            PolicyUnavailableError: the engine is gone.
         """
         async with self._changing:
             await self.ready()
@@ -169,7 +168,7 @@ class VLLMEngine(ABC):
             try:
                 try:
                     await self._reload(path)
-                except UnavailableError:
+                except PolicyUnavailableError:
                     raise
                 except PolicyError:
                     if self._weights or self._checkpoint:  # half of them may be loaded already
@@ -188,13 +187,13 @@ class VLLMEngine(ABC):
         """Bound what a request waits for in the block.
 
         Raises:
-            UnavailableError: it took longer than `timeout`.
+            PolicyUnavailableError: it took longer than `timeout`.
         """
         try:
             async with asyncio.timeout(self.timeout):
                 yield
         except TimeoutError:
-            raise UnavailableError(f"{self.name} did not answer in {self.timeout:g} s.") from None
+            raise PolicyUnavailableError(f"{self.name} did not answer in {self.timeout:g} s.") from None
 
     async def load_adapter(self, path: str, version: int) -> Adapter:
         """Load a LoRA adapter under a name that none had before, and return it.

@@ -14,11 +14,10 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 
-from mars2_agents.errors import UnavailableError
 from mars2_agents.policies.vllm_engine import Adapter, Completion, Request, VLLMEngine, spans_of
 from mars2_agents.policies.vllm_server import Address, VLLMServer, address_of, checkpoint_of
 from mars2_env.base.extras import needed_by
-from mars2_env.errors import PolicyError
+from mars2_env.errors import PolicyError, PolicyUnavailableError
 from mars2_env.types import LogprobsKind
 
 T = TypeVar("T")
@@ -188,7 +187,7 @@ class HTTPEngine(VLLMEngine):
         """Return what an attempt returns, making further ones where the connection was dropped.
 
         Raises:
-            UnavailableError: it was dropped every time.
+            PolicyUnavailableError: it was dropped every time.
         """
         for pause in self._pauses:
             try:
@@ -200,7 +199,7 @@ class HTTPEngine(VLLMEngine):
         try:
             return await once()
         except Dropped as error:
-            raise UnavailableError(f"{self.name} does not answer: {error}") from error
+            raise PolicyUnavailableError(f"{self.name} does not answer: {error}") from error
 
     def _body(self, request: Request, salt: str) -> dict[str, Any]:
         model = request.adapter.name if request.adapter else self._base
@@ -269,7 +268,7 @@ class HTTPEngine(VLLMEngine):
         try:
             status, found = await self._post(route, body, **params)
         except Dropped as error:
-            raise UnavailableError(f"{self.name}: {route} failed: {error}") from error
+            raise PolicyUnavailableError(f"{self.name}: {route} failed: {error}") from error
         if status == 404 and not route.startswith("/v1"):
             raise PolicyError(
                 f"{self.name} has no route {route}: start it with VLLM_SERVER_DEV_MODE=1 where its weights are to be "
@@ -284,7 +283,7 @@ class HTTPEngine(VLLMEngine):
     async def _reload(self, path: str) -> None:
         try:
             await self._control("/collective_rpc", {"method": "reload_weights", "kwargs": {"weights_path": path}})
-        except UnavailableError as error:  # vLLM answers 500 to weights that it cannot read, and lives on
+        except PolicyUnavailableError as error:  # vLLM answers 500 to weights that it cannot read, and lives on
             if self.server is not None and not self.server.alive:
                 raise
             raise PolicyError(str(error)) from error

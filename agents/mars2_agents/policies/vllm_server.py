@@ -28,12 +28,11 @@ from types import TracebackType
 from typing import Final, Literal, Self
 from urllib.parse import urlsplit
 
-from mars2_agents.errors import UnavailableError
 from mars2_agents.policies import keeper
 from mars2_agents.policies.smollm2 import checkpoint
 from mars2_env.base.checks import real_number, whole_number
 from mars2_env.base.extras import needed_by
-from mars2_env.errors import ConfigError, PolicyError
+from mars2_env.errors import ConfigError, PolicyError, PolicyUnavailableError
 
 PYTHON: Final = "MARS2_VLLM_PYTHON"
 LOCAL: Final = ("127.0.0.1", "localhost")
@@ -292,10 +291,12 @@ class VLLMServer:
         """Where it listens.
 
         Raises:
-            UnavailableError: it was never started.
+            PolicyUnavailableError: it was never started.
         """
         if self._address is None:
-            raise UnavailableError("the vLLM server was not started; call start(), or use it in a `with` statement.")
+            raise PolicyUnavailableError(
+                "the vLLM server was not started; call start(), or use it in a `with` statement."
+            )
         return self._address
 
     @property
@@ -309,11 +310,11 @@ class VLLMServer:
         Raises:
             ConfigError: there is no Python with vLLM.
             PolicyError: there is no such checkpoint.
-            UnavailableError: it ended, or did not answer in time; the message has the end of its output.
+            PolicyUnavailableError: it ended, or did not answer in time; the message has the end of its output.
         """
         with self._lock:
             if self._closed:
-                raise UnavailableError(f"the vLLM server of {self.options.model} is closed.")
+                raise PolicyUnavailableError(f"the vLLM server of {self.options.model} is closed.")
             if self.alive:
                 return self
             python, place = vllm_python(self.python), checkpoint_of(self.options.model)
@@ -347,13 +348,13 @@ class VLLMServer:
         """Start it again where it has died, and return it when it answers.
 
         Raises:
-            UnavailableError: it cannot be started, or has died more often than `restarts` allows.
+            PolicyUnavailableError: it cannot be started, or has died more often than `restarts` allows.
         """
         with self._lock:
             while not self.alive:
                 again = self.starts - 1
                 if again >= self.restarts:
-                    raise UnavailableError(
+                    raise PolicyUnavailableError(
                         f"the vLLM server of {self.options.model} died {self.starts} times; it is not started again."
                     )
                 if again >= 0 and self._keeper is not None:
@@ -362,7 +363,7 @@ class VLLMServer:
                     sleep(pause)
                 try:
                     self.start()
-                except UnavailableError:
+                except PolicyUnavailableError:
                     if self.starts - 1 >= self.restarts or self._closed:
                         raise
             return self
@@ -429,14 +430,14 @@ class VLLMServer:
                     pass
                 else:
                     status = self._keeper.returncode
-                    raise UnavailableError(f"the vLLM server ended with status {status}:\n{self.output()}")
+                    raise PolicyUnavailableError(f"the vLLM server ended with status {status}:\n{self.output()}")
                 if listens(self.address):
                     with suppress(httpx2.TransportError):
                         if client.get("/health").status_code == 200:
                             break
                 waited = monotonic() - began
                 if waited > self.start_seconds:
-                    raise UnavailableError(f"the vLLM server did not answer in {waited:.0f} s:\n{self.output()}")
+                    raise PolicyUnavailableError(f"the vLLM server did not answer in {waited:.0f} s:\n{self.output()}")
                 if waited > told:
                     told += 15.0
                     self._tell(f"vLLM: loading {self.options.model}, {waited:.0f} s; its output is in {self._log}")
