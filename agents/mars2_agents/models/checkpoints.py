@@ -22,6 +22,8 @@ from mars2_env.errors import ConfigError, PolicyError
 
 SCRATCH: Final = "scratch"
 """The base that is no checkpoint: a small encoder that begins with random weights."""
+WINDOW: Final = 16
+"""Tokens that a layer from scratch sees around each one, but for the last, which sees all: slips are local."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ def new_classifier(tokenizer: Any, size: Scratch, max_tokens: int, seed: int) ->
         num_hidden_layers=size.layers,
         num_attention_heads=size.hidden // 16,
         max_position_embeddings=max_tokens,
-        layer_types=["full_attention"] * size.layers,
+        layer_types=[*["sliding_attention"] * (size.layers - 1), "full_attention"],
+        local_attention=WINDOW,
         classifier_pooling="mean",
         num_labels=1,
         pad_token_id=tokenizer.pad_token_id,
