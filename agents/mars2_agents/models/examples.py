@@ -64,7 +64,8 @@ class Examples:
     @property
     def problems(self) -> dict[str, str]:
         """The ids of the problems, in order -> a digest of the statement."""
-        return {row.problem: digest(row.statement) for row in self.rows}
+        statements = {row.problem: row.statement for row in self.rows}
+        return {problem: digest(statement) for problem, statement in statements.items()}
 
     @property
     def passed(self) -> np.ndarray:
