@@ -27,6 +27,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from mars2_agents.models.answering import liked
 from mars2_agents.models.checkpoints import Scratch
 from mars2_agents.models.examples import Examples, read_examples
 from mars2_agents.models.fitting import Settings, calibrate, fit
@@ -60,7 +61,7 @@ class Size:
         fresh: sets of the test split that the report is on.
         templates: how many templates; the first ones.
         nodes: of a tree.
-        settings: of training, by name; the first is the one that others are held against.
+        settings: of training, by name.
         weights: of the model in what selectors see; the best on training problems is reported.
     """
 
@@ -74,19 +75,19 @@ class Size:
 
 def full() -> Size:
     """Return what is reported."""
-    base = Settings(scratch=Scratch(hidden=64, layers=2), max_tokens=192, epochs=8, device="cpu")
+    base = Settings(max_tokens=192, device="cpu")
     settings = {
-        "pairwise, all": replace(base, compare="all"),
-        "pairwise, tied": replace(base, compare="tied", epochs=24),
+        "pairwise, all": base,
+        "pairwise, tied": replace(base, compare="tied", epochs=32),
         "pointwise": replace(base, objective="pointwise"),
     }
-    return Size(3, 2, len(TEMPLATES), 16, settings, (0.1, 0.25, 0.4))
+    return Size(4, 1, len(TEMPLATES), 16, settings, (0.1, 0.25, 0.4))
 
 
 def quick() -> Size:
     """Return what shows that it works."""
     small = Settings(scratch=Scratch(hidden=32, layers=1), max_tokens=128, epochs=4, batch=16, device="cpu")
-    return Size(1, 1, 5, 8, {"pairwise, all": replace(small, compare="all")}, (0.25,))
+    return Size(1, 1, 5, 8, {"pairwise, all": small}, (0.25,))
 
 
 def weak(split: str, seed: int, templates: int) -> ProblemSet:
@@ -270,34 +271,50 @@ class Study:
 
     def fresh_report(self, models: dict[str, LearnedRewardModel], best: str, weight: float) -> Iterable[str]:
         """Yield the report on problems that nothing was chosen by."""
-        model = models[best]
-        plain = self.guided(self.fresh, _all, "fresh", model=model, weight=0.0)
-        steered = self.guided(self.fresh, _all, "fresh-guided", model=model, weight=weight)
-        rows: list[Any] = []
-        for run, problems in zip(plain, self.fresh, strict=True):
-            rows += read_examples([run], problems=problems).rows
-        examples = Examples(tuple(rows))
-        results = [
-            mars2_env.evaluate(run, problems=problems, sandbox=self.sandbox)
-            for run, problems in zip(plain, self.fresh, strict=True)
-        ]
-        arms = [
-            Arm("without a model (the latest of the best)", by_problem(results, lambda tree: tree.answer_passed)),
-            Arm("the same trees, answer by the model", self.answered(plain, self.fresh, "reward")),
-            Arm(f"guided (weight {weight}) and answer by the model", self.answered(steered, self.fresh, "reward")),
+        plain = self.guided(self.fresh, _all, "fresh")
+        steered = self.guided(self.fresh, _all, "fresh-guided", model=models[best], weight=weight)
+        found = [read_examples([run], problems=problems).rows for run, problems in zip(plain, self.fresh, strict=True)]
+        examples = Examples(tuple(row for rows in found for row in rows))
+        arms = [Arm("without a model (the latest of the best)", self.answered(plain, self.fresh, "best"))]
+        for name, model in models.items():
+            arms.append(Arm(f"the same trees, answer by '{name}'", self.answered_by(model, plain, examples)))
+        guided = f"guided by '{best}' (weight {weight}), answer by it"
+        arms += [
+            Arm(guided, self.answered(steered, self.fresh, "reward")),
             Arm("the same trees, answer by agreement (runs programs)", self.answered(plain, self.fresh, "agreement")),
-            Arm("Pass@N of these trees: the most an answer can reach", by_problem(results, _some)),
+            Arm("Pass@N of these trees: the most an answer can reach", self.solved(plain)),
+            Arm("Pass@N of the guided trees", self.solved(steered)),
         ]
         parts: dict[str, Callable[[str], bool]] = {
             "templates of training, constants of none": lambda one: template_of(one) not in LEFT_OUT,
             "templates that training never saw": lambda one: template_of(one) in LEFT_OUT,
         }
-        for name, belongs in parts.items():
+        for part, belongs in parts.items():
             ids = [one for one in arms[0].passed if belongs(one)]
-            yield from ("", f"Fresh problems, {name}: {len(ids)}", "")
+            yield from ("", f"Fresh problems, {part}: {len(ids)}", "")
             yield from table({one: report(model, examples.of(ids)) for one, model in models.items()})
             yield from ("", "| search and answer | Pass@1(MCTS) | difference | smallest found |", "|---|---|---|---|")
             yield from (arm.row(arms[0], ids) for arm in arms)
+
+    def answered_by(self, model: LearnedRewardModel, runs: Sequence[Path], examples: Examples) -> dict[str, float]:
+        """Return problem -> Pass@1(MCTS) of fresh runs whose search had no model, by a model's choice."""
+        passed = {(row.problem, row.program): row.passed for row in examples.rows}
+        found: dict[str, float] = {}
+        for run, problems in zip(runs, self.fresh, strict=True):
+            for tree in mars2_env.read_log(run):
+                node = liked(tree, model, problems[tree.problem].public_view())
+                if node is not None and node.duplicate_of is not None:
+                    node = tree.nodes[node.duplicate_of - 1]
+                found[tree.problem] = float(node is not None and passed[tree.problem, node.program or ""])
+        return found
+
+    def solved(self, runs: Sequence[Path]) -> dict[str, float]:
+        """Return problem -> Pass@N of fresh runs."""
+        results = [
+            mars2_env.evaluate(run, problems=problems, sandbox=self.sandbox)
+            for run, problems in zip(runs, self.fresh, strict=True)
+        ]
+        return by_problem(results, lambda tree: tree.nodes_passed > 0)
 
 
 def _to_choose_on(problems: ProblemSet) -> list[str]:
@@ -306,10 +323,6 @@ def _to_choose_on(problems: ProblemSet) -> list[str]:
 
 def _all(problems: ProblemSet) -> list[str]:
     return [one.id for one in problems]
-
-
-def _some(tree: Any) -> bool:
-    return tree.nodes_passed > 0
 
 
 def table(reports: dict[str, Report]) -> Iterable[str]:

@@ -37,7 +37,7 @@ def test_the_quick_form_reports_on_fresh_problems_and_goes_on_from_what_is_there
 ) -> None:
     assert bench.main(["--quick", "--out", str(tmp_path)]) == 0
     first = capsys.readouterr()
-    assert first.out.count("| the same trees, answer by the model |") == 2  # templates that are known, and others
+    assert first.out.count("| the same trees, answer by 'pairwise, all' |") == 2  # templates that are known, and others
     (folder,) = (tmp_path / "models").iterdir()
     known = load_reward_model(folder, device="cpu").about.problems
     assert known

@@ -17,6 +17,7 @@ import reward_toys as toys
 torch = pytest.importorskip("torch", reason="needs the extra transformers")
 pytest.importorskip("transformers", reason="needs the extra transformers")
 
+from mars2_agents.models.answering import liked  # noqa: E402
 from mars2_agents.models.checkpoints import Scratch  # noqa: E402
 from mars2_agents.models.encoding import Encoder, fitted  # noqa: E402
 from mars2_agents.models.examples import Examples  # noqa: E402
@@ -329,3 +330,23 @@ def test_an_adapter_over_a_checkpoint_is_saved_without_the_checkpoint(tmp_path: 
     assert not (raw_scores(more, examples(range(2))) == raw_scores(base, examples(range(2)))).any()
     with pytest.raises(ConfigError, match="takes at most 96"):
         fit(examples(range(4)), replace(settings, max_tokens=97))
+
+
+def test_a_finished_tree_is_answered_as_if_the_model_had_been_there(
+    learned: LearnedRewardModel, tmp_path: Path
+) -> None:
+    problems = toys.problem_set(6, stem="fresh")
+    toys.run(tmp_path / "without", problems, budget=6)
+    task = mars2_env.task(problems, sandbox=toys.sandbox(), agents=1, budget=6, score_on="public", reward_model=learned)
+    with_model = {tree.problem: tree for tree in mars2_env.rollout(task, toys.Author())}
+    trees = mars2_env.read_log(tmp_path / "without")
+    for tree in trees:
+        node, other = liked(tree, learned, problems[tree.problem].public_view()), with_model[tree.problem]
+        expected = mars2_env.answer(other, "reward")
+        assert node is not None
+        assert expected is not None
+        assert (node.id, node.program) == (expected.id, expected.program)
+    chosen = [liked(tree, learned, problems[tree.problem].public_view()) for tree in trees]
+    assert chosen != [mars2_env.answer(tree) for tree in trees]
+    with pytest.raises(ConfigError, match="learned from"):
+        liked(trees[0], learned, view(3, "toy"))

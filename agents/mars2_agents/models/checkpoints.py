@@ -37,7 +37,7 @@ class Scratch:
     """
 
     hidden: int = 64
-    layers: int = 2
+    layers: int = 3
     vocabulary: int = 1024
 
     def __post_init__(self) -> None:

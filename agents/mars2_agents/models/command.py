@@ -22,9 +22,11 @@ def train_reward_model(
     base: Annotated[str, typer.Option(help="scratch, smollm2, a checkpoint folder, or ORG/NAME.")] = "scratch",
     lora: Annotated[int, typer.Option(help="Rank of an adapter over the checkpoint; 0 trains all weights.")] = 0,
     hidden: Annotated[int, typer.Option(help="From scratch: the width.")] = 64,
-    layers: Annotated[int, typer.Option(help="From scratch: how many layers.")] = 2,
+    layers: Annotated[int, typer.Option(help="From scratch: how many layers.")] = 3,
     max_tokens: Annotated[int, typer.Option(help="Tokens of a text at most.")] = 256,
-    epochs: Annotated[int, typer.Option(help="How often each program is seen.")] = 4,
+    compare: Annotated[str, typer.Option(help="Pairs of all programs of a problem, or of tied ones.")] = "all",
+    untested: Annotated[float, typer.Option(help="Chance that a program is learned without its public facts.")] = 0.5,
+    epochs: Annotated[int, typer.Option(help="How often each program is seen.")] = 8,
     batch: Annotated[int, typer.Option(help="Programs of a step, about.")] = 32,
     lr: Annotated[float, typer.Option(help="The highest learning rate.")] = 2e-3,
     calibration: Annotated[str, typer.Option(help="platt, temperature or none.")] = "platt",
@@ -42,13 +44,14 @@ def train_reward_model(
         from mars2_agents.models.reward_model import check_target
         from mars2_agents.models.training import train
 
-    named: dict[str, Any] = {"objective": objective, "calibration": calibration}
+    named: dict[str, Any] = {"objective": objective, "compare": compare, "calibration": calibration}
     settings = Settings(
         **named,
         base=base,
         scratch=Scratch(hidden=hidden, layers=layers),
         lora=lora,
         max_tokens=max_tokens,
+        untested=untested,
         epochs=epochs,
         batch=batch,
         lr=lr,

@@ -47,7 +47,8 @@ class Settings:
         group: pairwise: the most programs of a problem that are compared at a time.
         lr: the highest learning rate (AdamW; rises over a tenth of the steps, falls to 0 by a cosine).
         weight_decay: of AdamW.
-        untested: the chance that a text is learned without its public facts, as it is read where nobody knows them.
+        untested: the chance that a text is learned without its public facts: then the program has to be read, and
+            not whether tests pass.
         calibration: `platt`, `temperature` or `none`.
         seed: of weights, order and all else that is drawn.
         device: a torch device; `auto` is the GPU if there is one.
@@ -58,13 +59,13 @@ class Settings:
     scratch: Scratch = field(default_factory=Scratch)
     lora: int = 0
     max_tokens: int = 256
-    epochs: int = 4
-    compare: Compare = "tied"
+    epochs: int = 8
+    compare: Compare = "all"
     batch: int = 32
     group: int = 8
     lr: float = 2e-3
     weight_decay: float = 0.01
-    untested: float = 0.1
+    untested: float = 0.5
     calibration: Method = "platt"
     seed: int = 0
     device: str = "auto"
