@@ -78,10 +78,10 @@ def full() -> Size:
     base = Settings(max_tokens=192, device="cpu")
     settings = {
         "pairwise, all": base,
-        "pairwise, tied": replace(base, compare="tied", epochs=32),
+        "pairwise, tied": replace(base, compare="tied", epochs=12),
         "pointwise": replace(base, objective="pointwise"),
     }
-    return Size(4, 1, len(TEMPLATES), 16, settings, (0.1, 0.25, 0.4))
+    return Size(4, 1, len(TEMPLATES), 16, settings, (0.1, 0.25))
 
 
 def quick() -> Size:

@@ -26,7 +26,7 @@ def train_reward_model(
     max_tokens: Annotated[int, typer.Option(help="Tokens of a text at most.")] = 256,
     compare: Annotated[str, typer.Option(help="Pairs of all programs of a problem, or of tied ones.")] = "all",
     untested: Annotated[float, typer.Option(help="Chance that a program is learned without its public facts.")] = 0.5,
-    epochs: Annotated[int, typer.Option(help="How often each program is seen.")] = 8,
+    epochs: Annotated[int, typer.Option(help="How often each program is seen.")] = 4,
     batch: Annotated[int, typer.Option(help="Programs of a step, about.")] = 32,
     lr: Annotated[float, typer.Option(help="The highest learning rate.")] = 2e-3,
     calibration: Annotated[str, typer.Option(help="platt, temperature or none.")] = "platt",

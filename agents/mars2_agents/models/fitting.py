@@ -59,7 +59,7 @@ class Settings:
     scratch: Scratch = field(default_factory=Scratch)
     lora: int = 0
     max_tokens: int = 256
-    epochs: int = 8
+    epochs: int = 4
     compare: Compare = "all"
     batch: int = 32
     group: int = 8
