@@ -332,6 +332,20 @@ def test_an_adapter_over_a_checkpoint_is_saved_without_the_checkpoint(tmp_path: 
         fit(examples(range(4)), replace(settings, max_tokens=97))
 
 
+def test_a_model_that_goes_on_from_another_refuses_what_either_learned_from(tmp_path: Path) -> None:
+    short = replace(TINY, epochs=1)
+    fit(examples(range(3)), short).save(tmp_path / "first")
+    second = fit(examples(range(3, 6)), replace(short, base=str(tmp_path / "first")))
+    assert list(second.about.problems) == [f"toy/{number}" for number in range(6)]
+    with pytest.raises(ConfigError, match="'toy/1'"):
+        second.score(view(1, "toy"), ["pass"])
+
+
+def test_a_loss_that_is_not_finite_ends_training() -> None:
+    with pytest.raises(ConfigError, match=r"the loss of step \d+ is .*; give a lower lr than 1e\+30"):
+        fit(examples(range(3)), replace(TINY, lr=1e30))
+
+
 def test_a_finished_tree_is_answered_as_if_the_model_had_been_there(
     learned: LearnedRewardModel, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from mars2_agents.models.checkpoints import SCRATCH, Scratch, new_classifier, on
 from mars2_agents.models.encoding import HEADINGS, Encoder, new_tokenizer, padded
 from mars2_agents.models.examples import UNTESTED, Examples
 from mars2_agents.models.objectives import batches, pair_groups, pairwise, pointwise
-from mars2_agents.models.reward_model import About, LearnedRewardModel, scores
+from mars2_agents.models.reward_model import About, LearnedRewardModel, learned_by, scores
 from mars2_env.base.checks import one_of, real_number, whole_number
 from mars2_env.errors import ConfigError
 
@@ -105,7 +105,7 @@ def fit(
 
     Raises:
         ConfigError: there is nothing to tell apart: no examples, all came out alike, or, pairwise, no problem has
-            programs of both kinds.
+            programs of both kinds; or the loss is not finite.
         PolicyError: the base cannot be loaded.
     """
     settings = settings or Settings()
@@ -132,12 +132,14 @@ def fit(
             ids, mask = padded(texts(places, draw.random(len(places)) < settings.untested), encoder.pad_id)
             found = scores(model, ids, mask)
             loss = LOSSES[settings.objective](found, passed[places].to(device), number[places].to(device))
+            if not torch.isfinite(loss):
+                raise ConfigError(f"the loss of step {step + 1} is {loss.item()}; give a lower lr than {settings.lr}.")
             _step(optimizer, trained, loss, settings.rate(step, len(plan)))
             if observer is not None:
                 observer(step + 1, len(plan), float(loss.detach()))
     about = About(
         settings.max_tokens,
-        examples.problems,
+        {**learned_by(settings.base), **examples.problems},
         base="" if settings.lora == 0 else settings.base,
         learned={"settings": asdict(settings), "programs": len(examples.rows), "left_out": dict(examples.left_out)},
     )

@@ -84,7 +84,7 @@ class LearnedRewardModel:
         found = sha256(json.dumps([self.about.max_tokens, asdict(self.about.calibration), self.about.base]).encode())
         for name, tensor in sorted(own_weights(self.model).items()):
             found.update(name.encode())
-            found.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            found.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
         return f"rm:{found.hexdigest()[:16]}"
 
     @property
@@ -210,6 +210,12 @@ def _read_about(place: Path) -> About:
             f"{place} holds no reward model: {FILE} in it cannot be read ({type(error).__name__}: {error}). Give a "
             "folder that training wrote."
         ) from None
+
+
+def learned_by(base: str) -> Mapping[str, str]:
+    """Return the problems that a checkpoint learned from, as `About.problems`: those of a reward model, else none."""
+    place = Path(base).expanduser()
+    return _read_about(place).problems if (place / FILE).is_file() else {}
 
 
 def from_spec(rest: str, *, batch: int = 64, device: str = "auto") -> LearnedRewardModel:
