@@ -75,12 +75,3 @@ def train_reward_model(
     for what, value in [] if found is None else found.rows():
         say(f"{what}: {value}")
     say(f"{model.name} is in {out}: mars2 search ... --preset tplus --reward-model rm:{out}")
-
-
-def main() -> None:
-    """Run the command by itself, as `python -m mars2_agents.models.command` does."""
-    typer.run(train_reward_model)
-
-
-if __name__ == "__main__":
-    main()
