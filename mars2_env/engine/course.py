@@ -50,9 +50,10 @@ class Grade:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """To do: ask the reward model about these programs, in one call, and hand the scores to `rated`."""
+    """To do: ask the reward model about these programs and what tests found of them, and hand its scores to `rated`."""
 
     programs: tuple[str, ...]
+    verdicts: tuple[Verdict, ...]
 
 
 Work: TypeAlias = Plant | Ask | Grade | Rate
@@ -254,7 +255,10 @@ class Course:
                 if any(one.result is None for one in in_flight):
                     break  # what is asked about together must not depend on who was quick
                 self._rating = self._to_rate(in_flight)
-                work.append(Rate(tuple(one.submission.program or "" for one in self._rating if one.submission)))
+                programs = tuple(one.submission.program or "" for one in self._rating if one.submission)
+                work.append(
+                    Rate(programs, tuple(one.result for one in self._rating if isinstance(one.result, Verdict)))
+                )
                 break
             self._apply(going)
             del self._going[self._order.popleft()]

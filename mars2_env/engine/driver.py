@@ -258,11 +258,11 @@ class Driver:
                     self._grade(play, turn, partial(play.match.grade, submission))
                 case Plant():
                     self._grade(play, None, play.match.grade_seed)
-                case Rate(programs):
+                case Rate(programs, verdicts):
                     model = play.match.task.reward_model
                     assert model is not None
                     self._grading += 1
-                    rate = partial(ratings, model, play.match.episode.problem, programs)
+                    rate = partial(ratings, model, play.match.episode.problem, programs, verdicts)
                     timer = self._loop.call_later(self._settings.deadline, self._unrated, model)
                     self._raters.submit(rate, partial(self._rated, play, timer))
         if play not in self._going:

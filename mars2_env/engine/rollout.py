@@ -17,7 +17,7 @@ from mars2_env.engine.trees import AsyncTrees, Trees
 from mars2_env.errors import ConfigError, PolicyError
 from mars2_env.log import check_logs
 from mars2_env.problems import ProblemSet
-from mars2_env.tasks import GAMES, Match, Task, sandbox_of, seat
+from mars2_env.tasks import GAMES, Match, Task, check_rated, sandbox_of, seat
 from mars2_env.tasks import task as task_of
 from mars2_env.types import Closes, Generates, Gives, Policy
 
@@ -76,7 +76,8 @@ def rollout(
         meters: measure how busy each agent's policy and the judge are (`mars2_env.base.meters.Meters`).
 
     Raises:
-        ConfigError: the team does not fit the task's agents, or a problem is unknown.
+        ConfigError: the team does not fit the task's agents, or a problem is unknown, or one that the reward model
+            learned from.
         LogError: `out` holds another run; the message names the key that differs. Or a file in it has the name of a
             log and is none. A tree that another run is growing is left out, with a warning; `skipped` names it.
         PolicyError: a policy did not return one reply a turn, or fails on all turns, or the budget limits what it says
@@ -162,6 +163,7 @@ def _driver(
     if problems is not None:
         chosen = list({found.id: found for found in map(task.problem, problems)}.values())
     ids = [problem.id for problem in chosen][:limit]
+    check_rated(task.reward_model, [problem.public_view() for problem in chosen[:limit]])
     task = on_its_sandbox(task, out)
     sandbox_of(task)  # its workers start while models are loaded
     policies = seat(task.agents, team, problems=task.problems, played=ids)
