@@ -31,16 +31,23 @@ def export(
             "it out: then each agent is a policy of its own name.",
         ),
     ] = None,
+    credit: Annotated[
+        str,
+        typer.Option(
+            help="What a node is worth before normalisation: shaping (the paper's), agent_difference, c3, "
+            "node_difference, pkpo[,k=4], shapley, team_return, tree_rl or tree_rpo."
+        ),
+    ] = DEFAULT.credit,  # type: ignore[assignment]  # that default is a name
     gamma: Annotated[
-        float, typer.Option(help="How much of a node's difference to its surroundings is added.")
+        float, typer.Option(help="Of shaping: how much of a node's difference to its surroundings is added.")
     ] = DEFAULT.gamma,
     mix: Annotated[
-        float, typer.Option(help="The siblings' share in these surroundings; the parent has the rest.")
+        float, typer.Option(help="Of shaping: the siblings' share in these surroundings; the parent has the rest.")
     ] = DEFAULT.mix,
     scope: Annotated[
-        str, typer.Option(help="What is normalised together: tree, agent_in_tree, agent or agent_kind.")
+        str, typer.Option(help="What is normalised together: tree, agent_in_tree, agent_kind, agent, problem or batch.")
     ] = DEFAULT.scope,
-    estimator: Annotated[str, typer.Option(help="How: group_norm, dr_grpo or rloo.")] = DEFAULT.estimator,
+    estimator: Annotated[str, typer.Option(help="How: group_norm, dr_grpo, rloo or none.")] = DEFAULT.estimator,
     clip: Annotated[float, typer.Option(help="The largest size of an advantage.")] = DEFAULT.clip or 10.0,
     duplicates: Annotated[
         str,
@@ -66,7 +73,14 @@ def export(
 
     from mars2_env.credit.export import write_samples
 
-    options: dict[str, Any] = {"gamma": gamma, "mix": mix, "scope": scope, "estimator": estimator, "clip": clip}
+    options: dict[str, Any] = {
+        "credit": credit,
+        "gamma": gamma,
+        "mix": mix,
+        "scope": scope,
+        "estimator": estimator,
+        "clip": clip,
+    }
     options |= {"duplicates": duplicates, "max_length": max_length, "buffer": buffer, "factor": factor}
     named = parse_pairs(list(policy or ()), "--policy", form="agent=policy, such as coder=strong")
     policies = dict(zip(agent_names(list(named)), named.values(), strict=True)) if named else None

@@ -17,12 +17,11 @@ from math import isnan
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeAlias, get_args
 
-import numpy as np
-
 from mars2_env.base.checks import one_of
 from mars2_env.base.extras import needed_by
-from mars2_env.credit.advantages import advantages, scope_groups
-from mars2_env.credit.samples import Credit, Sample, Samples, credited, generations, samples, tokens_written, trace_of
+from mars2_env.credit.advantages import Scope
+from mars2_env.credit.arrays import Floats
+from mars2_env.credit.samples import Credit, Sample, Samples, generations, samples, tokens_written, trace_of, worths
 from mars2_env.errors import ConfigError, LogError
 from mars2_env.log import Tree, check_logs, fold, log_files, read_events
 from mars2_env.version import __version__
@@ -35,6 +34,9 @@ SCHEMA: Final = 1
 
 GROUP_TOKENS: Final = 2_000_000
 """How many tokens a group of rows holds, about: what is in memory at a time."""
+
+WITHIN_TREES: Final[tuple[Scope, ...]] = ("tree", "agent_in_tree", "agent_kind")
+"""Scopes for which one tree is enough; for others all are read twice, and without their tokens once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +204,7 @@ def _by_tree(
     left: Counter[str],
 ) -> Iterator[Samples | None]:
     """Yield the samples of each log, None for one that gives none, and count in `left` what is left out."""
-    whole = _advantages_of_all(files, credit, partial) if credit.scope == "agent" else None
+    whole = None if credit.scope in WITHIN_TREES else _advantages_of_all(files, credit, partial)
     for file in files:
         tree = _tree(file)
         why = _unfit(tree, partial)
@@ -232,28 +234,20 @@ def _unfit(tree: Tree | None, partial: bool) -> str:
     return "tree was ended by faults" if tree.ended == "faults" and not partial else ""
 
 
-def _advantages_of_all(files: Sequence[Path], credit: Credit, partial: bool) -> dict[Path, Any]:
+def _advantages_of_all(files: Sequence[Path], credit: Credit, partial: bool) -> dict[Path, Floats]:
     """Return log -> the advantages of its nodes, (nodes,), where what is normalised together spans all trees."""
+    trees: list[Tree] = []
     paths: list[Path] = []
-    shaped, counts, agents, sizes = [], [], [], []
+    lengths: list[list[int]] = []
     for file in files:
         tree = _tree(file)
         if tree is None or _unfit(tree, partial):
             continue
         trace = trace_of(tree, None)
-        rewards, kept = credited(tree, credit, [tokens_written(generations(trace.get(node.id))) for node in tree.nodes])
+        trees.append(tree)
         paths.append(file)
-        shaped.append(rewards)
-        counts.append(kept)
-        agents += [node.agent for node in tree.nodes]
-        sizes.append(len(tree.nodes))
-    if not paths:
-        return {}
-    groups = scope_groups(credit.scope, [0] * len(agents), agents, [False] * len(agents))
-    gained = advantages(
-        np.concatenate(shaped), groups, estimator=credit.estimator, mask=np.concatenate(counts), clip=credit.clip
-    )
-    return dict(zip(paths, np.split(gained, np.cumsum(sizes)[:-1]), strict=True))
+        lengths.append([tokens_written(generations(trace.get(node.id))) for node in tree.nodes])
+    return {path: gained for path, (_, gained) in zip(paths, worths(trees, credit, lengths), strict=True)}
 
 
 def _about(credit: Credit, policies: Mapping[str, str] | None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A policy that has understood nothing: it answers with the public examples, which it knows by heart.
 
-What it reaches on tests is what anybody reaches who reads the prompt and copies. On hidden tests that should be 0: where
-it is not, the hidden tests of a set do not tell a program from a table of its examples.
+What it reaches on tests is what anybody reaches who reads the prompt and copies. On hidden tests that should be 0:
+where it is not, the hidden tests of a set do not tell a program from a table of its examples.
 """
 
 from __future__ import annotations

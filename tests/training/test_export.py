@@ -14,7 +14,7 @@ import toys
 import mars2_env
 from mars2_env import ConfigError, Generation, LogError, Reply, Turn
 from mars2_env.cli import main
-from mars2_env.credit import COLUMNS, Credit, samples, write_samples
+from mars2_env.credit import COLUMNS, SCOPES, Credit, samples, write_samples
 from mars2_env.errors import ExtraError
 
 
@@ -124,7 +124,7 @@ def test_rows_are_written_a_group_at_a_time(run: Path, tmp_path: Path, monkeypat
     assert [about.row_group(place).num_rows for place in range(about.num_row_groups)] == [9, 9, 9, 5]
 
 
-@pytest.mark.parametrize("scope", ["tree", "agent_in_tree", "agent", "agent_kind"])
+@pytest.mark.parametrize("scope", SCOPES)
 def test_advantages_read_tree_by_tree_are_those_of_all_trees_at_once(run: Path, scope: Any, tmp_path: Path) -> None:
     credit = Credit(scope=scope, max_length=4, buffer=2)
     write_samples(run, tmp_path / "s.jsonl", credit=credit)
@@ -210,9 +210,10 @@ def test_the_command_says_what_it_wrote_and_what_it_left_out(
     [
         (("--out", "s.txt"), "ends with neither .parquet nor .jsonl"),
         (("--out", "s.jsonl", "--format", "csv"), "--format 'csv' is not one of parquet, jsonl"),
-        (("--out", "s.jsonl", "--scope", "all"), "is not one of tree, agent_in_tree, agent, agent_kind"),
+        (("--out", "s.jsonl", "--scope", "all"), "is not one of tree, agent_in_tree"),
         (("--out", "s.jsonl", "--policy", "coder"), "'coder' is not agent=policy"),
-        (("--out", "s.jsonl", "--gamma", "nan"), "gamma"),
+        (("--out", "s.jsonl", "--gamma", "nan"), "--gamma nan"),
+        (("--out", "s.jsonl", "--credit", "tree_lr"), "unknown credit 'tree_lr'. Did you mean 'tree_rl'?"),
     ],
 )
 def test_what_makes_no_sense_is_one_sentence(
