@@ -49,7 +49,6 @@ from mars2_env.base.spec import Spec, parse_spec, plain
 from mars2_env.base.toml import read_toml, toml_of
 from mars2_env.config import (
     Config,
-    ProblemsTable,
     Reader,
     config_of,
     placed_by,
@@ -73,6 +72,13 @@ TABLES: Final = (
     "training",
     "held_out",
 )
+
+SAMPLED_WHOLE: Final[Mapping[str, Callable[[float], bool]]] = {
+    "temperature": lambda value: value > 0,
+    "top_p": lambda value: value == 1,
+    "top_k": lambda value: value == 0,
+}
+"""Option of sampling -> whether what is sampled at a value of it can be learnt from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +318,7 @@ def load_training(path: str | Path, changes: Sequence[str] = ()) -> Training:
             raise ConfigError(f"{file}: {name}={value!r:.200}: {unknown_name('key', name, TABLES)}")
     reader, placed = Reader(file), placed_by(file)
     policies = _policies(reader, found.get("policies", {}), placed)
-    own = {name: found[name] for name in ("problems", "task", "agents") if name in found}
+    own = {name: value for name, value in found.items() if name in ("problems", "task", "agents")}
     base = config_of(file, own, policies=policies)
     _check_team(base, policies)
     common = _table(reader, found, "optimiser")
@@ -351,9 +357,7 @@ def _table(reader: Reader, found: Mapping[str, Any], key: str) -> dict[str, Any]
 def _check_keys(reader: Reader, found: Mapping[str, Any], key: str, known: Iterable[str]) -> None:
     names = sorted(known)
     if strange := next((name for name in found if name not in names), None):
-        raise reader.error(
-            f"{key}.{strange}", found[strange], unknown_name("key", strange, names).removesuffix(".")
-        )
+        raise reader.error(f"{key}.{strange}", found[strange], unknown_name("key", strange, names).removesuffix("."))
 
 
 def _policies(reader: Reader, found: Any, placed: Callable[[str], str]) -> dict[str, PolicyTable]:
@@ -389,13 +393,11 @@ def _policy(reader: Reader, found: Any, key: str, placed: Callable[[str], str]) 
     )
     if table.in_process:
         sampling_settings(reader, table, key)
-    for name, wrong, why in (
-        ("temperature", lambda value: value <= 0, "nothing can be learnt of greedy replies; say 1.0, or leave it out"),
-        ("top_p", lambda value: value < 1, "what is not sampled from the whole distribution cannot be learnt; say 1.0"),
-        ("top_k", lambda value: value > 0, "what is not sampled from the whole distribution cannot be learnt; say 0"),
-    ):
-        if (value := plain(table.sampled.get(name))) is not None and isinstance(value, int | float) and wrong(value):
-            raise reader.error(f"{key}.sampling.{name}", value, why)
+    for name, value in table.sampled.items():
+        number = plain(value)
+        if name in SAMPLED_WHOLE and isinstance(number, int | float) and not SAMPLED_WHOLE[name](number):
+            why = "of greedy replies" if name == "temperature" else "of what is not sampled from the whole distribution"
+            raise reader.error(f"{key}.sampling.{name}", value, f"nothing can be learnt {why}; leave it out")
     return table
 
 
@@ -405,7 +407,7 @@ def sampling_settings(reader: Reader, table: PolicyTable, key: str) -> Sampling:
     Raises:
         ConfigError: an option is unknown, or has a value that makes no sense.
     """
-    return reader.table(Sampling, {name: value for name, value in table.sampled.items()}, f"{key}.sampling")
+    return reader.table(Sampling, table.sampled, f"{key}.sampling")
 
 
 def _spec(reader: Reader, text: str, key: str) -> Spec:

@@ -245,9 +245,7 @@ def _learner_parts(demand: Demand, shape: Shape, element: int) -> list[Part]:
     )
     found = [Part(part.name, -(-part.bytes // demand.gpus), part.when) for part in whole]
     checkpointing = demand.checkpointing
-    found.append(
-        Part("activations", activations(shape, demand.row, passing, checkpointing=checkpointing), "update")
-    )
+    found.append(Part("activations", activations(shape, demand.row, passing, checkpointing=checkpointing), "update"))
     if demand.packed:
         masks = mask_of_row(shape, demand.row, passing, checkpointing=checkpointing)
         found.append(Part("attention masks", masks, "update"))
