@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -133,8 +133,4 @@ def unpacked_samples(arrays: Mapping[str, Any], rest: Sequence[Mapping[str, Any]
         start, end = arrays[f"{name}.starts"][place : place + 2]
         return tuple(arrays[name][start:end].tolist())
 
-    empty: dict[str, Any] = dict.fromkeys(TOKENS, ())
-    return [
-        replace(Sample(**told, **empty), **{name: row(name, place) for name in TOKENS})
-        for place, told in enumerate(rest)
-    ]
+    return [Sample(**{**told, **{name: row(name, place) for name in TOKENS}}) for place, told in enumerate(rest)]

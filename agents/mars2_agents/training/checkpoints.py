@@ -1,6 +1,6 @@
 """Checkpoints: all that a training goes on from, written whole or not at all; JSON and safetensors, never a pickle.
 
-    out/checkpoints/000012/state.json          step, account of steps, random states
+    out/checkpoints/000012/state.json          step, states of Python's generator
     out/checkpoints/000012/learners/NAME/...   weights, optimiser, version (`Learner.save`)
     out/checkpoints/000012/buffers/NAME/...    what waits for an update, and the counts
     out/checkpoints/000012/random.safetensors  states of torch's generators
@@ -18,7 +18,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -41,15 +41,9 @@ SCHEMA: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Where a training stands, but for its learners and buffers.
+    """Where a training stands, but for its learners and buffers: how many steps are done."""
 
-    Attributes:
-        step: how many steps are done.
-        totals: numbers that grow over steps, by name.
-    """
-
-    step: int = 0
-    totals: Mapping[str, float] = field(default_factory=dict)
+    step: int
 
 
 def folder_of(name: str) -> str:
@@ -75,28 +69,28 @@ def save_checkpoint(out: Path, state: State, learners: Mapping[str, Learns], buf
         for name, buffer in buffers.items():
             buffer.save(build / "buffers" / folder_of(name))
         save_file(_torch_states(), build / RANDOM)
-        told = {"schema": SCHEMA, "step": state.step, "totals": dict(state.totals), "random": _python_state()}
+        told = {"schema": SCHEMA, "step": state.step, "random": _python_state()}
         (build / STATE).write_text(json.dumps(told), encoding="utf-8")
     for old in checkpoints(out)[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def load_checkpoint(out: Path, learners: Mapping[str, Learns], buffers: Mapping[str, Buffer]) -> State:
-    """Go on from the last checkpoint of a training's folder; its start where there is none.
+def load_checkpoint(out: Path, learners: Mapping[str, Learns], buffers: Mapping[str, Buffer]) -> State | None:
+    """Go on from the last checkpoint of a training's folder, and return where that is; None where there is none.
 
     Raises:
         LogError: it cannot be read.
     """
     _clear(out / "checkpoints")
     if not (found := checkpoints(out)):
-        return State()
+        return None
     place = found[-1]
     try:
         told = json.loads((place / STATE).read_text(encoding="utf-8"))
         states = load_file(place / RANDOM)
         if told["schema"] != SCHEMA:
             raise ValueError(f"its schema is {told['schema']}, and this version reads {SCHEMA}")
-        state = State(int(told["step"]), {name: float(value) for name, value in told["totals"].items()})
+        state = State(int(told["step"]))
         for name, learner in learners.items():
             learner.load(place / "learners" / folder_of(name))
         for name, buffer in buffers.items():

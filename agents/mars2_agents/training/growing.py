@@ -133,11 +133,11 @@ class Grown:
     seconds: float
 
 
-def in_turn(grow: Callable[[int], list[Tree]], steps: range, clock: Callable[[], float]) -> Iterator[Grown]:
+def in_turn(grower: Grower, steps: range, clock: Callable[[], float]) -> Iterator[Grown]:
     """Yield the trees of each step, which grow when they are asked for."""
     for step in steps:
         begun = clock()
-        trees = grow(step)
+        trees = grower.grow(step)
         yield Grown(step, tuple(trees), clock() - begun)
 
 

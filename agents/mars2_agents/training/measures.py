@@ -134,7 +134,9 @@ def diversity(programs: Sequence[str]) -> float | None:
     That is the Jaccard distance of their sets of pairs of words: 0 where all are alike; None of fewer than two.
     """
     sets = [frozenset(pairwise(_WORD.findall(program))) for program in programs]
-    return mean(1 - len(one & other) / (len(one | other) or 1) if one != other else 0.0 for one, other in combinations(sets, 2))
+    return mean(
+        1 - len(one & other) / (len(one | other) or 1) if one != other else 0.0 for one, other in combinations(sets, 2)
+    )
 
 
 def of_trees(trees: Sequence[Tree], passed: Sequence[Sequence[bool]], nodes: Sequence[int] = NODES) -> Measures:
@@ -145,21 +147,25 @@ def of_trees(trees: Sequence[Tree], passed: Sequence[Sequence[bool]], nodes: Seq
         passed: of each tree, of each node, whether it passes.
         nodes: after how many nodes Pass@1(MCTS) is looked at.
     """
-    found: dict[str, float | None] = {f"pass_at_1_mcts/{count}": pass_at_1_mcts(trees, passed, count) for count in nodes}
+    found: dict[str, float | None] = {
+        f"pass_at_1_mcts/{count}": pass_at_1_mcts(trees, passed, count) for count in nodes
+    }
     found["pass_at_n"] = pass_at_n(passed)
     found["pass_at_1"] = pass_at_1(trees, passed)
     return told(found)
 
 
 def of_agent(trees: Sequence[Tree], agent: str) -> Measures:
-    """Return what the nodes of an agent come to: reward, success fresh and refining, what is kept, copies, diversity."""
+    """Return what the nodes of an agent come to: reward, success of fresh ones and of refinements, and more."""
     own = [(tree, node) for tree in trees for node in tree.nodes if node.agent == agent]
-    right = {(id(tree), node.id): outcome for tree in trees for node, outcome in zip(tree.nodes, passes_scored(tree), strict=True)}
+    right = {
+        (id(tree), node.id): outcome
+        for tree in trees
+        for node, outcome in zip(tree.nodes, passes_scored(tree), strict=True)
+    }
 
     def success(refining: bool) -> float | None:
-        return mean(
-            right[id(tree), node.id] for tree, node in own if (parent_of(tree, node) is not None) == refining
-        )
+        return mean(right[id(tree), node.id] for tree, node in own if (parent_of(tree, node) is not None) == refining)
 
     def written(tree: Tree) -> list[str]:
         return [node.program for node in tree.nodes if node.agent == agent and node.program is not None]
@@ -226,7 +232,7 @@ def merged(rows: Sequence[Mapping[str, float | None]], how: Mapping[str, Callabl
         for name, value in row.items():
             if value is not None:
                 values.setdefault(name, []).append(value)
-    return {name: how[name](found) if name in how else sum(found) / len(found) for name, found in values.items()}
+    return {name: float(how[name](found) if name in how else sum(found) / len(found)) for name, found in values.items()}
 
 
 def drifts(advantages: Mapping[str, float]) -> list[str]:

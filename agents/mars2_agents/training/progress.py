@@ -122,15 +122,15 @@ class Numbers:
     Args:
         folder: the training's.
         kinds: `jsonl`, `tensorboard`, `trackio`.
-        step: how many steps are done; what is there of later ones is made again.
+        step: how many steps are done; what is there of later ones is made again. None: nothing is done.
 
     Raises:
         ConfigError: a kind is unknown.
         ExtraError: the package that a kind needs is missing.
     """
 
-    def __init__(self, folder: Path, kinds: Sequence[MetricsKind], step: int) -> None:
-        forget_after(folder / METRICS, step)
+    def __init__(self, folder: Path, kinds: Sequence[MetricsKind], step: int | None) -> None:
+        forget_after(folder / METRICS, -1 if step is None else step)
         self._sinks: list[Sink] = []
         try:
             for kind in kinds:

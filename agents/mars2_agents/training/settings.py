@@ -10,7 +10,6 @@ from mars2_agents.learners.updating import Learns
 from mars2_agents.training.filtering import LEFT_OUT, LeftOut
 from mars2_env.base.abilities import keeps
 from mars2_env.base.checks import flag, instance, one_of, real_number, whole_number
-from mars2_env.credit.samples import DUPLICATES, Duplicates
 from mars2_env.errors import ConfigError, unknown_name
 from mars2_env.tasks import Task
 from mars2_env.types import Gives, Policy
@@ -30,8 +29,6 @@ class Settings:
         minibatches: updates of an epoch over a batch.
         epochs: how often a batch is gone through.
         seed: the source of the order of problems and of the luck of trees.
-        duplicates: `mask` learns no program that its tree had already; `keep` does, with an algorithm whose `Credit`
-            keeps them.
         filtering: trees that teach nothing, to be left out and counted: of "all_solved" and "none_solved".
         sync: whether trees are grown, then learnt from, then grown again; else they are grown while others are learnt
             from, and runs are not repeatable.
@@ -52,7 +49,6 @@ class Settings:
     minibatches: int = 1
     epochs: int = 1
     seed: int = 0
-    duplicates: Duplicates = "mask"
     filtering: tuple[LeftOut, ...] = ()
     sync: bool = True
     max_staleness: int = 1
@@ -86,7 +82,6 @@ class Settings:
                 whole_number(name, getattr(self, name), where="Settings")
         for name in ("deadline", "heartbeat"):
             object.__setattr__(self, name, real_number(name, getattr(self, name), above=0, where="Settings"))
-        one_of("duplicates", self.duplicates, DUPLICATES, where="Settings")
         flag("sync", self.sync, where="Settings")
         given = (self.filtering,) if isinstance(self.filtering, str) else tuple(self.filtering)
         for one in given:
@@ -169,7 +164,7 @@ def _check_sampling(name: str, policy: Policy) -> None:
         raise ConfigError(f"train: the replies of student {name!r} do not tell their {lacking[0]}; use another policy.")
     for one in [policy, *_members(policy)]:
         settings = getattr(one, "settings", None)
-        temperature, top_p = getattr(settings, "temperature", None), getattr(settings, "top_p", None)
+        temperature, top_p, top_k = (getattr(settings, key, None) for key in ("temperature", "top_p", "top_k"))
         if temperature == 0:
             raise ConfigError(f"train: student {name!r} samples greedily; sample at temperature=1, say.")
         if top_p is not None and top_p < 1:
@@ -177,9 +172,9 @@ def _check_sampling(name: str, policy: Policy) -> None:
                 f"train: student {name!r} samples with top_p={top_p}, so that what it may write is not what is learnt; "
                 "give it top_p=1 (0.95 is the default of policies)."
             )
-        if getattr(settings, "top_k", 0):
+        if top_k:
             raise ConfigError(
-                f"train: student {name!r} samples with top_k={settings.top_k}, so that what it may write is not what "
+                f"train: student {name!r} samples with top_k={top_k}, so that what it may write is not what "
                 "is learnt; give it top_k=0."
             )
 
