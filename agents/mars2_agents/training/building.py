@@ -12,8 +12,9 @@ from mars2_agents.learners.adapting import frozen, full, lora
 from mars2_agents.learners.learner import Learner
 from mars2_agents.policies.engine import Engine, device_of, dtype_of, engine, place_of, read_model, read_tokenizer
 from mars2_agents.policies.transformers import TransformersPolicy
-from mars2_agents.training.config import PolicyTable, Training, sampling_settings
+from mars2_agents.training.config import Training, sampling_settings
 from mars2_agents.training.settings import Student
+from mars2_agents.training.tables import PolicyTable
 from mars2_env.base.abilities import keeps
 from mars2_env.base.keys import seed
 from mars2_env.base.spec import parse_spec, write_spec

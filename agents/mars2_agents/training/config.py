@@ -35,9 +35,10 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
+from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from mars2_agents.algorithms.lesson import Algorithm
 from mars2_agents.algorithms.named import ALGORITHMS, Recipe, recipe
@@ -45,6 +46,7 @@ from mars2_agents.learners.learner import Optimising
 from mars2_agents.policies.transformers import Settings as Sampling
 from mars2_agents.training.evaluating import HeldOut
 from mars2_agents.training.settings import Settings
+from mars2_agents.training.tables import SAMPLED_WHOLE, AlgorithmTable, HeldOutTable, PolicyTable, RunTable
 from mars2_env.base.spec import Spec, parse_spec, plain
 from mars2_env.base.toml import read_toml, toml_of
 from mars2_env.config import (
@@ -58,9 +60,11 @@ from mars2_env.config import (
 )
 from mars2_env.errors import ConfigError, Mars2Error, unknown_name
 from mars2_env.problems import load_problems
-from mars2_env.render.metrics import MetricsKind
 from mars2_env.tasks import Task
 from mars2_env.tasks.policies import POLICIES
+
+CONFIGS: Final = "mars2_agents.training.configs"
+"""Where the configurations lie that come with the package."""
 
 TABLES: Final = (
     "problems",
@@ -72,118 +76,6 @@ TABLES: Final = (
     "training",
     "held_out",
 )
-
-SAMPLED_WHOLE: Final[Mapping[str, Callable[[float], bool]]] = {
-    "temperature": lambda value: value > 0,
-    "top_p": lambda value: value == 1,
-    "top_k": lambda value: value == 0,
-}
-"""Option of sampling -> whether what is sampled at a value of it can be learnt from."""
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyTable:
-    """`[policies.NAME]`: a model that learns, and what acts with its weights.
-
-    Attributes:
-        model: what is trained: `hf:smollm2`, `hf:FOLDER` or `hf:ORG/NAME`.
-        sampler: the spec of what acts, such as `vllm:FOLDER`; by default the model, sampled in this process.
-        sampling: options of what acts, such as temperature and max_new_tokens. Temperature and top_p are 1 where
-            nothing is said, and not the defaults of policies: from less than a whole distribution nothing is learnt.
-        train: a `lora` adapter, or the `full` model.
-        rank: of the adapter.
-        alpha: of the adapter.
-        dropout: of the adapter.
-        targets: names of the layers that it is on; `all-linear` for all but the head.
-        dtype: of the model that is trained; `auto` is bfloat16 under an adapter on a GPU, else float32.
-        device: where it is trained and, in this process, sampled; `auto` is the GPU if there is one.
-        reference: whether a frozen copy of the model as it begins is kept, for a KL term. Under an adapter there is no
-            need: it is switched off instead.
-        batch: the samples of an update; `batch` of [training] by default.
-        optimiser: what this policy's learner does otherwise than [optimiser] says.
-    """
-
-    model: str | None = None
-    sampler: str | None = None
-    sampling: dict[str, Any] = field(default_factory=dict)
-    train: Literal["lora", "full"] = "lora"
-    rank: int = 32
-    alpha: float = 32.0
-    dropout: float = 0.0
-    targets: str | list[str] = "all-linear"
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    device: str = "auto"
-    reference: bool = False
-    batch: int | None = None
-    optimiser: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def checkpoint(self) -> str:
-        """What `model` names: smollm2, a folder, or org/name."""
-        return parse_spec(self.model or "", "policy").rest
-
-    @property
-    def in_process(self) -> bool:
-        """Whether the model itself is sampled, in this process."""
-        return self.sampler is None
-
-    @property
-    def sampled(self) -> dict[str, Any]:
-        """How it is sampled: what the file says of it, over a temperature and a top_p of 1."""
-        own = {} if self.sampler is None else parse_spec(self.sampler, "policy").options
-        return {"temperature": 1.0, "top_p": 1.0, **own, **self.sampling}
-
-
-@dataclass(frozen=True, slots=True)
-class AlgorithmTable:
-    """`[algorithm]`: a name, and all else are its options."""
-
-    name: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class RunTable:
-    """What `[training]` says besides `Settings`.
-
-    Attributes:
-        out: the folder of the training; the same command goes on with what is in it.
-        metrics: where curves go: `jsonl` always, `tensorboard` and `trackio` by extras.
-        threads: of torch; those of the machine by default. Weights repeat bit for bit at one number of them.
-    """
-
-    out: str | None = None
-    metrics: tuple[MetricsKind, ...] = ("jsonl",)
-    threads: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HeldOutTable:
-    """`[held_out]`: problems that are evaluated on, and when (`HeldOut`).
-
-    Attributes:
-        set: another problem set; with split, path and options as in [problems].
-        split: alone, another split of the set that is trained on.
-        path: see set.
-        options: see set.
-        ids: problems of the set that is trained on, which are then not trained on.
-        limit: only the first so many.
-        every: steps between two evaluations.
-        nodes: of a tree.
-        at: after how many nodes Pass@1(MCTS) is looked at.
-        task: what the task does otherwise, such as { selector = "ab_mcts_a" }.
-    """
-
-    set: str | None = None
-    split: str | None = None
-    path: str | None = None
-    options: dict[str, Any] | None = None
-    ids: list[str] | None = None
-    limit: int | None = None
-    every: int | None = None
-    nodes: int | None = None
-    at: tuple[int, ...] | None = None
-    task: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +172,21 @@ class Training:
         except Mars2Error as error:
             raise ConfigError(f"{self.file}: held_out: {error}") from None
 
+    @property
+    def folder(self) -> str:
+        """Where it goes.
+
+        Raises:
+            ConfigError: the file does not say.
+        """
+        if self.run.out is None:
+            raise ConfigError(f'{self.file}: training.out: no folder; say out = "runs/NAME", or give --out.')
+        return self.run.out
+
+    def into(self, out: str) -> Training:
+        """Return this training in another folder."""
+        return replace(self, run=replace(self.run, out=out))
+
     def to_toml(self) -> str:
         """Return it as a file that says the same, with paths that are right wherever it lies."""
         usual = PolicyTable()
@@ -295,6 +202,29 @@ class Training:
         return f"{self.base.to_toml()}\n{toml_of(tables)}"
 
 
+def shipped() -> list[str]:
+    """Return the names of the configurations that come with the package."""
+    return sorted(file.name.removesuffix(".toml") for file in files(CONFIGS).iterdir() if file.name.endswith(".toml"))
+
+
+def find_training(named: str, changes: Sequence[str] = ()) -> Training:
+    """Read a training from a file, or one that comes with the package by its name; its paths are relative to here.
+
+    Args:
+        named: the file, or the name.
+        changes: as in `load_training`.
+
+    Raises:
+        ConfigError: there is neither, or as `load_training`.
+    """
+    if Path(named).exists() or named.endswith(".toml") or "/" in named:
+        return load_training(named, changes)
+    if named not in shipped():
+        raise ConfigError(f"{named}: no such file, and {unknown_name('configuration', named, shipped())}")
+    text = (files(CONFIGS) / f"{named}.toml").read_text(encoding="utf-8")
+    return training_of(Path(f"{named}.toml"), tomllib.loads(text), changes)
+
+
 def load_training(path: str | Path, changes: Sequence[str] = ()) -> Training:
     """Read a training from a TOML file.
 
@@ -307,8 +237,11 @@ def load_training(path: str | Path, changes: Sequence[str] = ()) -> Training:
         ConfigError: it cannot be read, or says something that makes no sense; the message names the file, the key and
             the value, and what is known instead.
     """
-    file = Path(path)
-    found = read_toml(file)
+    return training_of(Path(path), read_toml(Path(path)), changes)
+
+
+def training_of(file: Path, found: dict[str, Any], changes: Sequence[str] = ()) -> Training:
+    """Return the training that the tables of a file are. Arguments and errors are those of `load_training`."""
     for change in changes:
         _change(found, change)
     for name, value in found.items():
