@@ -179,6 +179,7 @@ class Demand:
         shape: of its model.
         train: `full` fine-tuning, a `lora` adapter, or `none`.
         dtype: of the learner's model.
+        precision: what products of matrices are computed in.
         rank: of the adapter.
         reference: whether a frozen model of its own is kept to score with; an adapter is switched off instead.
         checkpointing: whether layers are made anew in the backward pass.
@@ -194,6 +195,7 @@ class Demand:
     shape: Shape
     train: Train = "full"
     dtype: str = "float32"
+    precision: str = "float32"
     rank: int = 32
     reference: bool = False
     checkpointing: bool = True
@@ -208,6 +210,7 @@ class Demand:
     def __post_init__(self) -> None:
         one_of("train", self.train, ("full", "lora", "none"), where="Demand")
         one_of("dtype", self.dtype, BYTES, where="Demand")
+        one_of("precision", self.precision, BYTES, where="Demand")
         for name in ("rank", "row", "chunk", "sequences", "gpus"):
             whole_number(name, getattr(self, name), where="Demand")
 
