@@ -21,7 +21,16 @@ from mars2_env.base.checks import one_of
 from mars2_env.base.extras import needed_by
 from mars2_env.credit.advantages import Scope
 from mars2_env.credit.arrays import Floats
-from mars2_env.credit.samples import Credit, Sample, Samples, generations, samples, tokens_written, trace_of, worths
+from mars2_env.credit.samples import (
+    Credit,
+    Sample,
+    Samples,
+    advantages_of,
+    generations,
+    samples,
+    tokens_written,
+    trace_of,
+)
 from mars2_env.errors import ConfigError, LogError
 from mars2_env.log import Tree, check_logs, fold, log_files, read_events
 from mars2_env.version import __version__
@@ -247,7 +256,7 @@ def _advantages_of_all(files: Sequence[Path], credit: Credit, partial: bool) -> 
         trees.append(tree)
         paths.append(file)
         lengths.append([tokens_written(generations(trace.get(node.id))) for node in tree.nodes])
-    return {path: gained for path, (_, gained) in zip(paths, worths(trees, credit, lengths), strict=True)}
+    return dict(zip(paths, advantages_of(trees, credit, lengths)[1], strict=True))
 
 
 def _about(credit: Credit, policies: Mapping[str, str] | None) -> dict[str, Any]:

@@ -159,6 +159,37 @@ def credited(tree: Tree, credit: Credit, lengths: Sequence[int]) -> tuple[Floats
     return shaped, counts
 
 
+def advantages_of(
+    trees: Sequence[Tree], credit: Credit, lengths: Sequence[Sequence[int]] | None = None
+) -> tuple[list[Floats], list[Floats]]:
+    """Return, tree by tree, what the nodes are worth and their advantages; what is normalised may span all trees.
+
+    Args:
+        trees: the trees.
+        credit: how.
+        lengths: of each tree the completion tokens of each node, for the penalty on them; 0 by default.
+    """
+    known = [[0] * len(tree.nodes) for tree in trees] if lengths is None else lengths
+    found = [credited(tree, credit, each) for tree, each in zip(trees, known, strict=True)]
+    nodes = [(number, node) for number, tree in enumerate(trees) for node in tree.nodes]
+    groups = scope_groups(
+        credit.scope,
+        [number for number, _ in nodes],
+        [node.agent for _, node in nodes],
+        [node.parent == 0 for _, node in nodes],
+        problems=[trees[number].problem for number, _ in nodes],
+    )
+    gained = advantages(
+        np.concatenate([shaped for shaped, _ in found]) if found else np.zeros(0),
+        groups,
+        estimator=credit.estimator,
+        mask=np.concatenate([counts for _, counts in found]) if found else np.zeros(0, bool),
+        clip=credit.clip,
+    )
+    ends = np.cumsum([len(tree.nodes) for tree in trees])[:-1]
+    return [shaped for shaped, _ in found], np.split(gained, ends) if found else []
+
+
 def samples(
     trees: Iterable[Tree],
     *,
@@ -183,10 +214,11 @@ def samples(
     left: Counter[str] = Counter()
     told = [trace_of(tree, None if traces is None else traces[number]) for number, tree in enumerate(given)]
     calls = [[generations(trace.get(node.id)) for node in tree.nodes] for tree, trace in zip(given, told, strict=True)]
-    worth = worths(given, how, [[tokens_written(reply) for reply in replies] for replies in calls])
-    for tree, replies, (shaped, gained) in zip(given, calls, worth, strict=True):
-        for node, reply in zip(tree.nodes, replies, strict=True):
-            sequences = joined(reply)
+    lengths = [[tokens_written(reply) for reply in replies] for replies in calls]
+    shaped, gained = advantages_of(given, how, lengths)
+    for number, tree in enumerate(given):
+        for place, node in enumerate(tree.nodes):
+            sequences = joined(calls[number][place])
             if not sequences:
                 left["no tokens recorded"] += 1
             for sequence in sequences:
@@ -208,37 +240,12 @@ def samples(
                         kept_mass=tuple(sequence.kept) if any(mass == mass for mass in sequence.kept) else (),
                         versions=tuple(sequence.versions),
                         reward=node.score,
-                        shaped=float(shaped[node.id - 1]),
-                        advantage=float(gained[node.id - 1]),
+                        shaped=float(shaped[number][place]),
+                        advantage=float(gained[number][place]),
                         duplicate=node.duplicate_of is not None,
                     )
                 )
     return Samples(tuple(found), dict(left))
-
-
-def worths(trees: Sequence[Tree], credit: Credit, lengths: Sequence[Sequence[int]]) -> list[tuple[Floats, Floats]]:
-    """Return of each tree what its nodes are worth before and after normalisation: (nodes,) each.
-
-    Args:
-        trees: all that may be normalised together.
-        credit: how.
-        lengths: of each tree the completion tokens of each node.
-    """
-    if not trees:
-        return []
-    found = [credited(tree, credit, written) for tree, written in zip(trees, lengths, strict=True)]
-    nodes = [(number, node) for number, tree in enumerate(trees) for node in tree.nodes]
-    groups = scope_groups(
-        credit.scope,
-        [number for number, _ in nodes],
-        [node.agent for _, node in nodes],
-        [node.parent == 0 for _, node in nodes],
-        problems=[trees[number].problem for number, _ in nodes],
-    )
-    everything, mask = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
-    gained = advantages(everything, groups, estimator=credit.estimator, mask=mask, clip=credit.clip)
-    ends = np.cumsum([len(tree.nodes) for tree in trees])[:-1]
-    return list(zip((shaped for shaped, _ in found), np.split(gained, ends), strict=True))
 
 
 def tokens_written(reply: Iterable[Generation]) -> int:
