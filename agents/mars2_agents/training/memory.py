@@ -48,9 +48,19 @@ class Shape:
     tied: bool = False
 
     @property
+    def queries(self) -> int:
+        """H, the width of all queries."""
+        return self.heads * self.head_dim
+
+    @property
+    def keys(self) -> int:
+        """K, the width of all keys, and of all values."""
+        return self.kv_heads * self.head_dim
+
+    @property
     def linears(self) -> tuple[tuple[int, int], ...]:
         """(in, out) of each linear layer of a decoder layer: q, k, v, o, gate, up, down."""
-        h, i, q, kv = self.hidden, self.intermediate, self.heads * self.head_dim, self.kv_heads * self.head_dim
+        h, i, q, kv = self.hidden, self.intermediate, self.queries, self.keys
         return ((h, q), (h, kv), (h, kv), (q, h), (h, i), (h, i), (i, h))
 
     @property
@@ -115,28 +125,34 @@ def checkpointed(shape: Shape, tokens: int, element: int) -> int:
 
 def kept_by_layer(shape: Shape, tokens: int, element: int) -> int:
     """Return bytes that a layer keeps for its backward pass: (2 (4 + 2 b) h + 2 b H + 2 b K + 4 b i) T."""
-    queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     norms = 2 * (FLOAT32 + 2 * element) * shape.hidden
-    return (norms + element * (2 * queries + 2 * keys + 4 * shape.intermediate)) * tokens
+    return (norms + element * (2 * shape.queries + 2 * shape.keys + 4 * shape.intermediate)) * tokens
+
+
+def kept_under_autocast(shape: Shape, tokens: int) -> int:
+    """Return the same of a float32 model whose products are in bfloat16: (34 h + 6 H + 6 K + 8 i) T.
+
+    The residual stream and the norms are float32, of which each of the five products that take one has a copy.
+    """
+    return (34 * shape.hidden + 6 * shape.queries + 6 * shape.keys + 8 * shape.intermediate) * tokens
+
+
+def inputs_of_adapters(shape: Shape, tokens: int, element: int) -> int:
+    """Return bytes of a layer's inputs in the precision of adapters, where that is another: b (5 h + H + i) T."""
+    return element * (5 * shape.hidden + shape.queries + shape.intermediate) * tokens
+
+
+def on_their_way(shape: Shape, tokens: int, element: int) -> int:
+    """Return bytes of gradients of a layer at work: b (h + H + K) T."""
+    return element * (shape.hidden + shape.queries + shape.keys) * tokens
 
 
 def in_flight(shape: Shape, tokens: int, element: int) -> int:
-    """Return bytes of a layer at work: what it keeps, and b (h + H + K) T of gradients on their way.
+    """Return bytes of a layer at work: what it keeps, and gradients on their way.
 
     In bfloat16 that is (18 h + 6 H + 6 K + 8 i) T.
     """
-    queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-    return kept_by_layer(shape, tokens, element) + element * (shape.hidden + queries + keys) * tokens
-
-
-def activations(shape: Shape, tokens: int, element: int, *, checkpointing: bool) -> int:
-    """Return bytes that a forward pass keeps, and its layer in flight."""
-    kept = checkpointed if checkpointing else _kept_by_others
-    return kept(shape, tokens, element) + in_flight(shape, tokens, element)
-
-
-def _kept_by_others(shape: Shape, tokens: int, element: int) -> int:
-    return (shape.layers - 1) * kept_by_layer(shape, tokens, element)
+    return kept_by_layer(shape, tokens, element) + on_their_way(shape, tokens, element)
 
 
 def mask_of_row(shape: Shape, tokens: int, element: int, *, checkpointing: bool) -> int:
@@ -154,7 +170,7 @@ def logits(shape: Shape, chunk: int) -> int:
 
 def kv_cache(shape: Shape, tokens: int, element: int) -> int:
     """Return bytes of the keys and values of a sequence: 2 b L K T; in bfloat16 4 L K T."""
-    return 2 * element * shape.layers * shape.kv_heads * shape.head_dim * tokens
+    return 2 * element * shape.layers * shape.keys * tokens
 
 
 def gathered(shape: Shape, element: int) -> int:
@@ -207,6 +223,11 @@ class Demand:
     context: int = 0
     gpus: int = 1
 
+    @property
+    def autocast(self) -> bool:
+        """Whether weights in float32 are multiplied in bfloat16, a copy of them at a time."""
+        return self.gpus == 1 and self.dtype == "float32" and self.precision == "bfloat16"
+
     def __post_init__(self) -> None:
         one_of("train", self.train, ("full", "lora", "none"), where="Demand")
         one_of("dtype", self.dtype, BYTES, where="Demand")
@@ -235,27 +256,40 @@ def parts(demand: Demand) -> tuple[Part, ...]:
 
 
 def _learner_parts(demand: Demand, shape: Shape, element: int) -> list[Part]:
-    trained = shape.parameters if demand.train == "full" else lora_parameters(shape, demand.rank)
-    own = element if demand.train == "full" else FLOAT32
-    frozen = BYTES["bfloat16"] if demand.gpus > 1 else element
-    passing = BYTES["bfloat16"] if demand.gpus > 1 else element
+    adapter, sharded = demand.train == "lora", demand.gpus > 1
+    trained = lora_parameters(shape, demand.rank) if adapter else shape.parameters
+    own = FLOAT32 if adapter else element
+    frozen = BYTES["bfloat16"] if sharded else element
     whole = (
         Part("trained weights", own * trained),
         Part("gradients", own * trained, "update"),
         Part("optimiser", 2 * own * trained),
-        Part("base", frozen * shape.parameters if demand.train == "lora" else 0),
-        Part("reference", frozen * shape.parameters if demand.reference and demand.train == "full" else 0),
+        Part("base", frozen * shape.parameters if adapter else 0),
+        Part("reference", frozen * shape.parameters if demand.reference and not adapter else 0),
     )
     found = [Part(part.name, -(-part.bytes // demand.gpus), part.when) for part in whole]
-    checkpointing = demand.checkpointing
-    found.append(Part("activations", activations(shape, demand.row, passing, checkpointing=checkpointing), "update"))
+    found.append(Part("activations", _activations(demand, frozen), "update"))
+    if demand.autocast:
+        found.append(Part("weights in bfloat16", BYTES["bfloat16"] * shape.parameters, "update"))
     if demand.packed:
-        masks = mask_of_row(shape, demand.row, passing, checkpointing=checkpointing)
+        masks = mask_of_row(shape, demand.row, BYTES[demand.precision], checkpointing=demand.checkpointing)
         found.append(Part("attention masks", masks, "update"))
     found.append(Part("logits", logits(shape, min(demand.chunk, demand.row)), "update"))
-    if demand.gpus > 1:
-        found.append(Part("gathered weights", gathered(shape, passing), "update"))
+    if sharded:
+        found.append(Part("gathered weights", gathered(shape, frozen), "update"))
     return found
+
+
+def _activations(demand: Demand, element: int) -> int:
+    """Return bytes of what a forward pass keeps, and of its layer at work."""
+    shape, tokens = demand.shape, demand.row
+    layer = kept_under_autocast(shape, tokens) if demand.autocast else kept_by_layer(shape, tokens, element)
+    if demand.train == "lora" and element != FLOAT32 and demand.gpus == 1:
+        layer += inputs_of_adapters(shape, tokens, BYTES[demand.precision])
+    moving = on_their_way(shape, tokens, element)
+    if demand.checkpointing:
+        return checkpointed(shape, tokens, element) + layer + moving
+    return shape.layers * layer + moving
 
 
 def peak(policies: Sequence[Sequence[Part]]) -> int:
