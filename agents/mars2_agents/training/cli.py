@@ -16,7 +16,6 @@ from mars2_env.errors import ConfigError
 
 if TYPE_CHECKING:  # the command line is quick as long as nothing is trained
     from mars2_agents.training.config import Training
-    from mars2_agents.training.forecast import Rates
     from mars2_agents.training.trainer import StepReport
     from mars2_env.tasks import Task
 
@@ -72,33 +71,27 @@ def train(
     if print_config:
         say(training.to_toml().rstrip())
         return
+    if training.run.threads is not None:
+        import torch
+
+        torch.set_num_threads(training.run.threads)
     if dry_run:
-        from mars2_agents.training.forecast import forecast, measured
+        from mars2_agents.training.forecast import Rates, forecast, measured
 
         found = forecast(training, gpus=gpus)
-        rates = _rates(flops, training) if flops is not None else measured(found)
+        rates = measured(found) if flops is None else Rates(flops, flops)
         say_json(found.to_dict(rates)) if as_json else say(found.text(rates))
         return
     _run(training, as_json)
 
 
-def _rates(flops: float, training: Training) -> Rates:
-    from mars2_agents.training.forecast import Rates
-
-    return Rates(flops, flops)
-
-
 def _run(training: Training, as_json: bool) -> None:
     """Train, and say what came of it."""
-    import torch
-
     from mars2_agents.training.building import build_algorithm, students
     from mars2_agents.training.progress import Shown
     from mars2_agents.training.trainer import train as training_steps
 
     folder = training.folder
-    if training.run.threads is not None:
-        torch.set_num_threads(training.run.threads)
     algorithm = build_algorithm(training)
     task = _real_task(training)
     with interruptible(f"the same command goes on from here: {folder} holds all that was done"):
@@ -151,8 +144,7 @@ def beginning(training: Training) -> str:
             f"temperature {sampled['temperature']}, top_p {sampled['top_p']}"
         )
     lines.append(
-        "(temperature and top_p are 1 unless the file says otherwise: of their defaults elsewhere, 0.8 and 0.95, the "
-        "second cuts off what a learner has to see)"
+        "(elsewhere policies have temperature 0.8 and top_p 0.95; what learns is sampled from its whole distribution)"
     )
     return "\n".join(lines)
 

@@ -1,8 +1,9 @@
 """What a training would take, before any model is loaded: tokens, memory, and time by counting operations.
 
-Tokens are those of replies as long as they may be, and of prompts as long as the first problems' are, refinements with a
-whole reply more. Operations: 2 N a token forwards and 4 N backwards (Kaplan et al., arXiv 2001.08361), of which an
-adapter needs 2 N, since frozen weights have no gradient; checkpointing makes another 2 N; attention besides.
+Replies are taken to be as long as they may be, and prompts as long as those of the first problems with such a reply in
+them, which a refinement quotes: both are bounds. Operations: 2 N a token forwards and 4 N backwards (Kaplan et al.,
+arXiv 2001.08361), of which an adapter needs 2 N, since frozen weights have no gradient; checkpointing makes 2 N more;
+attention besides.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, Final
 from mars2_agents.policies.smollm2 import NAME as SMOLLM2
 from mars2_agents.policies.smollm2 import cache_folder, is_done
 from mars2_agents.training.config import Training
+from mars2_agents.training.evaluating import HeldOut
 from mars2_agents.training.memory import (
     GIB,
     SHAPES,
@@ -41,6 +43,9 @@ MAX_NEW_TOKENS: Final = 384
 CHARACTERS: Final = 3.5
 """Characters of a token of English with programs, where there is no tokenizer to count with."""
 
+HELD: Final = HeldOut(())
+"""What holds of evaluations where nothing is said."""
+
 ASKED: Final = 16
 """How many problems' prompts are looked at."""
 
@@ -57,6 +62,18 @@ class Rates:
     passes: float
     writing: float
 
+    def seconds(self, operations: Operations) -> float:
+        """Return how long operations take."""
+        return operations.passes / self.passes + operations.writing / self.writing
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """Floating-point operations, by how fast a machine makes them (`Rates`)."""
+
+    passes: float = 0.0
+    writing: float = 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyForecast:
@@ -70,8 +87,8 @@ class PolicyForecast:
         prompt: tokens of a prompt, about.
         reply: tokens of a reply, at most.
         updates: how many it makes a step, about.
-        evaluated: how many replies it writes in an evaluation, about.
-        operations: of a step, by phase.
+        operations: of a step, by phase: those of passes over many tokens, and those of writing.
+        evaluation: the same of an evaluation.
     """
 
     name: str
@@ -81,8 +98,8 @@ class PolicyForecast:
     prompt: int
     reply: int
     updates: float
-    evaluated: float
-    operations: Mapping[str, float]
+    operations: Mapping[str, Operations]
+    evaluation: Operations
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -112,21 +129,23 @@ class Forecast:
         return peak([one.parts for one in self.policies])
 
     def seconds(self, rates: Rates) -> dict[str, float]:
-        """Return the seconds of a step, by phase, and of an evaluation."""
+        """Return the seconds of a step by phase."""
         found: dict[str, float] = {}
         for policy in self.policies:
             for phase, operations in policy.operations.items():
-                rate = rates.writing if phase in ("writing", "evaluating") else rates.passes
-                found[phase] = found.get(phase, 0.0) + operations / rate
+                found[phase] = found.get(phase, 0.0) + rates.seconds(operations)
         return found
+
+    def evaluation(self, rates: Rates) -> float:
+        """Return the seconds of an evaluation."""
+        return sum(rates.seconds(policy.evaluation) for policy in self.policies)
 
     def total(self, rates: Rates) -> float:
         """Return the seconds of the whole training."""
-        seconds = self.seconds(rates)
-        evaluating = seconds.pop("evaluating", 0.0)
         steps, held = self.training.settings.steps, self.training.held
-        evaluations = 0 if held is None else 1 + math.ceil(steps / (held.every or 10))
-        return steps * sum(seconds.values()) + evaluations * evaluating
+        every = HELD.every if held is None or held.every is None else held.every
+        evaluations = 0 if held is None else 1 + math.ceil(steps / every)
+        return steps * sum(self.seconds(rates).values()) + evaluations * self.evaluation(rates)
 
     def to_dict(self, rates: Rates) -> dict[str, Any]:
         """Return it as the keys of `--dry-run --json`."""
@@ -136,6 +155,7 @@ class Forecast:
             "policies": {one.name: _told(one) for one in self.policies},
             "peak_bytes": self.peak,
             "seconds": self.seconds(rates),
+            "evaluation_seconds": self.evaluation(rates),
             "total_seconds": self.total(rates),
         }
 
@@ -147,6 +167,8 @@ class Forecast:
         lines.append(f"memory: at most {_gib(self.peak)} at a time")
         seconds = self.seconds(rates)
         lines.append(f"a step: about {', '.join(f'{name} {_span(value)}' for name, value in seconds.items())}")
+        if self.training.held is not None:
+            lines.append(f"an evaluation: about {_span(self.evaluation(rates))}")
         lines.append(f"all of it: about {_span(self.total(rates))}, sandbox not counted")
         return "\n".join(lines)
 
@@ -213,34 +235,45 @@ def _of_policy(
         context=longest,
         gpus=gpus,
     )
-    operations = _operations(demand, replies, evaluated, prompt, reply, reference=_needs_reference(training))
-    return PolicyForecast(name, shape, demand, replies, prompt, reply, replies / batch, evaluated, operations)
+    updates = replies / batch
+    reference = training.algorithm.options.get("kl") is not None
+    return PolicyForecast(
+        name,
+        shape,
+        demand,
+        replies,
+        prompt,
+        reply,
+        updates,
+        _operations(demand, replies, prompt, reply, reference=reference),
+        _of_replies(shape, evaluated, prompt, reply),
+    )
 
 
-def _operations(
-    demand: Demand, replies: float, evaluated: float, prompt: int, reply: int, *, reference: bool
-) -> dict[str, float]:
-    """Return the operations of a step by phase, and of an evaluation.
+def _of_replies(shape: Shape, replies: float, prompt: int, reply: int) -> Operations:
+    """Return the operations of writing replies: passes over prompts, then token by token."""
+    tokens = prompt + reply
+    token = 2 * weights_used(shape) + 4 * shape.layers * shape.queries * tokens
+    return Operations(replies * prompt * forward_operations(shape, prompt), replies * reply * token)
+
+
+def _operations(demand: Demand, replies: float, prompt: int, reply: int, *, reference: bool) -> dict[str, Operations]:
+    """Return the operations of a step by phase.
 
     Args:
         demand: the policy's.
         replies: that it writes a step.
-        evaluated: that it writes in an evaluation.
         prompt: tokens.
         reply: tokens.
         reference: whether the reference is scored too.
     """
-    shape, tokens = demand.shape, prompt + reply
-    forward = forward_operations(shape, tokens)
-    trained = forward_operations(shape, tokens) * (2 if demand.train == "full" else 1)
-    again = forward if demand.checkpointing else 0.0
-    write = 2 * weights_used(shape) + 4 * shape.layers * shape.heads * shape.head_dim * tokens
+    tokens = replies * (prompt + reply)
+    forward = forward_operations(demand.shape, prompt + reply)
+    passes = 1 + (2 if demand.train == "full" else 1) + (1 if demand.checkpointing else 0)
     return {
-        "prompts": replies * prompt * forward,
-        "writing": replies * reply * write,
-        "scoring": replies * tokens * forward * (2 if reference else 1),
-        "updating": replies * tokens * (forward + trained + again),
-        "evaluating": evaluated * (reply * write + prompt * forward),
+        "growing": _of_replies(demand.shape, replies, prompt, reply),
+        "scoring": Operations(tokens * forward * (2 if reference else 1)),
+        "updating": Operations(tokens * forward * passes),
     }
 
 
@@ -254,7 +287,7 @@ def forward_operations(shape: Shape, tokens: int) -> float:
 
     Source: Kaplan et al. (arXiv 2001.08361), table 1.
     """
-    return 2.0 * weights_used(shape) + 2.0 * shape.layers * shape.heads * shape.head_dim * tokens
+    return 2.0 * weights_used(shape) + 2.0 * shape.layers * shape.queries * tokens
 
 
 def shape_of_checkpoint(checkpoint: str) -> Shape:
@@ -343,10 +376,6 @@ def measured(found: Forecast, *, clock: Callable[[], float] = time.perf_counter)
     return Rates(rate(512), rate(policy.demand.sequences))
 
 
-def _needs_reference(training: Training) -> bool:
-    return training.algorithm.options.get("kl") is not None
-
-
 def _on_gpu(table: PolicyTable) -> bool:
     if table.device != "auto":
         return table.device != "cpu"
@@ -376,7 +405,7 @@ def _lines(one: PolicyForecast) -> list[str]:
     told = _told(one)
     tokens = one.replies * (one.prompt + one.reply)
     lines = [
-        f"policy {one.name}: {told['parameters'] / 1e6:,.0f} M parameters, {told['trained'] / 1e6:,.1f} M trained",
+        f"policy {one.name}: {_millions(told['parameters'])} parameters, {_millions(told['trained'])} trained",
         f"  a step: about {one.replies:.0f} replies of at most {one.reply} tokens to prompts of about {one.prompt}, "
         f"{tokens:,.0f} tokens, {one.updates:.1f} updates",
     ]
@@ -386,8 +415,12 @@ def _lines(one: PolicyForecast) -> list[str]:
 WHEN: Final = {"always": "", "update": "in updates", "rollout": "in rollouts", "sync": "as new weights come"}
 
 
+def _millions(count: int) -> str:
+    return f"{count / 1e6:,.1f} M" if count >= 1e6 else f"{count:,}"
+
+
 def _gib(count: int) -> str:
-    return f"{count / GIB:.1f} GiB" if count >= GIB / 10 else f"{count / 2**20:.1f} MiB"
+    return f"{count / GIB:.1f} GiB" if count >= GIB else f"{count / 2**20:.1f} MiB"
 
 
 def _span(seconds: float) -> str:
