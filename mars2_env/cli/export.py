@@ -17,7 +17,7 @@ DEFAULT = Credit()
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A run folder, or the log of one tree.")],
+    run: Annotated[Path, typer.Argument(help="A run folder, the folder of a training, or the log of one tree.")],
     out: Annotated[Path, typer.Option(help="The file to write, such as samples.parquet or samples.jsonl.")],
     format: Annotated[
         str | None,
@@ -28,7 +28,7 @@ def export(
         typer.Option(
             "--policy",
             help="Which policy an agent is, agent=policy, such as coder=strong; give it once for each agent, or leave "
-            "it out: then each agent is a policy of its own name.",
+            "it out: then they are those of the training, or each agent is a policy of its own name.",
         ),
     ] = None,
     credit: Annotated[

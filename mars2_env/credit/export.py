@@ -19,6 +19,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias, get_args
 
 from mars2_env.base.checks import one_of
 from mars2_env.base.extras import needed_by
+from mars2_env.base.journal import read_claim
 from mars2_env.credit.advantages import Scope
 from mars2_env.credit.arrays import Floats
 from mars2_env.credit.samples import (
@@ -40,6 +41,12 @@ FORMS: Final[tuple[Form, ...]] = get_args(Form)
 
 SCHEMA: Final = 1
 """The version of the columns: it rises when one goes or means something else."""
+
+ROLLOUTS: Final = "rollouts"
+"""Where the folder of a training has the run folders of its steps."""
+
+TRAINING: Final = "train.json"
+"""The file in which it says which policy each agent has."""
 
 GROUP_TOKENS: Final = 2_000_000
 """How many tokens a group of rows holds, about: what is in memory at a time."""
@@ -119,10 +126,10 @@ def write_samples(
     """Write the trees of a run as training samples into a file.
 
     Args:
-        run: a run folder, or the log of one tree.
+        run: a run folder, the folder of a training (`mars2 train`), or the log of one tree.
         out: the file, whose folder is made where it is missing.
         form: `parquet` or `jsonl`; as the file's name ends by default.
-        policies: agent -> the policy that acts for it; each agent's own name by default.
+        policies: agent -> the policy that acts for it; by default those of the training, else each agent's own name.
         credit: how rewards become advantages; `Credit()` by default, the paper's.
         partial: take trees too that are cut off, or ended by faults: their scores are not those of the whole tree.
         overwrite: whether a file that is there already is replaced.
@@ -142,6 +149,7 @@ def write_samples(
     kind = form or _form_of(target)
     one_of("form", kind, FORMS, where="write_samples")
     files = _logs(Path(run))
+    policies = policies or _team(Path(run))
     left: Counter[str] = Counter()
     count = rows = tokens = 0
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -195,14 +203,26 @@ def _form_of(target: Path) -> str:
 
 
 def _logs(place: Path) -> list[Path]:
-    """Return the logs of a run folder, or the one that is named."""
+    """Return the logs of a run folder or of all steps of a training's, or the one that is named."""
     if place.is_file():
         return [place]
-    check_logs(place)
-    files = log_files(place)
+    steps = place / ROLLOUTS
+    folders = sorted(one for one in steps.iterdir() if one.is_dir()) if steps.is_dir() else [place]
+    files = []
+    for folder in folders:
+        check_logs(folder)
+        files += log_files(folder)
     if not files:
         raise LogError(f"{place} holds no trees; a run folder has its logs in {place / 'trees'}.")
     return files
+
+
+def _team(place: Path) -> Mapping[str, str] | None:
+    """Return agent -> policy, as the folder of a training says; None where it is none."""
+    if not (place / TRAINING).is_file():
+        return None
+    team = read_claim(place / TRAINING).get("team")
+    return team if isinstance(team, dict) else None
 
 
 def _by_tree(

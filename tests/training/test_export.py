@@ -153,6 +153,24 @@ def test_trees_that_are_not_finished_are_left_out_and_counted_unless_asked_for(r
     assert whole.samples > 16 and whole.left_out == {"tree is not finished": 1}
 
 
+def test_the_folder_of_a_training_gives_the_trees_of_all_steps_with_its_policies(run: Path, tmp_path: Path) -> None:
+    training = tmp_path / "training"
+    for step in ("000001", "000002"):
+        (training / "rollouts" / step / "trees").mkdir(parents=True)
+    for place, file in enumerate(sorted((run / "trees").iterdir())):
+        step = "000001" if place < 4 else "000002"  # logs and traces in turn: two trees each
+        (training / "rollouts" / step / "trees" / file.name).write_bytes(file.read_bytes())
+    (training / "train.json").write_text(json.dumps({"team": {"coder_0": "strong", "fixer_0": "weak"}}))
+    found = write_samples(training, tmp_path / "s.jsonl")
+    assert (found.trees, found.samples) == (4, 32)
+    assert {(row["agent"], row["policy"]) for row in rows_of(tmp_path / "s.jsonl")} == {
+        ("coder_0", "strong"),
+        ("fixer_0", "weak"),
+    }
+    write_samples(training, tmp_path / "own.jsonl", policies=dict.fromkeys(AGENTS, "one"))
+    assert {row["policy"] for row in rows_of(tmp_path / "own.jsonl")} == {"one"}
+
+
 def test_nodes_without_tokens_are_counted(run: Path, tmp_path: Path) -> None:
     bare = tmp_path / "bare"
     (bare / "trees").mkdir(parents=True)

@@ -214,7 +214,8 @@ def _of_policy(
     fresh = prompt_tokens(task, table.checkpoint, [agent for agent, own in training.team.items() if own == name])
     prompt = fresh + reply  # a refinement quotes the program that it refines
     if limit:
-        fresh, prompt = (min(one, max(limit // 2, limit - reply)) for one in (fresh, prompt))
+        prompt = min(prompt, max(limit - reply, min(fresh, limit // 2)))
+        reply = min(reply, limit - prompt)
     optimising, settings = training.optimising[name], training.settings
     batch = table.batch or settings.batch
     longest = prompt + reply

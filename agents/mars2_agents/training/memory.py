@@ -84,6 +84,8 @@ SHAPES: Final[Mapping[str, Shape]] = {
     "Qwen3-8B": Shape(4096, 36, 12_288, 32, 8, 128, 151_936),
     "Qwen3-14B": Shape(5120, 40, 17_408, 40, 8, 128, 151_936),
     "Qwen3-32B": Shape(5120, 64, 25_600, 64, 8, 128, 151_936),
+    "AReaL-boba-2-8B": Shape(4096, 36, 12_288, 32, 8, 128, 151_936),
+    "AReaL-boba-2-14B": Shape(5120, 40, 17_408, 40, 8, 128, 151_936),
 }
 """Shapes of checkpoints that need not be here to be reckoned with, from their published `config.json`."""
 
