@@ -199,6 +199,7 @@ def test_a_tree_without_nodes_is_worth_nothing() -> None:
     ("make", "says"),
     [
         (lambda: Credit(credit="tree_r1"), "tree_rl"),
+        (lambda: Credit(credit="shapping"), "'shaping'"),
         (lambda: Credit(credit="pkpo,n=3"), "k, solved"),
         (lambda: Credit(credit="pkpo,k=0"), "k=0"),
         (lambda: Credit(credit="pkpo:3"), "key=value"),

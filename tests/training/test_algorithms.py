@@ -194,9 +194,9 @@ def test_a_lesson_asks_for_the_reference_where_its_loss_needs_it(name: str, tmp_
     agents, policies = CREWS[name]
     task = toy_task(agents)
     trees, crew = grown(task, tmp_path, limit=1), crew_of(task, *policies)
-    for kl in (None, ("k2", 1e-2)):
+    for kl, needed in ((None, False), (("k2", 1e-2), True), (1e-3, True), (0.0, False)):
         found = recipe(name)(kl=kl)(trees, crew)
-        assert {lesson.reference for lesson in found.values()} == {kl is not None}
+        assert {lesson.reference for lesson in found.values()} == {needed}
 
 
 def test_a_slip_in_a_name_or_an_option_names_what_was_meant() -> None:

@@ -82,6 +82,11 @@ def test_importance_weights_and_the_divergence_come_on_top(name: str) -> None:
     torch.testing.assert_close(found, wanted)
 
 
+def test_a_coefficient_alone_is_that_of_k3() -> None:
+    scores = batch()
+    torch.testing.assert_close(objective(kl=0.5)(scores), objective(kl=("k3", 0.5))(scores))
+
+
 def test_clipping_can_be_said() -> None:
     scores = batch()
     args = (scores.logprob, scores.old, scores.advantage, scores.mask)
@@ -158,6 +163,8 @@ def test_a_missing_sampler_is_a_weight_of_one() -> None:
         ({"kl": "k3"}, "coefficient"),
         ({"kl": ("k4", 1.0)}, "k3"),
         ({"kl": ("k3", -1.0)}, "kl"),
+        ({"kl": -1.0}, "kl"),
+        ({"kl": True}, "kl"),
         ({"tis": 0.5}, "tis"),
         ({"level": "word"}, "geometric"),
         ({"mode": "drop"}, "truncate"),
