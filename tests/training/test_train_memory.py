@@ -168,7 +168,7 @@ def test_time_is_operations_over_rates_and_updates_take_what_their_kind_does(
     forward = forward_operations(policy.shape, policy.prompt + policy.reply)
     assert policy.prompt + policy.reply == 36_864
     assert forward == 2 * weights_used(policy.shape) + 2 * 36 * 32 * 128 * 36_864
-    assert policy.operations["scoring"].passes == tokens * forward
+    assert policy.operations["scoring"].passes == 2 * tokens * forward  # the reference besides
     assert policy.operations["updating"].passes == pytest.approx(3 * tokens * forward)  # an adapter, checkpointing
     one, twice = Rates(1e14, 1e14), Rates(2e14, 2e14)
     assert found.total(one) == pytest.approx(2 * found.total(twice))

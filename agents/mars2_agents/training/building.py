@@ -21,8 +21,9 @@ from mars2_env.base.spec import parse_spec, write_spec
 from mars2_env.config import Reader
 from mars2_env.errors import ConfigError
 from mars2_env.log import Tree
+from mars2_env.tasks import Task
 from mars2_env.tasks.policies import make_policy
-from mars2_env.types import Closes, Policy
+from mars2_env.types import Closes, Policy, Turn
 
 VLLM_RANKS: Final = (8, 16, 32, 64, 128, 256, 320, 512)
 """The ranks of adapters that a vLLM server can be set to."""
@@ -50,13 +51,34 @@ class NamedAlgorithm:
         return self.algorithm(trees, crew)
 
 
-def build_algorithm(training: Training) -> NamedAlgorithm:
+class _Untold:
+    """Stands for what tells tokens, of policies that are not there yet."""
+
+    def prompt_ids(self, turn: Turn) -> tuple[int, ...]:
+        """Return none."""
+        return ()
+
+    def completion_ids(self, text: str) -> tuple[int, ...]:
+        """Return none."""
+        return ()
+
+
+def build_algorithm(training: Training, task: Task) -> NamedAlgorithm:
     """Return the algorithm of a training.
 
+    Args:
+        training: the training.
+        task: what is played in it.
+
     Raises:
-        ConfigError: an option has a value that makes no sense, or a policy lacks the reference that its loss needs.
+        ConfigError: an option has a value that makes no sense, it is not for such a crew, or a policy lacks the
+            reference that its loss needs.
     """
     table = training.algorithm
+    try:
+        training.recipe.check(Crew(training.team, dict.fromkeys(training.policies, _Untold()), task))
+    except ConfigError as error:
+        raise ConfigError(f"{training.file}: algorithm.name={table.name!r}: {error}") from None
     found = NamedAlgorithm(table.name, repr(sorted(table.options.items())), training.build_algorithm())
     lessons = found([], Crew(training.team)) if table.options.get("kl") is not None else {}
     for name, lesson in lessons.items():

@@ -92,8 +92,8 @@ def _run(training: Training, as_json: bool) -> None:
     from mars2_agents.training.trainer import train as training_steps
 
     folder = training.folder
-    algorithm = build_algorithm(training)
     task = _real_task(training)
+    algorithm = build_algorithm(training, task)
     with interruptible(f"the same command goes on from here: {folder} holds all that was done"):
         say(beginning(training), err=True)
         with students(training) as found, Shown(training.settings.steps) as progress:
