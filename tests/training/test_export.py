@@ -116,6 +116,12 @@ def test_parquet_tells_what_its_columns_mean_and_how_the_credit_was_made(run: Pa
 AGENTS = ("coder_0", "fixer_0")
 
 
+def test_the_documentation_says_what_stands_in_each_column() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "train.md").read_text(encoding="utf-8")
+    for column in COLUMNS:
+        assert f"| `{column.name}` | `{column.kind}` | {column.meaning} |" in page
+
+
 def test_rows_are_written_a_group_at_a_time(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra export")
     monkeypatch.setattr(sys.modules[write_samples.__module__], "GROUP_TOKENS", 45)  # nine samples of five tokens

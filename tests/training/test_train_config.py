@@ -278,7 +278,7 @@ def test_every_field_can_be_said_in_its_table() -> None:
     tables = {"policies.NAME": PolicyTable, "optimiser": Optimising, "held_out": HeldOutTable}
     known |= {name: {one.name for one in fields(kind)} for name, kind in tables.items()}
     for table, names in known.items():
-        section = documented.partition(f"`[{table}]`")[2].partition("\n\n")[0]
+        section = documented.partition(f"### `[{table}]`")[2].partition("\n#")[0]
         missing = [name for name in names if f"`{name}`" not in section]
         assert not missing, f"docs/train.md says nothing of {missing} in [{table}]"
 
