@@ -63,6 +63,8 @@ every = 2
 """
 
 PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever began the tests may have it ignored
 from mars2_agents.training.cli import train
 from mars2_env.cli.main import COMMANDS, main
 if "train" not in COMMANDS:

@@ -241,6 +241,7 @@ def test_keys_of_the_command_line_come_before_the_files(tmp_path: Path) -> None:
         ("policies.one.sampling.max_tokens=9", "sampling.max_tokens=9: unknown key 'max_tokens'"),
         ("policies.two.model=hf:x", "policies.two: no agent has it"),
         ("agents.coder=on", "agents.coder.policy='on': unknown policy 'on'. Did you mean 'one'?"),
+        ("agents.coder={role='You write.'}", 'agents.coder_0: no policy; say policy = "one"'),
         ("algorithm.name=rs3", "algorithm.name='rs3': unknown algorithm 'rs3'. Did you mean 'rs2'?"),
         ("algorithm.gama=1", "algorithm.gama=1: unknown key 'gama'. Did you mean 'gamma'?"),
         ("held_out.every=2", "held_out: say which problems"),

@@ -177,6 +177,16 @@ def test_time_is_operations_over_rates_and_updates_take_what_their_kind_does(
     assert found.to_dict(one)["peak_bytes"] == found.peak
 
 
+def test_adapters_over_one_checkpoint_share_what_is_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    two = ["policies.other.model=hf:smollm2", "agents.fixer=other", "algorithm.name=heterogeneous"]
+    one, other = forecast(find_training("smollm2-lora", two)).policies
+    names = [{part.name for part in policy.parts} for policy in (one, other)]
+    assert "sampler's weights" in names[0] and "sampler's weights" not in names[1]
+    apart = forecast(find_training("smollm2-lora", [*two, "policies.other.dtype=bfloat16"])).policies[1]
+    assert "sampler's weights" in {part.name for part in apart.parts}
+
+
 def test_shapes_are_read_from_folders_or_known_by_name(tmp_path: Path) -> None:
     transformers.LlamaConfig(hidden_size=48, num_attention_heads=4, num_hidden_layers=1).save_pretrained(tmp_path)
     assert shape_of_checkpoint(str(tmp_path)).hidden == 48

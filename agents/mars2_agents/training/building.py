@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import torch
+
 from mars2_agents.algorithms.lesson import Algorithm, Crew, Lesson
 from mars2_agents.learners.adapting import frozen, full, lora
 from mars2_agents.learners.learner import Learner
@@ -95,10 +97,13 @@ def build_algorithm(training: Training, task: Task) -> NamedAlgorithm:
 def students(training: Training) -> Iterator[dict[str, Student]]:
     """Load models, and yield policy -> its student; samplers that were started are stopped behind it.
 
+    torch's own generator begins at the training's seed, so that what checkpoints hold of it repeats.
+
     Raises:
         ConfigError: a device cannot be used, or a setting makes no sense.
         PolicyError: a model cannot be loaded, or a sampler not be started.
     """
+    torch.manual_seed(training.settings.seed)
     found: dict[str, Student] = {}
     try:
         for name, table in training.policies.items():

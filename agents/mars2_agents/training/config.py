@@ -351,7 +351,10 @@ def _spec(reader: Reader, text: str, key: str) -> Spec:
 
 
 def _check_team(base: Config, policies: Mapping[str, PolicyTable]) -> None:
-    team = base.team  # there are agents, and each names a policy
+    for name, agent in base.agents.items():
+        if agent.policy is None:
+            raise ConfigError(f'{base.file}: agents.{name}: no policy; say policy = "{next(iter(policies))}", say.')
+    team = base.team  # there are agents
     if idle := next((name for name in policies if name not in team.values()), None):
         raise ConfigError(
             f'{base.file}: policies.{idle}: no agent has it; say AGENT = "{idle}" in [agents], or leave it out.'

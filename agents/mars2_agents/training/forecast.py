@@ -164,6 +164,8 @@ class Forecast:
         lines = [f"{self.trees} trees of at most {self.nodes} nodes a step, {self.training.settings.steps} steps"]
         for one in self.policies:
             lines += _lines(one)
+            if one.demand.sampler_dtype is None:
+                lines.append("  its sampler is another program, which has memory of its own")
         lines.append(f"memory: at most {_gib(self.peak)} at a time")
         seconds = self.seconds(rates)
         lines.append(f"a step: about {', '.join(f'{name} {_span(value)}' for name, value in seconds.items())}")
@@ -197,17 +199,26 @@ def forecast(training: Training, *, gpus: int = 1) -> Forecast:
         count = len(task.on_split(given).problems) if isinstance(given, str) else len(given)
         evaluated = min(count, held.limit or count) * (held.nodes or 16)
     policies = []
+    bases: set[tuple[str, str, str]] = set()
     for name, table in training.policies.items():
         share = sum(own == name for own in training.team.values()) / len(training.team)
         policies.append(
-            _of_policy(training, task, name, table, share * settings.problems * nodes, share * evaluated, gpus)
+            _of_policy(training, task, name, table, share * settings.problems * nodes, share * evaluated, gpus, bases)
         )
     return Forecast(training, tuple(policies), settings.problems, nodes)
 
 
 def _of_policy(
-    training: Training, task: Task, name: str, table: PolicyTable, replies: float, evaluated: float, gpus: int
+    training: Training,
+    task: Task,
+    name: str,
+    table: PolicyTable,
+    replies: float,
+    evaluated: float,
+    gpus: int,
+    bases: set[tuple[str, str, str]],
 ) -> PolicyForecast:
+    """Return what a policy would take; `bases` are those that samplers of adapters share, and get this one's."""
     shape = shape_of_checkpoint(table.checkpoint)
     reply = _whole(table.sampled.get("max_new_tokens"), MAX_NEW_TOKENS)
     limit = _whole(table.sampled.get("context"), 0)
@@ -221,6 +232,10 @@ def _of_policy(
     longest = prompt + reply
     turns = settings.turns or (settings.trees or settings.problems) * settings.in_flight
     half = "bfloat16" if _on_gpu(table) else "float32"
+    base = (table.checkpoint, table.dtype, table.device)
+    shared = table.in_process and table.train == "lora" and base in bases
+    if table.in_process and table.train == "lora":
+        bases.add(base)
     demand = Demand(
         shape,
         train=table.train,
@@ -232,6 +247,7 @@ def _of_policy(
         row=max(longest, min(optimising.tokens, batch * longest)),
         packed=optimising.tokens >= 2 * fresh,
         sampler_dtype=half if table.in_process else None,
+        own_sampler=not shared,
         sequences=min(turns, _whole(table.sampled.get("batch_size"), 16)),
         context=longest,
         gpus=gpus,

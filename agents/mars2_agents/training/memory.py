@@ -204,7 +204,8 @@ class Demand:
         row: tokens of the longest row of a backward pass.
         packed: whether such a row holds several samples.
         chunk: tokens whose logits exist at a time.
-        sampler_dtype: of the sampler's own copy of the weights; None where it is another program's.
+        sampler_dtype: of what the sampler has in this process; None where it is another program.
+        own_sampler: whether that holds weights of its own, and does not share a base with another policy.
         sequences: how many replies are written at a time.
         context: tokens of such a reply and its prompt.
         gpus: over how many the learner is sharded; what follows is of one of them.
@@ -221,6 +222,7 @@ class Demand:
     packed: bool = False
     chunk: int = 1024
     sampler_dtype: str | None = None
+    own_sampler: bool = True
     sequences: int = 1
     context: int = 0
     gpus: int = 1
@@ -249,7 +251,7 @@ def parts(demand: Demand) -> tuple[Part, ...]:
     found = _learner_parts(demand, shape, element) if demand.train != "none" else []
     if demand.sampler_dtype is not None:
         own = BYTES[demand.sampler_dtype]
-        found.append(Part("sampler's weights", own * shape.parameters))
+        found.append(Part("sampler's weights", own * shape.parameters if demand.own_sampler else 0))
         found.append(Part("KV cache", demand.sequences * kv_cache(shape, demand.context, own), "rollout"))
         if demand.train != "none":
             fresh = shape.parameters * own if demand.train == "full" else lora_parameters(shape, demand.rank) * FLOAT32
