@@ -3,8 +3,9 @@
     MARS2_VLLM_PYTHON=.vllm/bin/python python -m mars2_bench.training.real --out runs/real    # an hour on two cores
     python -m mars2_bench.training.real --out runs/quick --quick --sampler transformers       # to see that it works
 
-Each step one agent grows two trees of eight programs on easy problems (RS2: credit within the tree; the reward is the
-share of scoring tests that pass), the learner updates when 16 programs are there (GSPO, and a price for leaving the
+First the base model is asked twice about each easy problem; trained is on those where it passes any test. Each step one
+agent grows two trees of eight programs (RS2: credit within the tree; the reward is the share of scoring tests that
+pass), the learner updates when 16 programs are there (GSPO, and a price for leaving the
 base model), and the sampler gets the new adapter while it stands. Printed as Markdown: a row a step, what held-out
 problems say before, between and after (hidden tests), and after each step how far the sampler's log-probs of fresh
 replies are from the learner's. Whatever that shows: a model this small hardly ever solves a problem.
@@ -82,6 +83,7 @@ class Plan:
     rank: int = 16
     kl: float = 1e-3
     temperature: float = 1.0
+    probe: int = 2
     held_out: int = 20
     every: int = 10
     seed: int = 0
@@ -126,28 +128,48 @@ def apart(learner: Learner, policy: Policy, step: int, temperature: float) -> fl
     return max(float((a - b).abs().max()) for a, b in zip(scores, told, strict=True))
 
 
-def learn(plan: Plan, out: Path, policy: Policy, progress: Progress) -> None:
-    """Train, or go on with it."""
-    task = mars2_env.task(
+def task_of(plan: Plan, **options: Any) -> mars2_env.Task:
+    """Return what is played on easy starter problems, by one agent."""
+    return mars2_env.task(
         load_problems("starter", split="train", band="easy"),
         agents=["coder"],
-        budget=NODES,
         score="fraction",
         score_on="scoring",
         prompts=f"chat,max_tokens={CONTEXT - plan.tokens}",
+        **options,
     )
+
+
+def within_reach(plan: Plan, out: Path, policy: Policy) -> list[str]:
+    """Return the problems on which one of a few fresh programs of the base model passes a scoring test.
+
+    On the others no tree would have two different rewards, and nothing would be learnt.
+    """
+    task = task_of(plan, budget=plan.probe, selector="repeated_sampling")
+    trees = mars2_env.rollout(task, policy, seed=keyed("probe", plan.seed), out=out / "probe", in_flight=plan.probe)
+    found = {tree.problem for tree in trees if tree.best_score > 0}
+    if not found:
+        raise ConfigError(f"no program of {plan.probe} a problem passes a test; raise --probe or --tokens.")
+    return [problem.id for problem in task.problems if problem.id in found]
+
+
+def learn(plan: Plan, out: Path, policy: Policy, progress: Progress) -> None:
+    """Train, or go on with it."""
+    problems = within_reach(plan, out, policy)
+    progress.line(f"the base model gets a reward on {len(problems)} problems; these are trained on")
     held = HeldOut(
         load_problems("starter", split="test", band="easy"), every=plan.every, nodes=1, at=(), limit=plan.held_out
     )
     learner = learner_of(plan)
     steps = train(
-        task,
+        task_of(plan, budget=NODES),
         {AGENT: STUDENT},
         students={STUDENT: Student(policy, learner)},
         algorithm=rs2(surrogate="gspo", kl=("k3", plan.kl)),
         settings=Settings(steps=plan.steps, problems=TREES, batch=TREES * NODES, seed=plan.seed, in_flight=4),
         out=out,
         held_out=held,
+        problems=problems,
         progress=progress,
     )
     with steps:
