@@ -16,6 +16,7 @@ from mars2_env.base.parts import Parts
 from mars2_env.cli import problems
 from mars2_env.cli.env import env
 from mars2_env.cli.evaluate import evaluate
+from mars2_env.cli.export import export
 from mars2_env.cli.interrupts import be_patient
 from mars2_env.cli.judging import judge, sandbox_app
 from mars2_env.cli.options import say
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (search, record, evaluate, judge, env):
+for command in (search, record, evaluate, judge, env, export):
     app.command()(speaks_of_options(command))
 app.add_typer(sandbox_app, name="sandbox")
 app.add_typer(problems.app, name="problems")

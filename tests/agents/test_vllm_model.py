@@ -206,8 +206,11 @@ def test_two_adapters_and_the_base_model_answer_in_one_server(policy: VLLMPolicy
     async def ask() -> list[Reply]:
         return list(await asyncio.gather(*(each.generate(turn(5), priority=0) for each in (policy, one, two))))
 
+    (before,) = policy.act([turn(5)])
     replies = asyncio.run(ask())
     assert len({ids(reply) for reply in replies}) == 3
+    (after,) = policy.act([turn(5)])
+    assert ids(before) == ids(replies[0]) == ids(after)
     one.update_weights(paths[1], 1)
     (now,) = one.act([turn(5)])
     assert now.generation is not None

@@ -211,32 +211,60 @@ def engine(name: str, *, dtype: str = "auto", device: str = "auto") -> Engine:
         ConfigError: the dtype or device is unknown.
     """
     try:
-        import torch
+        import torch  # noqa: F401
         import transformers  # noqa: F401
     except ImportError as error:
         raise PolicyError(f"hf:{name} needs torch and transformers ({error}): {INSTALL}") from error
+    device = device_of(device)
+    kind = dtype_of(dtype, device)
+    place = place_of(name)
+    key = (str(place), str(kind), device)
+    with _engines_lock:
+        if key not in _engines or _engines[key].weights_version:
+            model = read_model(f"hf:{name}", place, dtype=kind).to(device)
+            _engines[key] = Engine(model, read_tokenizer(f"hf:{name}", place), name=name)
+        return _engines[key]
+
+
+def device_of(device: str) -> str:
+    """Return a torch device that can be used here; `auto` is the GPU if there is one.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    import torch
+
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if dtype == "auto":
-        dtype = "float32" if device == "cpu" else "bfloat16"
-    kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if dtype not in kinds:
-        raise ConfigError(unknown_name("dtype", dtype, [*kinds, "auto"]))
+        return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"device={device!r} is not usable here: {reason}. Use auto, cpu or cuda.") from error
-    place = _checkpoint_of(name)
-    key = (str(place), dtype, device)
-    with _engines_lock:
-        if key not in _engines or _engines[key].weights_version:
-            model = read_model(f"hf:{name}", place, dtype=kinds[dtype]).to(device)
-            _engines[key] = Engine(model, read_tokenizer(f"hf:{name}", place), name=name)
-        return _engines[key]
+    return device
 
 
-def _checkpoint_of(name: str) -> Path | str:
+def dtype_of(dtype: str, device: str) -> Any:
+    """Return torch's dtype of a name; `auto` is float32 on a CPU and bfloat16 on a GPU.
+
+    Raises:
+        ConfigError: the name is unknown.
+    """
+    import torch
+
+    kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    kinds["auto"] = torch.float32 if device == "cpu" else torch.bfloat16
+    if dtype not in kinds:
+        raise ConfigError(unknown_name("dtype", dtype, kinds))
+    return kinds[dtype]
+
+
+def place_of(name: str) -> Path | str:
+    """Return the folder of a checkpoint, or the name that it has on the hub.
+
+    Raises:
+        PolicyError: there is no such folder.
+    """
     if name == "smollm2":
         return checkpoint()
     folder = Path(name).expanduser()

@@ -37,6 +37,7 @@ from mars2_env.errors import ConfigError, PolicyError, PolicyUnavailableError
 PYTHON: Final = "MARS2_VLLM_PYTHON"
 LOCAL: Final = ("127.0.0.1", "localhost")
 SOCKET: Final = "vllm.sock"
+PATIENCE: Final = "3600"
 EXTENSION: Final = "mars2_vllm_worker"
 LONGEST_SOCKET: Final = 100
 """A Unix socket's path has at most 107 bytes."""
@@ -186,8 +187,8 @@ def command(options: ServerOptions, python: str, place: str, address: Address) -
         words += ["--gpu-memory-utilization", str(options.gpu_memory)]
     if options.tensor_parallel > 1:
         words += ["--tensor-parallel-size", str(options.tensor_parallel)]
-    if repacks(options):
-        words += ["--worker-extension-cls", f"{EXTENSION}.{vllm_worker.Repacks.__name__}"]
+    if mended(options):
+        words += ["--worker-extension-cls", f"{EXTENSION}.{vllm_worker.Mends.__name__}"]
     if address.socket:
         words += ["--uds", address.socket]
     else:
@@ -208,7 +209,7 @@ def environment(options: ServerOptions, place: str, folder: str, base: Mapping[s
     found |= {"VLLM_NO_USAGE_STATS": "1", "VLLM_RPC_BASE_PATH": folder}
     if Path(place).is_dir():
         found |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-    if folder and repacks(options):
+    if folder and mended(options):
         found["PYTHONPATH"] = folder
     if options.control:
         found["VLLM_SERVER_DEV_MODE"] = "1"
@@ -218,13 +219,15 @@ def environment(options: ServerOptions, place: str, folder: str, base: Mapping[s
         # Left to itself vLLM keeps a core back, which on a small machine is much.
         mine = ",".join(map(str, sorted(os.sched_getaffinity(0))))
         found |= {"VLLM_CPU_KVCACHE_SPACE": str(options.cache_gb), "VLLM_CPU_OMP_THREADS_BIND": options.cores or mine}
+        # vLLM gives up an engine that takes minutes to start, or for a step; on a busy machine it may.
+        found = {"VLLM_ENGINE_READY_TIMEOUT_S": PATIENCE, "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": PATIENCE} | found
     elif options.gpus:
         found["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, options.gpus))
     return found
 
 
-def repacks(options: ServerOptions) -> bool:
-    """Return whether a server needs our worker extension to take new weights whole (`vllm_worker`)."""
+def mended(options: ServerOptions) -> bool:
+    """Return whether the workers of a server are given our extension (`vllm_worker`)."""
     return options.control and kind_of(options) == "cpu"
 
 
