@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mars2_agents.learners.scoring import Tokens, logprobs, packed
+from mars2_agents.learners.scoring import Tokens, base_of, logprobs, packed
 from mars2_env.base.checks import real_number, whole_number
 from mars2_env.errors import ConfigError, LogError
 
@@ -132,6 +132,12 @@ class Learner:
     def is_adapter(self) -> bool:
         """Whether an adapter is trained, and not the model itself."""
         return hasattr(self.model, "disable_adapter")
+
+    @property
+    def context(self) -> int | None:
+        """The most tokens of a sample that the model has positions for; None where its config names no limit."""
+        found = getattr(base_of(self.model).config, "max_position_embeddings", None)
+        return None if found is None else int(found)
 
     def score(self, samples: Sequence[Tokens], *, temperature: float = 1.0) -> list[Tensor]:
         """Return the log-probability of each completion token of each sample, without a gradient.
