@@ -27,8 +27,8 @@ RIGHT: Final = 0.7
 KEPT: Final = 0.25
 """How often a refinement keeps the parent's operation where it is blind to the name."""
 
-UPDATES: Final = 700
-BATCH: Final = 256
+UPDATES: Final = 1000
+BATCH: Final = 64
 LEARNING_RATE: Final = 2e-3
 
 
@@ -98,7 +98,7 @@ def fine_tuned(known: Sequence[str], seed: int, pipelines: Sequence[Pipeline], *
         updates: of `BATCH` examples each.
     """
     rng = keys.generator("miniature", "base", seed)
-    optimising = Optimising(lr=LEARNING_RATE, warmup=20, decay_updates=updates, floor=0.02, tokens=512)
+    optimising = Optimising(lr=LEARNING_RATE, warmup=20, decay_updates=updates, floor=0.02, tokens=256)
     learner = Learner(fresh_model(seed), optimising)
     for _ in range(updates):
         batch = [example(pipelines[rng.integers(len(pipelines))], known, rng) for _ in range(BATCH)]

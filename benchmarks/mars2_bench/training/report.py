@@ -1,0 +1,193 @@
+"""The report of a miniature experiment: tables in Markdown, exactly as the results came out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+
+from mars2_bench.search.paired import Floats, bootstrap_interval, minimum_detectable_effect
+from mars2_bench.training.arms import ARMS
+
+Found: TypeAlias = Mapping[str, Any]
+"""What a file of results holds."""
+
+COMPARED: Final[tuple[tuple[str, str], ...]] = (
+    ("rs2", "grpo"),
+    ("rs2_twice", "rs2"),
+    ("heterogeneous", "rs2"),
+    ("heterogeneous", "rs2_twice"),
+    ("heterogeneous_unshaped", "rs2"),
+    ("heterogeneous_agent_in_tree", "rs2"),
+    ("heterogeneous", "heterogeneous_unshaped"),
+    ("heterogeneous", "heterogeneous_agent_in_tree"),
+    ("heterogeneous_shared", "heterogeneous"),
+    ("rs2_shared", "rs2"),
+    ("second_heterogeneous", "second_rs2"),
+    ("alike_heterogeneous", "alike_rs2"),
+)
+"""Arm and what it is compared with, on equal bases."""
+
+
+def results(folder: Path) -> dict[str, list[Found]]:
+    """Return arm -> what its seeds came to, in order of seed; arms in the order of `ARMS`."""
+    found: dict[str, list[Found]] = {}
+    for name in ARMS:
+        files = sorted(folder.glob(f"{name}.seed[0-9]*.json"))
+        if files:
+            found[name] = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    return found
+
+
+def fresh(who: str) -> Callable[[Found], Sequence[float]]:
+    """Return what reads Pass@1 of an agent, task by task."""
+    return lambda found: found["fresh"][who]
+
+
+def team(nodes: int, measure: str = "mcts") -> Callable[[Found], Sequence[float]]:
+    """Return what reads a measure of the team at so many nodes, task by task."""
+    return lambda found: found["team"][measure][str(nodes)]
+
+
+def by_task(seeds: Sequence[Found], read: Callable[[Found], Sequence[float]]) -> Floats:
+    """Return a measure of each task, its mean over seeds, shape (tasks,)."""
+    return np.mean([read(found) for found in seeds], axis=0)
+
+
+def blind_pass(seeds: Sequence[Found], who: str) -> float:
+    """Return Pass@1 on tasks that name an operation to which the agent's base is blind."""
+    rates = [
+        np.mean([rate for rate, blind in zip(found["fresh"][who], found["has_blind"][who], strict=True) if blind])
+        for found in seeds
+    ]
+    return float(np.mean(rates))
+
+
+def keeps(seeds: Sequence[Found], who: str) -> float:
+    """Return the share of slots that the partner had right and the agent's refinement kept; nan where there was none."""
+    kept = sum(found["team"]["keeps"][who][0] for found in seeds)
+    could = sum(found["team"]["keeps"][who][1] for found in seeds)
+    return kept / could if could else float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A paired difference: its mean, 95 % bootstrap interval, and the least that would have been found.
+
+    The interval resamples tasks; seeds of a task are averaged first. It does not say how much trainings differ by seed:
+    `seeds` does, with the difference of each.
+    """
+
+    mean: float
+    low: float
+    high: float
+    detectable: float
+    seeds: tuple[float, ...]
+
+    def __str__(self) -> str:
+        """The difference in a cell of a table."""
+        each = " ".join(f"{one:+.3f}" for one in self.seeds)
+        return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}] ({self.detectable:.3f}; {each})"
+
+
+def difference(
+    arm: Sequence[Found], other: Sequence[Found], read: Callable[[Found], Sequence[float]]
+) -> Difference:
+    """Return a measure of an arm minus that of another, over the seeds that both have, paired by task."""
+    count = min(len(arm), len(other))
+    gaps = by_task(arm[:count], read) - by_task(other[:count], read)
+    low, high = bootstrap_interval(gaps)
+    each = tuple(
+        float(np.mean(read(one)) - np.mean(read(two))) for one, two in zip(arm[:count], other[:count], strict=True)
+    )
+    return Difference(float(gaps.mean()), low, high, minimum_detectable_effect(gaps), each)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
+    return "\n".join(lines)
+
+
+def two(values: Sequence[float]) -> str:
+    """Return numbers of A and B in a cell."""
+    return " / ".join("-" if value != value else f"{value:.3f}" for value in values)
+
+
+def main_table(found: Mapping[str, Sequence[Found]]) -> str:
+    """Return what each arm came to: means over tasks and seeds."""
+    rows = []
+    for name, seeds in found.items():
+        whos = list(seeds[0]["fresh"])
+        nodes = list(seeds[0]["team"]["mcts"])
+        cells = [f"{by_task(seeds, team(int(count))).mean():.3f}" for count in nodes]
+        rows.append(
+            [
+                f"{name} ({len(seeds)})",
+                two([float(by_task(seeds, fresh(who)).mean()) for who in whos]),
+                two([blind_pass(seeds, who) for who in whos]),
+                *cells,
+                f"{by_task(seeds, team(int(nodes[-1]), 'pass_at_n')).mean():.3f}",
+                two([keeps(seeds, who) for who in whos]),
+            ]
+        )
+    head = ["arm (seeds)", "Pass@1 A / B", "blind A / B", *(f"team at {n}" for n in (4, 8, 16)), "Pass@N at 16"]
+    return table([*head, "keeps the partner's part A / B"], rows)
+
+
+def difference_table(found: Mapping[str, Sequence[Found]]) -> str:
+    """Return the paired differences of the arms that are compared."""
+    rows = []
+    for name, other in COMPARED:
+        if name in found and other in found:
+            pair = found[name], found[other]
+            reads = [team(4), team(8), team(16), fresh("a"), fresh("b")]
+            rows.append([f"{name} - {other}", *(str(difference(*pair, read)) for read in reads)])
+    return table(["difference", "team at 4", "at 8", "at 16", "Pass@1 A", "Pass@1 B"], rows)
+
+
+def cost_table(found: Mapping[str, Sequence[Found]]) -> str:
+    """Return what each arm was given and took: completions and tokens of a policy, updates, CPU seconds."""
+    rows = []
+    for name, seeds in found.items():
+        spent = [one["spent"] for one in seeds]
+        rows.append(
+            [name]
+            + [
+                " / ".join(f"{np.mean([one[key][who] for one in spent]):.0f}" for who in spent[0][key])
+                for key in ("completions", "tokens", "learnt", "updates")
+            ]
+            + [f"{np.mean([one['cpu_seconds'] for one in spent]):.0f}"]
+        )
+    return table(["arm", "completions A / B", "tokens A / B", "samples learnt A / B", "updates A / B", "CPU s"], rows)
+
+
+def curve_table(found: Mapping[str, Sequence[Found]]) -> str:
+    """Return the learning curves: Pass@1 of A and B and the team at 8 nodes, on some held-out tasks."""
+    rows = []
+    for name, seeds in found.items():
+        curves = [one["curve"] for one in seeds]
+        if not curves[0]:
+            continue
+        cells = []
+        for point in zip(*curves, strict=True):
+            rates = two([float(np.mean([one["fresh"][who] for one in point])) for who in point[0]["fresh"]])
+            cells.append(f"{rates}; {np.mean([one['team'] for one in point]):.3f}")
+        rows.append([name, *cells])
+    longest = max((len(row) for row in rows), default=1)
+    steps = next(([point["update"] for point in seeds[0]["curve"]] for seeds in found.values() if len(seeds[0]["curve"]) == longest - 1), [])
+    return table(["arm", *(f"{step} updates" for step in steps)], [row + [""] * (longest - len(row)) for row in rows])
+
+
+def advantage_table(found: Mapping[str, Sequence[Found]]) -> str:
+    """Return the mean advantage of each policy over the first, second and last third of its updates."""
+    rows = []
+    for name, seeds in found.items():
+        for who in seeds[0]["trained"]:
+            steps = np.array([[step["advantage"] for step in one["trained"][who]] for one in seeds]).mean(axis=0)
+            rows.append([name, who, *(f"{part.mean():+.3f}" for part in np.array_split(steps, 3))])
+    return table(["arm", "policy", "first third", "second", "last"], rows)
