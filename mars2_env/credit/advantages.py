@@ -11,17 +11,22 @@ from mars2_env.base.checks import one_of, real_number
 from mars2_env.credit.arrays import Bools, Floats, Numbers, as_labels, as_rewards, group_means, outside
 from mars2_env.errors import ConfigError
 
-Estimator: TypeAlias = Literal["group_norm", "dr_grpo", "rloo"]
+Estimator: TypeAlias = Literal["group_norm", "dr_grpo", "rloo", "none"]
 ESTIMATORS: Final[tuple[Estimator, ...]] = get_args(Estimator)
 
-Scope: TypeAlias = Literal["tree", "agent_in_tree", "agent", "agent_kind"]
+Scope: TypeAlias = Literal["tree", "agent_in_tree", "agent", "agent_kind", "problem", "batch"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 
 EPSILON: Final = 1e-9
 
 
 def scope_groups(
-    scope: Scope, trees: Sequence[Hashable], agents: Sequence[Hashable], fresh: Sequence[bool]
+    scope: Scope,
+    trees: Sequence[Hashable],
+    agents: Sequence[Hashable],
+    fresh: Sequence[bool],
+    *,
+    problems: Sequence[Hashable] | None = None,
 ) -> list[tuple[Hashable, ...]]:
     """Return a label for each node: those with equal labels are normalised together.
 
@@ -29,10 +34,13 @@ def scope_groups(
         scope: `tree`, all nodes of a tree whoever wrote them (MARS2, arXiv 2604.14564); `agent_in_tree`, each agent's
             nodes in a tree, so that no agent's mean can drift; `agent`, each agent's nodes in the whole batch (Dr.MAS,
             arXiv 2602.08847); `agent_kind`, each agent's fresh nodes in a tree, and its refinements in it (AT-GRPO,
-            arXiv 2510.11062, which compares what was asked alike).
+            arXiv 2510.11062, which compares what was asked alike); `problem`, all nodes of all trees of a problem in
+            the batch (MAGRPO, arXiv 2508.04652, compares the returns of a team's plays of one problem); `batch`, all
+            nodes (REINFORCE++, arXiv 2501.03262).
         trees: the tree of each node.
         agents: the agent of each node.
         fresh: whether each node is a child of the root.
+        problems: the problem of each node; needed for `problem`.
 
     Raises:
         ConfigError: the scope is unknown, or there is not one of each for every node.
@@ -46,6 +54,12 @@ def scope_groups(
         return [(agent,) for agent in agents]
     if scope == "agent_in_tree":
         return list(zip(trees, agents, strict=True))
+    if scope == "batch":
+        return [()] * len(trees)
+    if scope == "problem":
+        if problems is None or len(problems) != len(trees):
+            raise ConfigError("scope_groups(scope='problem') needs problems=..., the problem of each node.")
+        return [(problem,) for problem in problems]
     return [(tree, agent, bool(new)) for tree, agent, new in zip(trees, agents, fresh, strict=True)]
 
 
@@ -61,12 +75,13 @@ def advantages(
 
     `group_norm` is (r - mean) / (std + 1e-9) with n - 1 in the variance (GRPO, arXiv 2402.03300); `dr_grpo` is r - mean
     (arXiv 2503.20783); `rloo` is r minus the mean of the others (arXiv 2402.14740). A group of one, and one of equal
-    rewards, have 0 exactly.
+    rewards, have 0 exactly. `none` is r itself, whatever its group: for rewards that are advantages already, such as
+    those of `c3` and `tree_rl`.
 
     Args:
         rewards: of each node, shaped and with the penalty on length.
         groups: the label of each node's group, such as `scope_groups` returns.
-        estimator: one of the three.
+        estimator: one of the four.
         mask: which nodes count, all by default; the others are left out of every mean and have 0.
         clip: the largest size of an advantage; None for no limit.
 
@@ -81,13 +96,16 @@ def advantages(
         real_number("clip", clip, above=0, where=where)
     means, numbers = group_means(raw, labels, counts)
     found = raw - means
-    if estimator == "rloo":
+    if estimator == "none":
+        found = raw
+    elif estimator == "rloo":
         found = raw - outside(raw, labels, counts)[0]
     elif estimator == "group_norm":
         squares, _ = group_means((raw - means) ** 2, labels, counts)
         spread = np.sqrt(squares * numbers / np.maximum(numbers - 1, 1))
         found = found / (spread + EPSILON)
-    found = np.where(counts & (numbers > 1) & ~_constant(raw, labels, counts), found, 0.0)
+    if estimator != "none":
+        found = np.where(counts & (numbers > 1) & ~_constant(raw, labels, counts), found, 0.0)
     return found if clip is None else np.clip(found, -clip, clip)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import combinations
 from math import factorial
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -155,7 +155,7 @@ def shared_solutions(
     parents: Sequence[int] | Ints,
     rewards: Numbers,
     agents: Sequence[Hashable],
-    policies: Mapping[Hashable, Hashable],
+    policies: Mapping[Any, Hashable],
     *,
     solved: float = 1.0,
 ) -> dict[Hashable, int]:

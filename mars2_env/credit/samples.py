@@ -15,9 +15,10 @@ from typing import Final, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from mars2_env.base.checks import one_of
+from mars2_env.base.checks import one_of, real_number
 from mars2_env.credit.advantages import ESTIMATORS, SCOPES, Estimator, Scope, advantages, scope_groups
 from mars2_env.credit.arrays import Bools, Floats
+from mars2_env.credit.named import SHAPING, NodeCredit, check_credit, node_credit
 from mars2_env.credit.shaping import overlong_penalty, tree_shaping
 from mars2_env.episode.events import Told
 from mars2_env.errors import ConfigError
@@ -33,10 +34,13 @@ class Credit:
     """How rewards become advantages: shaped, penalised for length, normalised, cut.
 
     Attributes:
+        credit: what a node is worth before it is normalised: `shaping`, the paper's (`tree_shaping`); another by name,
+            such as `node_difference` or `pkpo,k=4` (`mars2_env.credit.CREDITS`); or a function of a finished tree that
+            returns one number a node.
         gamma: of `tree_shaping`; 0 shapes nothing.
         mix: of `tree_shaping`, the papers' lambda.
         scope: what is normalised together (`scope_groups`).
-        estimator: how (`advantages`).
+        estimator: how (`advantages`); `none` where what a node is worth is its advantage already.
         clip: the largest size of an advantage; None for no limit.
         duplicates: `mask` leaves programs that the tree had already out of means and losses; `keep` counts them.
         max_length: the most completion tokens of a reply, for `overlong_penalty`; None for no penalty.
@@ -53,11 +57,17 @@ class Credit:
     max_length: int | None = None
     buffer: int = 2048
     factor: float = 1.0
+    credit: str | NodeCredit = SHAPING
 
     def __post_init__(self) -> None:
+        check_credit(self.credit)
+        real_number("gamma", self.gamma, least=0, where="Credit")
+        real_number("mix", self.mix, least=0, most=1, where="Credit")
         one_of("scope", self.scope, SCOPES, where="Credit")
         one_of("estimator", self.estimator, ESTIMATORS, where="Credit")
         one_of("duplicates", self.duplicates, DUPLICATES, where="Credit")
+        if self.max_length is not None:  # so that a slip is known before any tree is grown
+            overlong_penalty([], max_length=self.max_length, buffer=self.buffer, factor=self.factor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +133,7 @@ class Samples:
 
 
 def credited(tree: Tree, credit: Credit, lengths: Sequence[int]) -> tuple[Floats, Bools]:
-    """Return the shaped rewards of a tree's nodes, the penalty on their lengths in it, and which nodes count.
+    """Return what a tree's nodes are worth, the penalty on their lengths in it, and which nodes count.
 
     Args:
         tree: the tree.
@@ -131,14 +141,17 @@ def credited(tree: Tree, credit: Credit, lengths: Sequence[int]) -> tuple[Floats
         lengths: the completion tokens of each node.
     """
     counts = np.array([credit.duplicates == "keep" or node.duplicate_of is None for node in tree.nodes], dtype=bool)
-    shaped = tree_shaping(
-        [node.parent for node in tree.nodes],
-        [node.score for node in tree.nodes],
-        gamma=credit.gamma,
-        mix=credit.mix,
-        mask=counts,
-        root_reward=None if tree.root is None else tree.root.score,
-    )
+    if credit.credit == SHAPING:
+        shaped = tree_shaping(
+            [node.parent for node in tree.nodes],
+            [node.score for node in tree.nodes],
+            gamma=credit.gamma,
+            mix=credit.mix,
+            mask=counts,
+            root_reward=None if tree.root is None else tree.root.score,
+        )
+    else:
+        shaped = node_credit(credit.credit, tree, counts)
     if credit.max_length is not None:
         shaped = shaped + overlong_penalty(
             lengths, max_length=credit.max_length, buffer=credit.buffer, factor=credit.factor
@@ -171,21 +184,26 @@ def samples(
     told = [_trace_of(tree, None if traces is None else traces[number]) for number, tree in enumerate(given)]
     calls = [[_generations(trace.get(node.id)) for node in tree.nodes] for tree, trace in zip(given, told, strict=True)]
     shaped, counts = [], []
-    for tree, replies in zip(given, calls, strict=True):
-        lengths = [sum(one.tokens[1] for one in reply if one.tokens) for reply in replies]
+    for tree, written in zip(given, calls, strict=True):
+        lengths = [sum(one.tokens[1] for one in reply if one.tokens) for reply in written]
         rewards, kept = credited(tree, how, lengths)
         shaped.append(rewards)
         counts.append(kept)
     nodes = [(number, node) for number, tree in enumerate(given) for node in tree.nodes]
+    replies = [reply for tree in calls for reply in tree]
     groups = scope_groups(
-        how.scope, [number for number, _ in nodes], [n.agent for _, n in nodes], [n.parent == 0 for _, n in nodes]
+        how.scope,
+        [number for number, _ in nodes],
+        [node.agent for _, node in nodes],
+        [node.parent == 0 for _, node in nodes],
+        problems=[given[number].problem for number, _ in nodes],
     )
     everything = np.concatenate(shaped) if shaped else np.zeros(0)
     mask = np.concatenate(counts) if counts else np.zeros(0, bool)
     gained = advantages(everything, groups, estimator=how.estimator, mask=mask, clip=how.clip)
     for place, (number, node) in enumerate(nodes):
         tree = given[number]
-        sequences = joined(calls[number][node.id - 1])
+        sequences = joined(replies[place])
         if not sequences:
             left["no tokens recorded"] += 1
         for sequence in sequences:

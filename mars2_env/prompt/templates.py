@@ -232,6 +232,15 @@ def completion(messages: Sequence[Message]) -> bool:
     return len(messages) == 1 and messages[0]["role"] == "assistant"
 
 
+def answer_text(messages: Sequence[Message], program: str) -> str:
+    """Return a reply that holds a program, in the form that our templates ask for: one block, and nothing else.
+
+    A plain completion stands in the block already, so that its reply is the program and the fence that ends the block.
+    """
+    block = fenced(program, "python")
+    return block.partition("\n")[2] if completion(messages) else block
+
+
 def _told(context: Context) -> list[str]:
     """Return what is told of earlier programs."""
     match context:

@@ -94,8 +94,9 @@ def test_credit_does_not_depend_on_the_names_of_agents(tree: Tree) -> None:
     renamed = [{"a": "x", "b": "a", "c": "q"}[agent] for agent in agents]
     fresh = [parent == 0 for parent in parents]
     for scope in SCOPES:
-        one = advantages(rewards, scope_groups(scope, ["t"] * len(agents), agents, fresh))
-        other = advantages(rewards, scope_groups(scope, ["t"] * len(agents), renamed, fresh))
+        of = ["t"] * len(agents)
+        one = advantages(rewards, scope_groups(scope, of, agents, fresh, problems=of))
+        other = advantages(rewards, scope_groups(scope, of, renamed, fresh, problems=of))
         assert one.tolist() == other.tolist()
     assert list(shapley(parents, rewards, agents).values()) == list(shapley(parents, rewards, renamed).values())
 
@@ -133,7 +134,17 @@ def test_advantages_are_cut_at_ten() -> None:
 
 def test_scopes_compare_with_more_or_fewer() -> None:
     trees_, agents, fresh = ["t", "t", "t", "u"], ["a", "b", "a", "a"], [True, True, False, True]
-    assert [len(set(scope_groups(scope, trees_, agents, fresh))) for scope in SCOPES] == [2, 3, 2, 4]
+    groups = {scope: scope_groups(scope, trees_, agents, fresh, problems=["p"] * 4) for scope in SCOPES}
+    assert {scope: len(set(found)) for scope, found in groups.items()} == {
+        "tree": 2,
+        "agent_in_tree": 3,
+        "agent": 2,
+        "agent_kind": 4,
+        "problem": 1,
+        "batch": 1,
+    }
+    with pytest.raises(ConfigError, match="problem of each node"):
+        scope_groups("problem", trees_, agents, fresh)
 
 
 def test_node_difference_is_what_the_tree_would_lack() -> None:

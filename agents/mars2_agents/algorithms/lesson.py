@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mars2_env.credit import Sample
 from mars2_env.log import Tree
+from mars2_env.tasks import Task
 from mars2_env.types import Turn
 
 
@@ -39,10 +40,12 @@ class Crew:
     Attributes:
         policies: agent -> the name of the policy that acts for it; several agents may share one.
         encoders: policy -> what tells its tokens; needed by algorithms that write samples of their own.
+        task: what is played, which has the problems and how they are asked; needed by the same.
     """
 
     policies: Mapping[str, str]
     encoders: Mapping[str, Encodes] = field(default_factory=dict)
+    task: Task | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ turn. A prompt that is a plain completion (one message of the role `assistant`) 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +64,55 @@ def fitted_prompt(tokenizer: Any, messages: Sequence[Message], *, limit: int) ->
     pieces = shorten(found, limit, plain_ids(tokenizer, CUT, inside=True))
     ids = tuple(id for piece in pieces for id in piece.ids)
     return FittedPrompt(ids[-limit:], sum(piece.lost for piece in pieces) + max(0, len(ids) - limit))
+
+
+def reply_ids(tokenizer: Any, text: str, ends: Collection[int] = ()) -> tuple[int, ...]:
+    """Return the token ids of a reply of this text as a model would have written it, the one that ends it included.
+
+    Args:
+        tokenizer: a transformers tokenizer.
+        text: the reply.
+        ends: the ids that end a reply of the model (`end_of_reply`).
+
+    Raises:
+        PolicyError: nothing is known to end a reply.
+    """
+    return (*plain_ids(tokenizer, text, inside=True), end_of_reply(tokenizer, ends))
+
+
+def end_of_reply(tokenizer: Any, ends: Collection[int] = ()) -> int:
+    """Return the id of the token that ends a reply: what the chat template puts behind one, else the tokenizer's eos.
+
+    The two differ in some models, such as Gemma, whose eos ends a text and not a turn.
+
+    Args:
+        tokenizer: a transformers tokenizer.
+        ends: the ids that end a reply of the model, if they are known: then it is one of these.
+
+    Raises:
+        PolicyError: nothing is known to end a reply.
+    """
+    known = frozenset(ends) or special_ids(tokenizer)
+    behind = _ids(tokenizer, _behind_a_reply(tokenizer), inside=True)[:1]
+    if behind and behind[0] in known:
+        return behind[0]
+    eos = getattr(tokenizer, "eos_token_id", None)
+    if eos is None and not ends:
+        raise PolicyError(f"the tokenizer {getattr(tokenizer, 'name_or_path', '')!r} has no token that ends a reply.")
+    return min(ends) if eos is None else int(eos)
+
+
+def _behind_a_reply(tokenizer: Any) -> str:
+    """Return the text that a chat template puts behind an assistant's message; "" where it has none."""
+    if not getattr(tokenizer, "chat_template", None):
+        return ""
+    reply = "mars2-content-1-slot"
+    chat = [{"role": "user", "content": "mars2-content-0-slot"}, {"role": "assistant", "content": reply}]
+    try:
+        shown: str = tokenizer.apply_chat_template(chat, tokenize=False)
+    except Exception:  # a template that takes no such chat says nothing of its end
+        return ""
+    return shown.rpartition(reply)[2] if reply in shown else ""
 
 
 def with_system(messages: Sequence[Message], text: str) -> tuple[Message, ...]:

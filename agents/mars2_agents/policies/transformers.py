@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from mars2_agents.policies.chat_tokens import fitted_prompt, with_system
+from mars2_agents.policies.chat_tokens import fitted_prompt, reply_ids, with_system
 from mars2_agents.policies.engine import Engine, engine, eos_ids
 from mars2_env.errors import ConfigError, PolicyError, unknown_name
 from mars2_env.problems.base import ProblemSet
@@ -225,6 +225,19 @@ class TransformersPolicy:
     def request(self, turn: Turn) -> Request:
         """Return what to sample for a turn."""
         return self._ask(turn)[0]
+
+    def prompt_ids(self, turn: Turn) -> tuple[int, ...]:
+        """Return the tokens that the model is asked with for a turn."""
+        return self._ask(turn)[0].prompt
+
+    def completion_ids(self, text: str) -> tuple[int, ...]:
+        """Return the tokens of a reply of this text, the one that ends it included.
+
+        With `thinking`, that is of a reply whose thinking ended before it began.
+        """
+        tokenizer, settings = self.engine.tokenizer, self.settings
+        thought = () if settings.thinking is None else tokenizer.encode(settings.think_end, add_special_tokens=False)
+        return (*thought, *reply_ids(tokenizer, text, self.engine.eos_ids))
 
     def _ask(self, turn: Turn) -> tuple[Request, int]:
         """Return what to sample for a turn, and how many tokens its prompt lost."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 from threading import Lock
 from typing import Any, Final, Literal
 
-from mars2_agents.policies.chat_tokens import fitted_prompt, with_system
+from mars2_agents.policies.chat_tokens import fitted_prompt, reply_ids, with_system
 from mars2_agents.policies.engine import UNBOUNDED
 from mars2_agents.policies.transformers import named_parent
 from mars2_agents.policies.vllm_engine import Adapter, Completion, Request, VLLMEngine
@@ -180,6 +180,14 @@ class VLLMPolicy:
         prompt = fitted_prompt(self.engine.tokenizer, with_system(turn.messages, settings.system), limit=limit)
         room = min(settings.max_new_tokens, context - len(prompt.ids))
         return Request(prompt.ids, sampling_of(settings, turn.seed, room), priority), prompt.cut
+
+    def prompt_ids(self, turn: Turn) -> tuple[int, ...]:
+        """Return the tokens that the model is asked with for a turn."""
+        return self.request(turn)[0].prompt
+
+    def completion_ids(self, text: str) -> tuple[int, ...]:
+        """Return the tokens of a reply of this text, the one that ends it included."""
+        return reply_ids(self.engine.tokenizer, text)
 
     def reply(self, turn: Turn, request: Request, found: Completion, cut: int = 0) -> Reply:
         """Return the reply that a completion is."""
