@@ -14,7 +14,7 @@ transformers = pytest.importorskip("transformers")
 
 from mars2_agents.learners import losses  # noqa: E402
 from mars2_agents.learners.learner import Learner, Optimising  # noqa: E402
-from mars2_agents.learners.scoring import logprobs, packed  # noqa: E402
+from mars2_agents.learners.scoring import lengths, logprobs, packed  # noqa: E402
 
 from mars2_env import ConfigError, LogError  # noqa: E402
 
@@ -59,8 +59,8 @@ def test_packed_scores_are_those_of_each_sample_alone(chunk: int) -> None:
 
 
 def test_samples_are_packed_by_a_budget_and_a_long_one_goes_alone() -> None:
-    assert [list(places) for places in packed(SAMPLES, 11)] == [[0, 1], [2, 3]]
-    assert [list(places) for places in packed(SAMPLES, 3)] == [[0], [1], [2], [3]]
+    assert [list(places) for places in packed(lengths(SAMPLES), 11)] == [[0, 1], [2, 3]]
+    assert [list(places) for places in packed(lengths(SAMPLES), 3)] == [[0], [1], [2], [3]]
     assert list(packed([], 3)) == []
 
 

@@ -10,68 +10,15 @@ from typing import Any
 import pytest
 
 torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
+pytest.importorskip("transformers")
 
+from learning import BATCH, gspo, model, sample  # noqa: E402
 from mars2_agents.algorithms.lesson import Scores  # noqa: E402
 from mars2_agents.learners import losses  # noqa: E402
 from mars2_agents.learners.learner import Learner, Optimising  # noqa: E402
 from mars2_agents.learners.updating import scores_of, trainable, update  # noqa: E402
 
 from mars2_env import ConfigError  # noqa: E402
-from mars2_env.credit import Sample  # noqa: E402
-
-
-def model(seed: int = 0) -> Any:
-    torch.manual_seed(seed)
-    config = transformers.LlamaConfig(
-        vocab_size=32,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=64,
-        initializer_range=0.3,
-    )
-    return transformers.LlamaForCausalLM(config).eval()
-
-
-def sample(prompt: tuple[int, ...], completion: tuple[int, ...], advantage: float, **others: Any) -> Sample:
-    count = len(completion)
-    usual = Sample(
-        tree="p#0",
-        node=1,
-        parent=0,
-        depth=1,
-        agent="coder_0",
-        policy="model",
-        prompt_ids=prompt,
-        completion_ids=completion,
-        mask=(True,) * count,
-        logprobs=(-1.0,) * count,
-        logprobs_kind="tempered",
-        temperature=1.0,
-        top_p=1.0,
-        kept_mass=(),
-        versions=(0,) * count,
-        reward=0.0,
-        shaped=0.0,
-        advantage=advantage,
-        duplicate=False,
-    )
-    return replace(usual, **others)
-
-
-BATCH = [
-    sample((1, 5, 9), (4, 8, 2), 1.0, mask=(True, False, True), logprobs=(-2.0, nan, -3.0)),
-    sample((2,), (7, 7, 3, 11, 6), -0.5),
-    sample((3, 3, 3, 3), (10,), 2.0, temperature=0.5, logprobs=(nan,)),
-    sample((9, 8), (1, 2, 3), -1.0, temperature=0.5),
-]
-
-
-def gspo(scores: Scores) -> Any:
-    return losses.gspo(scores.logprob, scores.old, scores.advantage, scores.mask)
 
 
 def with_kl(scores: Scores) -> Any:

@@ -1,6 +1,7 @@
 """A learner: scores samples, takes weights on their log-probabilities, makes a step, exports and keeps what it has.
 
-Nothing but samples comes in and nothing but a `WeightsRef` goes out: policies load it by themselves.
+Nothing but samples comes in and nothing but a `WeightsRef` goes out: policies load it by themselves. One process or
+several: what they share out among them is a `Division`'s business, and every one of them calls the same methods alike.
 """
 
 from __future__ import annotations
@@ -10,23 +11,29 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias, get_args
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mars2_agents.learners.scoring import Tokens, base_of, logprobs, packed
-from mars2_env.base.checks import real_number, whole_number
+from mars2_agents.learners.division import Alone, Division
+from mars2_agents.learners.scoring import Scorer, Tokens, base_of, lengths
+from mars2_env.base.checks import flag, one_of, real_number, whole_number
 from mars2_env.errors import ConfigError, LogError
 
 STATE: Final = "learner.json"
 WEIGHTS: Final = "weights.safetensors"
 MOMENTS: Final = "moments.safetensors"
+
+MOMENT_KEYS: Final = ("exp_avg", "exp_avg_sq")
+
+Precision: TypeAlias = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,9 @@ class Optimising:
         weight_decay: of AdamW.
         grad_norm: the largest norm of a gradient.
         tokens: the most tokens of a forward pass; a longer sample goes alone.
+        checkpointing: whether activations are computed again in the backward pass, layer by layer, and not kept.
+        precision: what products of matrices are computed in; weights, their gradients and moments stay as they are.
+        seed: of dropout, which is another with every update and the same after a resume.
     """
 
     lr: float = 1e-6
@@ -64,6 +74,9 @@ class Optimising:
     weight_decay: float = 0.0
     grad_norm: float = 1.0
     tokens: int = 8192
+    checkpointing: bool = False
+    precision: Precision = "float32"
+    seed: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lr", real_number("lr", self.lr, above=0, where="Optimising"))
@@ -76,6 +89,9 @@ class Optimising:
         )
         object.__setattr__(self, "grad_norm", real_number("grad_norm", self.grad_norm, above=0, where="Optimising"))
         whole_number("tokens", self.tokens, where="Optimising")
+        flag("checkpointing", self.checkpointing, where="Optimising")
+        one_of("precision", self.precision, get_args(Precision), where="Optimising")
+        whole_number("seed", self.seed, least=0, where="Optimising")
         object.__setattr__(self, "betas", tuple(self.betas))
 
     def rate(self, update: int) -> float:
@@ -103,7 +119,9 @@ class Learner:
     Args:
         model: a causal language model of transformers, or a peft model; what requires a gradient is trained.
         optimising: how to step.
-        reference: a frozen model to score with, for a KL term; by default, of a peft model the base without adapter.
+        reference: a model to score with, for a KL term, which is frozen; by default, of a peft model the base without
+            adapter.
+        division: how the work is divided among processes; by default this one does everything.
 
     Attributes:
         version: how many updates were made; the version of the weights.
@@ -112,11 +130,25 @@ class Learner:
         ConfigError: nothing in the model requires a gradient.
     """
 
-    def __init__(self, model: Any, optimising: Optimising | None = None, *, reference: Any = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        optimising: Optimising | None = None,
+        *,
+        reference: Any = None,
+        division: Division | None = None,
+    ) -> None:
         self.model = model
         self.optimising = optimising or Optimising()
-        self.reference = reference
+        self.division = division or Alone()
         self.version = 0
+        self._scorer = Scorer(model)
+        self._reference = None if reference is None else Scorer(reference.requires_grad_(False))
+        if self.optimising.checkpointing:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        for scorer in (self._scorer, self._reference):
+            if scorer is not None:
+                self.division.spread(scorer)
         self._trained = {name: one for name, one in model.named_parameters() if one.requires_grad}
         if not self._trained:
             raise ConfigError("Learner: no parameter of the model requires a gradient, so there is nothing to train.")
@@ -126,7 +158,7 @@ class Learner:
             betas=self.optimising.betas,
             weight_decay=self.optimising.weight_decay,
         )
-        model.train()
+        self._added = 0  # calls of backward since the last step: each has draws of its own
 
     @property
     def is_adapter(self) -> bool:
@@ -146,7 +178,7 @@ class Learner:
             samples: what to score.
             temperature: that of sampling, above 0.
         """
-        return self._scored(self.model, samples, temperature)
+        return self._scored(self._scorer, samples, temperature)
 
     def score_reference(self, samples: Sequence[Tokens], *, temperature: float = 1.0) -> list[Tensor]:
         """Return the same by the reference model; of a peft model without one, by the base with the adapter off.
@@ -154,20 +186,22 @@ class Learner:
         Raises:
             ConfigError: there is no reference.
         """
-        if self.reference is not None:
-            return self._scored(self.reference, samples, temperature)
+        if self._reference is not None:
+            return self._scored(self._reference, samples, temperature)
         if not self.is_adapter:
             raise ConfigError("Learner: there is no reference model; give reference=..., or leave out the KL term.")
         off: AbstractContextManager[Any] = self.model.disable_adapter()
         with off:
-            return self._scored(self.model, samples, temperature)
+            return self._scored(self._scorer, samples, temperature)
 
-    def _scored(self, model: Any, samples: Sequence[Tokens], temperature: float) -> list[Tensor]:
-        found: list[Tensor] = []
-        with torch.no_grad(), _evaluating(model):
-            for places in packed(samples, self.optimising.tokens):
-                found += logprobs(model, samples[places.start : places.stop], temperature=temperature)
-        return found
+    def _scored(self, scorer: Scorer, samples: Sequence[Tokens], temperature: float) -> list[Tensor]:
+        found: dict[int, Tensor] = {}
+        with torch.no_grad(), _mode(scorer.model, training=False), self._computing():
+            for row in self.division.rows(lengths(samples), self.optimising.tokens):
+                values = scorer([samples[place] for place in row.places], temperature)
+                if row.counts:
+                    found.update(zip(row.places, values, strict=True))
+        return self.division.gathered(found, [len(sample.completion_ids) for sample in samples])
 
     def backward(self, samples: Sequence[Tokens], weights: Sequence[Tensor], *, temperature: float = 1.0) -> None:
         """Add the gradient of sum(weights * logprobs): of a loss, where weights are its dL/dlogp over the batch.
@@ -189,12 +223,36 @@ class Learner:
                     f"{len(sample.completion_ids)} completion tokens, or are not finite."
                 )
         used = [place for place, weight in enumerate(weights) if bool(weight.any())]
-        rows = [samples[place] for place in used]
-        for places in packed(rows, self.optimising.tokens):
-            found = logprobs(self.model, rows[places.start : places.stop], temperature=temperature)
-            total = sum((weights[used[place]].to(logp) * logp).sum() for place, logp in zip(places, found, strict=True))
-            assert isinstance(total, Tensor)
-            total.backward()
+        chosen = [samples[place] for place in used]
+        with _mode(self.model, training=True), self._drawing():
+            for row in self.division.rows(lengths(chosen), self.optimising.tokens):
+                with self._computing():
+                    found = self._scorer([chosen[place] for place in row.places], temperature)
+                factor = self.division.factor if row.counts else 0.0
+                pairs = zip(row.places, found, strict=True)
+                total = sum((weights[used[place]].to(logp) * logp).sum() for place, logp in pairs) * factor
+                assert isinstance(total, Tensor)
+                total.backward()
+
+    def _computing(self) -> AbstractContextManager[Any]:
+        """Compute in the precision that was asked for."""
+        if self.optimising.precision == "float32":
+            return nullcontext()
+        found: AbstractContextManager[Any] = torch.autocast(self._device.type, torch.bfloat16)
+        return found
+
+    @contextmanager
+    def _drawing(self) -> Iterator[None]:
+        """Draw dropout from a stream that belongs to this call of this update, and leave all others as they are."""
+        words = np.random.SeedSequence([self.optimising.seed, self.version, self._added, self.division.rank])
+        self._added += 1
+        with torch.random.fork_rng([self._device] if self._device.type == "cuda" else []):
+            torch.manual_seed(int(words.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+            yield
+
+    @property
+    def _device(self) -> Any:
+        return next(iter(self._trained.values())).device
 
     def step(self) -> Update:
         """Make an update of what was added up, and return what it came to.
@@ -203,7 +261,9 @@ class Learner:
             ConfigError: the gradient is not finite; nothing has changed, and the gradient is gone.
         """
         rate = self.optimising.rate(self.version)
-        norm = float(torch.nn.utils.clip_grad_norm_(list(self._trained.values()), self.optimising.grad_norm))
+        found = torch.nn.utils.clip_grad_norm_(list(self._trained.values()), self.optimising.grad_norm)
+        norm = float(self.division.whole(found))
+        self._added = 0
         if not math.isfinite(norm):
             self._optimizer.zero_grad(set_to_none=True)
             raise ConfigError(f"Learner.step: the gradient's norm is {norm}; the batch was dropped.")
@@ -217,26 +277,46 @@ class Learner:
     def export(self, folder: str | Path) -> WeightsRef:
         """Write the weights as a checkpoint (safetensors) that policies load, and return where; atomic."""
         target = Path(folder)
-        with _written(target) as build:
-            self.model.save_pretrained(build)
+        # The adapter's own weights suffice peft; and it is not to ask a hub whether the vocabulary has grown.
+        named, options = (self._trained, {"save_embedding_layers": False}) if self.is_adapter else (None, {})
+        weights = self._wholes((self.model.state_dict() if named is None else named).items())
+
+        def write() -> None:
+            with _written(target) as build:
+                self.model.save_pretrained(build, state_dict=weights, **options)
+
+        self.division.by_one(write)
         return WeightsRef(str(target), self.version, self.is_adapter)
 
     def save(self, folder: str | Path) -> None:
-        """Write all that training goes on from: trained weights, the optimiser's moments, the version; atomic."""
-        moments: dict[str, Tensor] = {}
-        steps: dict[str, float] = {}
-        for name, parameter in self._trained.items():
-            state = self._optimizer.state.get(parameter, {})
-            for key in ("exp_avg", "exp_avg_sq"):
-                if key in state:
-                    moments[f"{name}/{key}"] = state[key].detach().clone().contiguous()
-            if "step" in state:
-                steps[name] = float(state["step"])
-        with _written(Path(folder)) as build:
-            save_file({name: one.detach().clone().contiguous() for name, one in self._trained.items()}, build / WEIGHTS)
-            save_file(moments, build / MOMENTS)
-            state = {"version": self.version, "optimising": asdict(self.optimising), "steps": steps}
-            (build / STATE).write_text(json.dumps(state), encoding="utf-8")
+        """Write all that training goes on from: trained weights, the optimiser's moments, the version; atomic.
+
+        What was added up since the last step is no part of it: a batch that was not stepped is learnt again.
+        """
+        states = {name: self._optimizer.state.get(one, {}) for name, one in self._trained.items()}
+        weights = self._wholes(self._trained.items())
+        moments = self._wholes(
+            (f"{name}/{key}", state[key]) for name, state in states.items() for key in MOMENT_KEYS if key in state
+        )
+        steps = {name: float(state["step"]) for name, state in states.items() if "step" in state}
+        told = {"version": self.version, "optimising": asdict(self.optimising), "steps": steps}
+
+        def write() -> None:
+            with _written(Path(folder)) as build:
+                save_file(weights, build / WEIGHTS)
+                save_file(moments, build / MOMENTS)
+                (build / STATE).write_text(json.dumps(told), encoding="utf-8")
+
+        self.division.by_one(write)
+
+    def _wholes(self, named: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+        """Return tensors whole, on the CPU; process 0 alone keeps them."""
+        found: dict[str, Tensor] = {}
+        for name, one in named:
+            whole = self.division.whole(one.detach())
+            if self.division.rank == 0:
+                found[name] = whole.cpu().contiguous()
+        return found
 
     def load(self, folder: str | Path) -> None:
         """Go on from what `save` wrote.
@@ -253,10 +333,12 @@ class Learner:
         _check_same(weights, self._trained, place)
         for name, parameter in self._trained.items():
             with torch.no_grad():
-                parameter.copy_(weights[name])
-            kept = {key: moments[f"{name}/{key}"].to(parameter) for key in ("exp_avg", "exp_avg_sq") if state["steps"]}
-            if kept:
+                parameter.copy_(self.division.placed(weights[name], parameter))
+            self._optimizer.state.pop(parameter, None)
+            if name in state["steps"]:
+                kept = {key: self.division.placed(moments[f"{name}/{key}"], parameter) for key in MOMENT_KEYS}
                 self._optimizer.state[parameter] = {"step": torch.tensor(state["steps"][name]), **kept}
+        self._optimizer.zero_grad(set_to_none=True)
         self.version = int(state["version"])
 
 
@@ -272,14 +354,14 @@ def _check_same(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], place
 
 
 @contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
-    """Switch dropout off inside the block."""
-    was = model.training
-    model.eval()
+def _mode(module: Any, *, training: bool) -> Iterator[None]:
+    """Switch dropout on or off inside the block."""
+    was = module.training
+    module.train(training)
     try:
         yield
     finally:
-        model.train(was)
+        module.train(was)
 
 
 @contextmanager

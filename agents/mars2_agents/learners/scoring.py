@@ -33,23 +33,28 @@ class Tokens(Protocol):
         ...
 
 
-def packed(samples: Sequence[Tokens], budget: int) -> Iterator[range]:
-    """Yield stretches of samples of at most so many tokens together; one that is longer goes alone.
+def lengths(samples: Sequence[Tokens]) -> list[int]:
+    """Return the number of tokens of each sample.
 
     Raises:
         ConfigError: a sample has no prompt, so that nothing says how likely its first token is.
     """
-    start, total = 0, 0
     for place, sample in enumerate(samples):
         if not sample.prompt_ids:
             raise ConfigError(f"sample {place} has no prompt token; give at least the one that begins a text.")
-        length = len(sample.prompt_ids) + len(sample.completion_ids)
-        if place > start and total + length > budget:
+    return [len(sample.prompt_ids) + len(sample.completion_ids) for sample in samples]
+
+
+def packed(sizes: Sequence[int], budget: int) -> Iterator[range]:
+    """Yield stretches of samples of at most so many tokens together; one that is longer goes alone."""
+    start, total = 0, 0
+    for place, size in enumerate(sizes):
+        if place > start and total + size > budget:
             yield range(start, place)
             start, total = place, 0
-        total += length
-    if start < len(samples):
-        yield range(start, len(samples))
+        total += size
+    if start < len(sizes):
+        yield range(start, len(sizes))
 
 
 def row(samples: Sequence[Tokens], device: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -91,6 +96,22 @@ def logprobs(model: Any, samples: Sequence[Tokens], *, temperature: float = 1.0,
         found.append(checkpoint(_logprobs, *args, use_reentrant=False) if torch.is_grad_enabled() else _logprobs(*args))
     flat = torch.cat(found) if found else hidden.new_zeros(0, dtype=torch.float32)
     return list(flat.split([len(sample.completion_ids) for sample in samples]))
+
+
+class Scorer(torch.nn.Module):
+    """A model and what it is asked for here, as one module: sharding hangs its work on a module's forward pass.
+
+    Args:
+        model: a causal language model of transformers, or a peft model around one.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, samples: Sequence[Tokens], temperature: float) -> list[Tensor]:
+        """Return the log-probabilities of each sample's completion tokens, in one pass (`logprobs`)."""
+        return logprobs(self.model, samples, temperature=temperature)
 
 
 def _logprobs(head: Any, hidden: Tensor, targets: Tensor, temperature: float) -> Tensor:
