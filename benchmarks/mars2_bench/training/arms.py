@@ -13,44 +13,35 @@ both policies in shared trees."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """Two bases: what their agents know, and the seeds of their fine-tuning.
+class Base:
+    """A base model: its name, the operations that it knows, and the seed of its fine-tuning."""
 
-    Attributes:
-        a: the operations that A knows.
-        b: those that B knows.
-        seeds: of A's and B's fine-tuning.
-    """
+    name: str
+    known: tuple[str, ...]
+    seed: int
 
-    a: tuple[str, ...]
-    b: tuple[str, ...]
-    seeds: tuple[int, int]
-
-    def known(self, who: str) -> tuple[str, ...]:
-        """Return the operations that agent `a` or `b` knows."""
-        return self.a if who == "a" else self.b
-
-    def blind(self, who: str) -> tuple[str, ...]:
-        """Return those that it does not know."""
-        return tuple(name for name in OPERATIONS if name not in self.known(who))
+    @property
+    def blind(self) -> tuple[str, ...]:
+        """The operations that it does not know."""
+        return tuple(name for name in OPERATIONS if name not in self.known)
 
 
-def dealt(order: tuple[int, ...], seeds: tuple[int, int]) -> Pair:
-    """Return the pair of a deal: the first four operations are common, the next four A's, the last four B's."""
+def dealt(name: str, order: tuple[int, ...], seeds: tuple[int, int]) -> dict[str, Base]:
+    """Return two bases, `a` and `b`: the first four operations of a deal are common, the next A's, the last B's."""
     names = [OPERATIONS[place] for place in order]
     knowledge = Knowledge(tuple(names[:4]), tuple(names[4:8]), tuple(names[8:]))
-    return Pair(knowledge.known("a"), knowledge.known("b"), seeds)
+    return {who: Base(f"{name}.{who}", knowledge.known(who), seed) for who, seed in zip("ab", seeds, strict=True)}
 
 
-_FIRST: Final = dealt((9, 0, 1, 7, 5, 4, 2, 8, 3, 11, 6, 10), (0, 1))
-_SECOND: Final = dealt((11, 4, 2, 9, 10, 3, 0, 1, 7, 6, 8, 5), (2, 3))
+_FIRST: Final = dealt("first", (9, 0, 1, 7, 5, 4, 2, 8, 3, 11, 6, 10), (0, 1))
 
-PAIRS: Final = {
+PAIRS: Final[dict[str, dict[str, Base]]] = {
     "first": _FIRST,
-    "second": _SECOND,
-    # The negative control: what the partner could bring is missing, since both are blind to the same.
-    "alike": Pair(_FIRST.a, _FIRST.a, (0, 4)),
+    "second": dealt("second", (11, 4, 2, 9, 10, 3, 0, 1, 7, 6, 8, 5), (2, 3)),
+    # The negative control: both are blind to the same, so that neither has what the other lacks.
+    "alike": {"a": _FIRST["a"], "b": Base("alike.b", _FIRST["a"].known, 4)},
 }
+"""Name -> the bases of A and B."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +50,7 @@ class Arm:
 
     Attributes:
         training: who plays in the trees that are learnt from.
-        algorithm: a name of `mars2_agents.algorithms`.
+        algorithm: by what is learnt (`algorithm_of`).
         pair: the bases, a name of `PAIRS`.
         gamma: of `tree_shaping`.
         scope: what is normalised together.
@@ -84,7 +75,7 @@ ARMS: Final[dict[str, Arm]] = {
     "heterogeneous_unshaped": Arm("together", "heterogeneous", gamma=0.0),
     "heterogeneous_agent_in_tree": Arm("together", "heterogeneous", scope="agent_in_tree"),
     "heterogeneous_shared": Arm("together", "shared_solutions"),
-    "rs2_shared": Arm("apart", "shared_solutions"),
+    "rs2_shared": Arm("apart", "rs2_shared"),
     "second_base": Arm("none", pair="second"),
     "second_rs2": Arm("apart", "rs2", pair="second"),
     "second_heterogeneous": Arm("together", "heterogeneous", pair="second"),

@@ -132,7 +132,6 @@ def team_measures(
         "mcts": {str(count): [int(curve[count - 1]) for curve in answers] for count in nodes},
         "pass_at_n": {str(count): [int(curve[count - 1]) for curve in solved] for count in nodes},
         "keeps": {who: kept_parts(trees, AGENTS[who], blind[who]) for who in policies},
-        "tokens": sum(policy.tokens for policy in set(policies.values())),
     }
 
 

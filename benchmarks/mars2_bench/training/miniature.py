@@ -4,62 +4,89 @@
     python -m mars2_bench.training.miniature --out runs/miniature --report
 
 Each arm and seed is one file of results, written when it is through: what is there is not made again, so that a run that
-was stopped goes on where it was, and several may share one folder. All programs run in the sandbox; equal programs on
-equal inputs run once (`CachedSandbox`), which is what makes it cheap.
+was stopped goes on where it was. Several may share one folder, each taking what no other has begun. All programs run in
+the sandbox, equal ones on equal inputs once (`CachedSandbox`), which is what makes it cheap.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
+import fcntl
 import json
 import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
 from mars2_bench.command import run
-from mars2_bench.training.arms import ARMS, PAIRS, Arm
-from mars2_bench.training.bases import base
-from mars2_bench.training.held_out import AGENTS, fresh_measures, has_blind, team_measures, team_task
-from mars2_bench.training.policy import MiniaturePolicy
-from mars2_bench.training.world import pipelines, problems
-from mars2_env.problems import ProblemSet
-from mars2_env.sandbox import Sandbox, make_sandbox
-from mars2_env.sandbox.cached import CachedSandbox
+from mars2_bench.training.arms import ARMS
+from mars2_bench.training.report import report
+from mars2_bench.training.running import FULL, QUICK, Bench, bench, run_arm
+from mars2_env.base.checks import one_of
 
-NODES: Final = (4, 8, 16)
-"""After how many nodes a team's trees are looked at."""
+QUICK_ARMS: Final = ("base", "rs2")
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    """How large an experiment is.
-
-    Attributes:
-        updates: of each policy.
-        samples: completions of a policy for an update.
-        nodes: of a tree in training.
-        draws: fresh answers to each held-out task, for Pass@1.
-        tasks: held-out tasks; None for all.
-        every: updates between two looks at held-out tasks.
-        looks: tasks of such a look.
-        fine_tuning: updates of a base.
-    """
-
-    updates: int = 60
-    samples: int = 128
-    nodes: int = 8
-    draws: int = 4
-    tasks: int | None = None
-    every: int = 10
-    looks: int = 144
-    fine_tuning: int = 1000
+@contextmanager
+def claimed(file: Path) -> Iterator[bool]:
+    """Hold what a file of results is made by, and say whether it is to be made: it is not there, and nobody is at it."""
+    with file.with_suffix(".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        yield not file.exists()
 
 
-FULL: Final = Size()
-QUICK: Final = Size(updates=30, tasks=144, every=30)
+def written(file: Path, found: Any) -> None:
+    """Write results to a file, whole or not at all."""
+    build = file.with_suffix(".part")
+    build.write_text(json.dumps(found), encoding="utf-8")
+    build.rename(file)
+
+
+def run_arms(place: Bench, arms: Sequence[str], seeds: int) -> None:
+    """Run what is not there yet of some arms, all of them at one seed after the other; tell what became of each."""
+    for seed in range(seeds):
+        for name in arms:
+            one_of("arm", name, tuple(ARMS), where="miniature")
+            file = place.out / f"{name}.seed{seed}.json"
+            if ARMS[name].training == "none" and seed:
+                continue  # a base is the same at every seed
+            with claimed(file) as wanted:
+                if wanted:
+                    found = run_arm(place, ARMS[name], seed, f"{name}.seed{seed}")
+                    written(file, {"arm": name, "seed": seed, "size": asdict(place.size), **found})
+                    team = {nodes: sum(row) / len(row) for nodes, row in found["team"]["mcts"].items()}
+                    print(name, seed, f"{found['cpu_seconds']:.0f} s of CPU, the team by nodes:", team, flush=True)
+
+
+def main() -> None:
+    """Run the experiment, or report it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/miniature"), help="folder of bases, weights and results")
+    parser.add_argument("--arms", nargs="+", default=None, metavar="ARM", help=f"of {', '.join(ARMS)}; all by default")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings of each arm")
+    parser.add_argument("--quick", action="store_true", help=f"a reduced form: one seed of {' and '.join(QUICK_ARMS)}")
+    parser.add_argument("--report", action="store_true", help="print the tables of what is there, and run nothing")
+    given = parser.parse_args()
+    if given.report:
+        print(report(given.out))
+        return
+    torch.set_num_threads(1)  # of so small a model a second thread costs more than it brings
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    place = bench(given.out, QUICK if given.quick else FULL)
+    arms = given.arms or (QUICK_ARMS if given.quick else tuple(ARMS))
+    try:
+        run_arms(place, arms, 1 if given.quick else given.seeds)
+    finally:
+        place.sandbox.close()
+
+
+if __name__ == "__main__":
+    run(main)

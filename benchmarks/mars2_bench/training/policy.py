@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
+from safetensors.torch import load_file
+
+from mars2_agents.learners.learner import WeightsRef
 from mars2_agents.policies.sampling import Completion, Request, sample
 from mars2_bench.training.language import END, LONGEST, completion_ids, letters_in, prompt_ids
 from mars2_bench.training.world import letters_of, pipeline_of, program_of
@@ -17,20 +20,25 @@ class MiniaturePolicy:
     """Samples programs from a miniature model, at temperature 1 from all of the vocabulary, and tells its tokens.
 
     Args:
-        model: a causal language model of transformers over `VOCABULARY`. It may be the one that a learner trains: then
-            new weights are there as soon as they are made.
-        version: of the weights; goes into generations.
+        model: a causal language model of transformers over `VOCABULARY`.
+
+    Attributes:
+        weights_version: of the weights; goes into generations.
+        completions: how many it wrote.
+        tokens: of all of them.
     """
 
-    def __init__(self, model: Any, version: int = 0) -> None:
-        self.model = model
-        self.version = version
+    def __init__(self, model: Any) -> None:
+        self.model = model.eval()
+        self.weights_version = 0
+        self.completions = 0
         self.tokens = 0
 
     def act(self, turns: list[Turn]) -> list[Reply]:
         """Return one reply for each turn, in order, sampled in one batch."""
         requests = [Request(self.prompt_ids(turn), turn.seed, TEMPERATURE, 1.0, LONGEST) for turn in turns]
         completions = sample(self.model, requests, eos_ids=(END,), pad_id=END)
+        self.completions += len(completions)
         self.tokens += sum(len(one.ids) for one in completions)
         return [self._reply(*pair) for pair in zip(requests, completions, strict=True)]
 
@@ -43,13 +51,18 @@ class MiniaturePolicy:
         """Return the tokens of the answer that is this program."""
         return completion_ids(letters_of(text))
 
+    def load_weights(self, ref: WeightsRef) -> None:
+        """Act with the weights of a checkpoint from the next turn on."""
+        self.model.load_state_dict(load_file(Path(ref.path) / "model.safetensors"))
+        self.weights_version = ref.version
+
     def _reply(self, request: Request, completion: Completion) -> Reply:
         generation = Generation(
             prompt_ids=request.prompt,
             completion_ids=completion.ids,
             logprobs=completion.logprobs,
             finish_reason=completion.finish_reason,
-            weights_version=self.version,
+            weights_version=self.weights_version,
             logprobs_kind="sampled",
             temperature=request.temperature,
             top_p=request.top_p,
@@ -57,13 +70,3 @@ class MiniaturePolicy:
             kept_mass=completion.kept_mass,
         )
         return Reply(program_of(letters_in(completion.ids)), generation=generation)
-
-
-def fresh_programs(model: Any, statements: Sequence[str], seeds: Sequence[int]) -> list[str]:
-    """Return the letters of one fresh answer to each statement, without a tree."""
-    requests = [
-        Request(prompt_ids(pipeline_of(statement)), seed, TEMPERATURE, 1.0, LONGEST)
-        for statement, seed in zip(statements, seeds, strict=True)
-    ]
-    found = sample(model, requests, eos_ids=(END,), pad_id=END, batch_size=256)
-    return [letters_in(one.ids) for one in found]

@@ -155,13 +155,15 @@ def cost_table(found: Mapping[str, Sequence[Found]]) -> str:
     rows = []
     for name, seeds in found.items():
         spent = [one["spent"] for one in seeds]
+        if not spent[0]:
+            continue
         rows.append(
             [name]
             + [
-                " / ".join(f"{np.mean([one[key][who] for one in spent]):.0f}" for who in spent[0][key])
+                " / ".join(f"{np.mean([one[who][key] for one in spent]):.0f}" for who in spent[0])
                 for key in ("completions", "tokens", "learnt", "updates")
             ]
-            + [f"{np.mean([one['cpu_seconds'] for one in spent]):.0f}"]
+            + [f"{np.mean([one['cpu_seconds'] for one in seeds]):.0f}"]
         )
     return table(["arm", "completions A / B", "tokens A / B", "samples learnt A / B", "updates A / B", "CPU s"], rows)
 
@@ -191,3 +193,16 @@ def advantage_table(found: Mapping[str, Sequence[Found]]) -> str:
             steps = np.array([[step["advantage"] for step in one["trained"][who]] for one in seeds]).mean(axis=0)
             rows.append([name, who, *(f"{part.mean():+.3f}" for part in np.array_split(steps, 3))])
     return table(["arm", "policy", "first third", "second", "last"], rows)
+
+
+def report(folder: Path) -> str:
+    """Return all tables of an experiment's folder."""
+    found = results(folder)
+    parts = {
+        "What each arm came to": main_table(found),
+        "Paired differences": difference_table(found),
+        "What each arm was given": cost_table(found),
+        "Learning curves": curve_table(found),
+        "Mean advantages": advantage_table(found),
+    }
+    return "\n\n".join(f"### {title}\n\n{text}" for title, text in parts.items())

@@ -103,9 +103,9 @@ _WRITTEN: Final = {f"xs = {expression}": CODES[name] for name, expression in EXP
 
 
 def letters_of(program: str) -> str:
-    """Return the letters that a program of `program_of` was written with."""
-    body = program.strip().split("\n")[1:-1]
-    return "".join(_WRITTEN.get(line.strip()) or line.strip().removeprefix("xs = ").removesuffix("(xs)") for line in body)
+    """Return the letters that a program of `program_of` was written with, wherever in a text it stands."""
+    found = [line.strip() for line in program.split("\n") if line.startswith("    xs = ")]
+    return "".join(_WRITTEN.get(line) or line.removeprefix("xs = ").removesuffix("(xs)") for line in found)
 
 
 def codes_of(letters: str) -> tuple[str, ...]:
