@@ -97,11 +97,12 @@ class Trackio:
         self._trackio.finish()
 
 
-_SINKS: Final[Mapping[str, Callable[[Path], Sink]]] = {
+SINKS: Final[Mapping[str, Callable[[Path], Sink]]] = {
     "jsonl": JsonLines,
     "tensorboard": TensorBoard,
     "trackio": Trackio,
 }
+"""Kind -> what makes its sink in a folder."""
 
 
 class Metrics:
@@ -134,7 +135,7 @@ class Metrics:
         one_of("kind", kind, KINDS, where="Metrics")
         real_number("every", every, least=0, where="Metrics")
         self.tally = Tally()
-        self._sink = _SINKS[kind](Path(folder))
+        self._sink = SINKS[kind](Path(folder))
         self._meters = meters
         self._every = every
         self._clock = clock

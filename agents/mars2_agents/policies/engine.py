@@ -33,6 +33,7 @@ class Engine:
         name: what error messages and `repr` call it.
 
     `weights_version` goes into every generation; `load_weights` raises it, as must whoever else changes the weights.
+    `weights` is the folder that it last loaded, None before.
     Who holds `lock` (which one thread may take several times) has the model to itself.
     """
 
@@ -41,6 +42,7 @@ class Engine:
         self.tokenizer = tokenizer
         self.name = name or str(getattr(tokenizer, "name_or_path", "")) or type(model).__name__
         self.weights_version = 0
+        self.weights: str | None = None
         self.eos_ids = eos_ids(model, tokenizer)
         self.context = int(getattr(model.config, "max_position_embeddings", None) or UNBOUNDED)
         self.lock = RLock()
@@ -102,7 +104,7 @@ class Engine:
             self._check_fits(str(path), own, fresh)
             for name, tensor in own.items():
                 tensor.copy_(fresh[name])
-            self.weights_version = version
+            self.weights, self.weights_version = str(path), version
 
     def _check_fits(self, path: str, own: Mapping[str, Any], fresh: Mapping[str, Any]) -> None:
         wrong = sorted(own.keys() ^ fresh.keys())
@@ -157,6 +159,8 @@ class Engine:
                 return
             del self._uses[name]
             if self._uses:
+                if name in self._peft.active_adapters:  # peft warns where it has to choose another by itself
+                    self._peft.set_adapter(next(iter(self._uses)), inference_mode=True)
                 self._peft.delete_adapter(name)
             else:
                 self.model, self._peft = self._peft.unload().eval(), None

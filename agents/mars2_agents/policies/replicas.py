@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256
-from inspect import iscoroutinefunction
 from threading import Lock
 from typing import Any, Final, TypeVar
 
@@ -48,6 +47,7 @@ class Replicas:
         if len(names) > 1:
             raise ConfigError(f"Replicas: {min(names)!r} and {max(names)!r} are not the same policy.")
         self._gone: set[int] = set()
+        self._renewed: Callable[[Any], None] | None = None
         self._homes: OrderedDict[str, int] = OrderedDict()
         self._under_way = [0] * len(self.policies)
         self._lock = Lock()
@@ -81,9 +81,18 @@ class Replicas:
         return frozenset(set.intersection(*told))
 
     def revive(self) -> None:
-        """Let replicas that were gone be asked again."""
+        """Let replicas that were gone be asked again, with what `renew` gave to the others meanwhile.
+
+        One that still is not there stays gone.
+
+        Raises:
+            PolicyError: one of them cannot take it.
+        """
         with self._lock:
-            self._gone.clear()
+            gone, give = sorted(self._gone), self._renewed
+        errors = each(gone, lambda place: unavailable(give, self.policies[place])) if give else [None] * len(gone)
+        with self._lock:
+            self._gone -= {place for place, error in zip(gone, errors, strict=True) if error is None}
 
     async def generate(self, turn: Turn, *, priority: int) -> Reply:
         """Return the reply of the replica that has the turn's tree.
@@ -171,28 +180,38 @@ class Replicas:
             with self._lock:
                 self._under_way[place] -= turns
 
+    def renew(self, give: Callable[[Any], None]) -> None:
+        """Give something to every replica that is asked, at the same time, such as new weights.
+
+        One that turns out to be gone is asked no more. Those that are gone are given it when they are revived.
+
+        Args:
+            give: takes a replica.
+
+        Raises:
+            UnavailableError: every replica is gone.
+            PolicyError: one of them cannot take it.
+        """
+        with self._lock:
+            self._renewed, places = give, self.alive
+        if not places:
+            raise UnavailableError(f"all {len(self.policies)} replicas are gone.")
+        errors = each(places, lambda place: unavailable(give, self.policies[place]))
+        for place, error in zip(places, errors, strict=True):
+            if error is not None:
+                self._lost(place, error)
+
     async def aupdate_weights(self, path: str, version: int) -> None:
+        """`update_weights`, awaited."""
+        await asyncio.to_thread(self.update_weights, path, version)
+
+    def update_weights(self, path: str, version: int) -> None:
         """Give new weights to every replica that is asked, at the same time.
 
         Raises:
             PolicyError: one of them cannot load them.
         """
-        await asyncio.gather(*(self._updated(self.policies[place], path, version) for place in self.alive))
-
-    async def _updated(self, replica: Any, path: str, version: int) -> None:
-        if iscoroutinefunction(getattr(replica, "aupdate_weights", None)):
-            await replica.aupdate_weights(path, version)
-        else:
-            await asyncio.to_thread(replica.update_weights, path, version)
-
-    def update_weights(self, path: str, version: int) -> None:
-        """`aupdate_weights`, waited for.
-
-        Raises:
-            PolicyError: one of them cannot load them.
-        """
-        replicas: list[Any] = [self.policies[place] for place in self.alive]
-        each(replicas, lambda replica: replica.update_weights(path, version))
+        self.renew(lambda replica: replica.update_weights(path, version))
 
     def close(self) -> None:
         """Close every replica that has something to be let go of."""
@@ -204,6 +223,15 @@ class Replicas:
 def rank(problem: str, place: int) -> bytes:
     """Return a number, as bytes, by which a problem prefers replicas, the same in every process."""
     return sha256(f"{place}:{problem}".encode()).digest()
+
+
+def unavailable(give: Callable[[Any], None], replica: Any) -> UnavailableError | None:
+    """Return how a replica that is given something turns out to be gone; None where it has it."""
+    try:
+        give(replica)
+    except UnavailableError as error:
+        return error
+    return None
 
 
 def each(items: Sequence[Any], do: Callable[[Any], T]) -> list[T]:

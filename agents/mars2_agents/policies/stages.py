@@ -123,8 +123,8 @@ class _Team:
                 raise PolicyError(
                     f"{type(self).__name__}: {member!r:.200} is no policy; one with act(turns) is needed."
                 )
-        self._members = list({id(member): member for member in members}.values())
-        self._desks = {id(member): _Desk(member) for member in self._members}
+        self.members = tuple({id(member): member for member in members}.values())
+        self._desks = {id(member): _Desk(member) for member in self.members}
         self.templates = templates
 
     def course(self, turn: Turn) -> Course:
@@ -134,18 +134,18 @@ class _Team:
     @property
     def concurrency(self) -> int:
         """How many turns at a time: as many as each member wants."""
-        return min(member.concurrency if keeps(member, Limited) else ASIDE for member in self._members)
+        return min(member.concurrency if keeps(member, Limited) else ASIDE for member in self.members)
 
     @property
     def gives(self) -> frozenset[Given]:
         """What every member's generations tell; one that does not say is taken to tell all."""
         everything: frozenset[Given] = frozenset({"token_ids", "logprobs", "token_counts", "cost"})
-        told = [frozenset(member.gives) for member in self._members if keeps(member, Gives)]
+        told = [frozenset(member.gives) for member in self.members if keeps(member, Gives)]
         return reduce(frozenset.intersection, told, everything)
 
     def close(self) -> None:
         """Close the members that can be closed."""
-        for member in self._members:
+        for member in self.members:
             if keeps(member, Closes):
                 member.close()
 
@@ -164,7 +164,7 @@ class _Team:
             tries = {place: one for place, one in wanted.items() if isinstance(one, Try)}
             sent = {place: _tried(one, trial) for place, one in tries.items()}
             asks = {place: one for place, one in wanted.items() if isinstance(one, Ask)}
-            for member in self._members:
+            for member in self.members:
                 sent |= _answered(member, {place: ask for place, ask in asks.items() if ask.member is member}, trial)
         return [replies[place] for place in range(len(turns))]
 

@@ -167,6 +167,11 @@ class TransformersPolicy:
         """Policies with equal keys can act together, in one batch."""
         return ("transformers", id(self.engine))
 
+    @property
+    def adapter(self) -> Adapter | None:
+        """The adapter that it acts with, if it has one."""
+        return self._adapter
+
     def load_adapter(self, path: str | Path, version: int) -> None:
         """Go on with the LoRA adapter of a folder, in the place of the one before if there was one.
 

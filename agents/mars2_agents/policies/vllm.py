@@ -244,9 +244,35 @@ class VLLMPolicy:
         whole_number("version", version, least=1, where="update_weights")
         if self.lora is None:
             await self.engine.update_weights(path, version)
-            return
+        else:
+            await self._renew_adapter(path, version)
+
+    @property
+    def adapter(self) -> tuple[str, int] | None:
+        """The folder and the version of the LoRA adapter that it acts with, if it has one."""
+        if self.lora is None:
+            return None
+        return (self._adapter.path, self._adapter.version) if self._adapter else (str(self.lora), 0)
+
+    def load_adapter(self, path: str, version: int) -> None:
+        """Go on with a LoRA adapter, in the place of the one before or over the base model where there was none.
+
+        Replies under way end with what they began with.
+
+        Args:
+            path: its folder, which the server reads too.
+            version: its number; it goes into generations.
+
+        Raises:
+            PolicyError: it cannot be loaded, or the server takes none; nothing has changed.
+        """
+        whole_number("version", version, least=0, where="load_adapter")
+        self.engine.loop.run(self._renew_adapter(str(path), version))
+
+    async def _renew_adapter(self, path: str, version: int) -> None:
         async with self._loading:
-            before, self._adapter = self._adapter, await self.engine.load_adapter(path, version)
+            loaded = await self.engine.load_adapter(path, version)
+            before, self._adapter, self.lora = self._adapter, loaded, path
         if before is not None:
             await self.engine.unload_adapter(before)
 

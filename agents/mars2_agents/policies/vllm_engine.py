@@ -132,13 +132,13 @@ class VLLMEngine(ABC):
             UnavailableError: the engine is gone, or does not answer in time.
             PolicyError: it refuses the request.
         """
-        async with self._seats:
-            await self.ready()
-            await self._open.wait()
-            with self._using(request.adapter):
+        with self._using(request.adapter):  # from here on: it is not to go while the request waits for its seat
+            async with self._seats:
+                await self.ready()
+                await self._open.wait()
                 version = self.weights_version
                 found = await self._ask(request, self._salt)
-            await self._unload_unused()
+        await self._unload_unused()
         if found.spans and version == self.weights_version != found.spans[-1][0]:
             # Somebody else has loaded weights: what is cached of the old ones is not to be used.
             self.weights_version, self._salt = found.spans[-1][0], secrets.token_hex(16)
@@ -146,6 +146,11 @@ class VLLMEngine(ABC):
         if request.adapter is not None:
             spans = ((request.adapter.version, 0),)
         return Completion(found.ids, found.logprobs, found.finish_reason, found.stop_reason, spans, spans[0][0])
+
+    @property
+    def weights(self) -> str | None:
+        """The folder of the weights that `update_weights` last loaded; None before."""
+        return self._weights
 
     async def update_weights(self, path: str, version: int) -> None:
         """Make every later token come from the weights in a folder, and label it with their version.

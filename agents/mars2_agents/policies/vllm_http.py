@@ -171,7 +171,7 @@ class HTTPEngine(VLLMEngine):
                 await self._exchange(self._weights, self.weights_version)
             finally:
                 self._open.set()
-        for loaded in self._adapters.values():
+        for loaded in list(self._adapters.values()):
             await self._load(loaded.adapter)
 
     async def _ask(self, request: Request, salt: str) -> Completion:

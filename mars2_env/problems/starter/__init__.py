@@ -29,7 +29,7 @@ from mars2_env.problems.starter import (
 )
 from mars2_env.problems.starter.template import Band, Template
 from mars2_env.problems.starter.variants import Split, build, literal, variants
-from mars2_env.types import Call, Problem
+from mars2_env.types import Call, Problem, PublicView
 
 __all__ = ["BANDS", "SPLITS", "TEMPLATES", "VARIANTS", "Template", "hardcode_program", "load", "wrong_programs"]
 
@@ -117,11 +117,11 @@ def wrong_programs(problem_id: str) -> tuple[str, ...]:
     return tuple(template.program(text, constants) for text in template.wrong_texts())
 
 
-def hardcode_program(problem: Problem, default: int | None = -1) -> str:
+def hardcode_program(problem: Problem | PublicView, default: int | None = -1) -> str:
     """Return the program that knows the public tests by heart and has not understood anything.
 
     Args:
-        problem: Any problem with public tests.
+        problem: Any problem with public tests, or its public view.
         default: On other inputs it answers what it knows for the public test of this index; for None, nothing.
     """
     interface = problem.interface

@@ -1,0 +1,166 @@
+"""Checkpoints: all that a training goes on from, written whole or not at all; JSON and safetensors, never a pickle.
+
+    out/checkpoints/000012/state.json          step, states of Python's generator
+    out/checkpoints/000012/learners/NAME/...   weights, optimiser, version (`Learner.save`)
+    out/checkpoints/000012/buffers/NAME/...    what waits for an update, and the counts
+    out/checkpoints/000012/random.safetensors  states of torch's generators
+
+The position in the data is the step, since the problems of a step are a function of it. Trees in flight are the logs of
+the step, inside which `rollout` goes on; so what a checkpoint lacks is made again, and is the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from mars2_agents.learners.updating import Learns
+from mars2_agents.training.buffers import Buffer
+from mars2_env.base.journal import refusing
+from mars2_env.errors import LogError
+
+KEPT: Final = 2
+"""How many checkpoints are kept; the older one is for the day on which the disk loses the newer."""
+
+STATE: Final = "state.json"
+RANDOM: Final = "random.safetensors"
+SCHEMA: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where a training stands, but for its learners and buffers: how many steps are done."""
+
+    step: int
+
+
+def folder_of(name: str) -> str:
+    """Return the name of the folder of a policy."""
+    return quote(name, safe=" ")
+
+
+def checkpoints(out: Path) -> list[Path]:
+    """Return the checkpoints of a training's folder, the oldest first."""
+    folder = out / "checkpoints"
+    return sorted(one for one in folder.iterdir() if one.name.isdecimal()) if folder.is_dir() else []
+
+
+def save_checkpoint(out: Path, state: State, learners: Mapping[str, Learns], buffers: Mapping[str, Buffer]) -> None:
+    """Write a checkpoint, and let go of all but the last `KEPT`.
+
+    Raises:
+        LogError: it cannot be written; then it is as if nothing had been.
+    """
+    with refusing(out / "checkpoints"), written_whole(out / "checkpoints" / f"{state.step:06d}") as build:
+        for name, learner in learners.items():
+            learner.save(build / "learners" / folder_of(name))
+        for name, buffer in buffers.items():
+            buffer.save(build / "buffers" / folder_of(name))
+        save_file(_torch_states(), build / RANDOM)
+        told = {"schema": SCHEMA, "step": state.step, "random": _python_state()}
+        (build / STATE).write_text(json.dumps(told), encoding="utf-8")
+    for old in checkpoints(out)[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def load_checkpoint(out: Path, learners: Mapping[str, Learns], buffers: Mapping[str, Buffer]) -> State | None:
+    """Go on from the last checkpoint of a training's folder, and return where that is; None where there is none.
+
+    Raises:
+        LogError: it cannot be read.
+    """
+    _clear(out / "checkpoints")
+    if not (found := checkpoints(out)):
+        return None
+    place = found[-1]
+    try:
+        told = json.loads((place / STATE).read_text(encoding="utf-8"))
+        states = load_file(place / RANDOM)
+        if told["schema"] != SCHEMA:
+            raise ValueError(f"its schema is {told['schema']}, and this version reads {SCHEMA}")
+        state = State(int(told["step"]))
+        for name, learner in learners.items():
+            learner.load(place / "learners" / folder_of(name))
+        for name, buffer in buffers.items():
+            buffer.load(place / "buffers" / folder_of(name))
+        _set_torch_states(states)
+        _set_python_state(told["random"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, LogError) as error:
+        hint = ""
+        if len(found) > 1:
+            hint = f" Remove that folder to go on from the checkpoint before it, {found[-2].name}; nothing is lost."
+        raise LogError(f"{place} cannot be gone on from: {error}.{hint}") from error
+    return state
+
+
+@contextmanager
+def written_whole(target: Path) -> Iterator[Path]:
+    """Make a folder that is there when the block is through, with all that is in it, or not at all.
+
+    One that is there already, as where a step is made again, is replaced.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    build = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    old = build.with_name(f"{build.name}.old")
+    try:
+        yield build
+        for file in [one for one in build.rglob("*") if one.is_file()]:
+            _sync(file)
+        build.chmod(0o755)
+        if target.exists():
+            target.rename(old)
+        build.rename(target)
+        _sync(target.parent)
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(build, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a kill left of folders that were being written."""
+    for one in folder.glob(".*") if folder.is_dir() else ():
+        shutil.rmtree(one, ignore_errors=True)
+
+
+def _torch_states() -> dict[str, torch.Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states |= {f"cuda.{place}": one for place, one in enumerate(torch.cuda.get_rng_state_all())}
+    return states
+
+
+def _set_torch_states(states: Mapping[str, torch.Tensor]) -> None:
+    torch.set_rng_state(states["cpu"])
+    for place in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        if f"cuda.{place}" in states:
+            torch.cuda.set_rng_state(states[f"cuda.{place}"], place)
+
+
+def _python_state() -> list[Any]:
+    version, numbers, spare = random.getstate()
+    return [version, list(numbers), spare]
+
+
+def _set_python_state(state: list[Any]) -> None:
+    version, numbers, spare = state
+    random.setstate((version, tuple(numbers), spare))
