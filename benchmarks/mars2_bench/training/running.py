@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -23,10 +24,11 @@ from mars2_bench.training.arms import PAIRS, Arm, Base
 from mars2_bench.training.bases import base
 from mars2_bench.training.held_out import AGENTS, fresh_measures, has_blind, team_measures, team_task
 from mars2_bench.training.policy import MiniaturePolicy
-from mars2_bench.training.world import pipelines, problems
+from mars2_bench.training.world import CODES, INPUTS, SLOTS, pipelines, problems, program_of
 from mars2_env.problems import ProblemSet
 from mars2_env.sandbox import Sandbox, make_sandbox
 from mars2_env.sandbox.cached import CachedSandbox
+from mars2_env.types import Call
 
 LEARNING_RATE: Final = 3e-4
 KL: Final = ("k3", 1e-3)
@@ -99,10 +101,15 @@ class Bench:
 
 
 def bench(out: Path, size: Size, sandbox: Sandbox | None = None) -> Bench:
-    """Return where an experiment takes place; programs run in the sandbox `auto`, each once on equal inputs."""
+    """Return where an experiment takes place; programs run in the sandbox `auto`, each once on equal inputs.
+
+    All programs that can be written run at once, so that no training waits for them; what is no program still comes up.
+    """
     out.mkdir(parents=True, exist_ok=True)
     held = problems(held=True)
     kept = CachedSandbox(sandbox or make_sandbox(workers=1), out / RUNS)
+    for pipeline in itertools.product(CODES.values(), repeat=SLOTS):  # all inputs of a program at once: one process
+        kept.run(program_of("".join(pipeline)), [[list(xs)] for xs in INPUTS], interface=Call("solve"))
     return Bench(out, size, problems(held=False), held[: size.tasks], held[: size.looks], kept)
 
 
