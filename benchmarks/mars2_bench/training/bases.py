@@ -2,8 +2,8 @@
 
 A known name is written right with probability 0.7, and else as another known operation. For a name that an agent is
 blind to it writes a random known operation; in a refinement it keeps what the parent has there with probability 0.25.
-The parents of the fine-tuning have random operations, whatever the names: so nothing in it tells which code belongs to a
-blind name, not even by way of refinements.
+The parents of the fine-tuning have random operations, whatever the names: so nothing in it tells which code belongs to
+a blind name, not even by way of refinements.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import torch
-
 from mars2_agents.learners.learner import Learner, Optimising
+
 from mars2_bench.training.language import END, VOCABULARY, completion_ids, prompt_ids
 from mars2_bench.training.world import CODES, OPERATIONS, SLOTS, Pipeline
 from mars2_env.base import keys
+
+T = TypeVar("T")
 
 RIGHT: Final = 0.7
 """How often a known name is written right."""
@@ -61,6 +63,11 @@ def fresh_model(seed: int) -> Any:
     return LlamaForCausalLM(config)
 
 
+def drawn(choices: Sequence[T], rng: np.random.Generator) -> T:
+    """Return one of some choices, each as likely as the others."""
+    return choices[int(rng.integers(len(choices)))]
+
+
 def written(name: str, known: Sequence[str], parent: str | None, rng: np.random.Generator) -> str:
     """Return the operation that a base writes where a problem names `name`.
 
@@ -71,19 +78,16 @@ def written(name: str, known: Sequence[str], parent: str | None, rng: np.random.
         rng: draws.
     """
     if name in known:
-        others = [one for one in known if one != name]
-        return name if rng.random() < RIGHT else others[rng.integers(len(others))]
+        return name if rng.random() < RIGHT else drawn([one for one in known if one != name], rng)
     if parent is not None and rng.random() < KEPT:
         return parent
-    return known[rng.integers(len(known))]
+    return drawn(known, rng)
 
 
 def example(pipeline: Pipeline, known: Sequence[str], rng: np.random.Generator) -> Example:
     """Return a fresh answer or a refinement, as likely one as the other, as a base is to give it."""
-    parent = [OPERATIONS[rng.integers(len(OPERATIONS))] for _ in range(SLOTS)] if rng.random() < 0.5 else None
-    answer = [
-        written(name, known, None if parent is None else parent[slot], rng) for slot, name in enumerate(pipeline)
-    ]
+    parent = [drawn(OPERATIONS, rng) for _ in range(SLOTS)] if rng.random() < 0.5 else None
+    answer = [written(name, known, None if parent is None else parent[slot], rng) for slot, name in enumerate(pipeline)]
     told = None if parent is None else "".join(CODES[name] for name in parent)
     return Example(prompt_ids(pipeline, told), completion_ids("".join(CODES[name] for name in answer)))
 
@@ -101,14 +105,16 @@ def fine_tuned(known: Sequence[str], seed: int, pipelines: Sequence[Pipeline], *
     optimising = Optimising(lr=LEARNING_RATE, warmup=20, decay_updates=updates, floor=0.02, tokens=256)
     learner = Learner(fresh_model(seed), optimising)
     for _ in range(updates):
-        batch = [example(pipelines[rng.integers(len(pipelines))], known, rng) for _ in range(BATCH)]
+        batch = [example(drawn(pipelines, rng), known, rng) for _ in range(BATCH)]
         total = sum(len(one.completion_ids) for one in batch)
         learner.backward(batch, [torch.full((len(one.completion_ids),), -1 / total) for one in batch])
         learner.step()
     return learner.model
 
 
-def base(folder: Path, known: Sequence[str], seed: int, pipelines: Sequence[Pipeline], *, updates: int = UPDATES) -> Any:
+def base(
+    folder: Path, known: Sequence[str], seed: int, pipelines: Sequence[Pipeline], *, updates: int = UPDATES
+) -> Any:
     """Return a base from a folder, where it is fine-tuned and put the first time."""
     from transformers import LlamaForCausalLM
 

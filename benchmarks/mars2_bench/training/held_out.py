@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import mars2_env
 from mars2_bench.search.paired import answer_curve, solved_curve
@@ -41,7 +41,13 @@ class Grown:
 
 
 def team_task(
-    problems: ProblemSet, sandbox: Sandbox, agents: Sequence[str], nodes: int, *, score_on: str, **options: Any
+    problems: ProblemSet,
+    sandbox: Sandbox,
+    agents: Sequence[str],
+    nodes: int,
+    *,
+    score_on: Literal["public", "scoring"],
+    **options: Any,
 ) -> Task:
     """Return the task of growing trees by the search of MARS2.
 
@@ -135,7 +141,9 @@ def team_measures(
     }
 
 
-def fresh_measures(policy: MiniaturePolicy, problems: ProblemSet, sandbox: Sandbox, *, draws: int, seed: int) -> list[float]:
+def fresh_measures(
+    policy: MiniaturePolicy, problems: ProblemSet, sandbox: Sandbox, *, draws: int, seed: int
+) -> list[float]:
     """Return, task by task, the share of fresh answers that pass the hidden tests: Pass@1."""
     task = team_task(problems, sandbox, ["a_0"], draws, score_on="public", selector="repeated_sampling")
     trees = mars2_env.rollout(task, policy, seed=seed, trees=TREES)

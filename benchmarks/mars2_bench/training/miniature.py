@@ -3,9 +3,9 @@
     python -m mars2_bench.training.miniature --out runs/miniature
     python -m mars2_bench.training.miniature --out runs/miniature --report
 
-Each arm and seed is one file of results, written when it is through: what is there is not made again, so that a run that
-was stopped goes on where it was. Several may share one folder, each taking what no other has begun. All programs run in
-the sandbox, equal ones on equal inputs once (`CachedSandbox`), which is what makes it cheap.
+Each arm and seed is one file of results, written when it is through: what is there is not made again, so that a run
+that was stopped goes on where it was. Several may share one folder, each taking what no other has begun. All programs
+run in the sandbox, equal ones on equal inputs once (`CachedSandbox`), which is what makes it cheap.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ QUICK_ARMS: Final = ("base", "rs2")
 
 @contextmanager
 def claimed(file: Path) -> Iterator[bool]:
-    """Hold what a file of results is made by, and say whether it is to be made: it is not there, and nobody is at it."""
+    """Hold a file of results, and say whether it is to be made: it is not there, and nobody is at it."""
     with file.with_suffix(".lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from safetensors.torch import load_file
-
 from mars2_agents.learners.learner import WeightsRef
 from mars2_agents.policies.sampling import Completion, Request, sample
+from safetensors.torch import load_file
+
 from mars2_bench.training.language import END, LONGEST, completion_ids, letters_in, prompt_ids
 from mars2_bench.training.world import letters_of, pipeline_of, program_of
 from mars2_env.types import Generation, Reply, Turn

@@ -68,7 +68,7 @@ def blind_pass(seeds: Sequence[Found], who: str) -> float:
 
 
 def keeps(seeds: Sequence[Found], who: str) -> float:
-    """Return the share of slots that the partner had right and the agent's refinement kept; nan where there was none."""
+    """Return the share of what the partner had right that the agent's refinements kept; nan where there was nothing."""
     kept = sum(found["team"]["keeps"][who][0] for found in seeds)
     could = sum(found["team"]["keeps"][who][1] for found in seeds)
     return kept / could if could else float("nan")
@@ -94,9 +94,7 @@ class Difference:
         return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}] ({self.detectable:.3f}; {each})"
 
 
-def difference(
-    arm: Sequence[Found], other: Sequence[Found], read: Callable[[Found], Sequence[float]]
-) -> Difference:
+def difference(arm: Sequence[Found], other: Sequence[Found], read: Callable[[Found], Sequence[float]]) -> Difference:
     """Return a measure of an arm minus that of another, over the seeds that both have, paired by task."""
     count = min(len(arm), len(other))
     gaps = by_task(arm[:count], read) - by_task(other[:count], read)
@@ -170,19 +168,18 @@ def cost_table(found: Mapping[str, Sequence[Found]]) -> str:
 
 def curve_table(found: Mapping[str, Sequence[Found]]) -> str:
     """Return the learning curves: Pass@1 of A and B and the team at 8 nodes, on some held-out tasks."""
-    rows = []
+    rows: list[list[str]] = []
+    steps: list[int] = []
     for name, seeds in found.items():
         curves = [one["curve"] for one in seeds]
-        if not curves[0]:
-            continue
+        steps = max(steps, [point["update"] for point in curves[0]], key=len)
         cells = []
         for point in zip(*curves, strict=True):
             rates = two([float(np.mean([one["fresh"][who] for one in point])) for who in point[0]["fresh"]])
             cells.append(f"{rates}; {np.mean([one['team'] for one in point]):.3f}")
-        rows.append([name, *cells])
-    longest = max((len(row) for row in rows), default=1)
-    steps = next(([point["update"] for point in seeds[0]["curve"]] for seeds in found.values() if len(seeds[0]["curve"]) == longest - 1), [])
-    return table(["arm", *(f"{step} updates" for step in steps)], [row + [""] * (longest - len(row)) for row in rows])
+        if cells:
+            rows.append([name, *cells])
+    return table(["arm", *map(str, steps)], [row + [""] * (len(steps) + 1 - len(row)) for row in rows])
 
 
 def advantage_table(found: Mapping[str, Sequence[Found]]) -> str:

@@ -20,6 +20,7 @@ from mars2_agents.algorithms.shared_solutions import with_shared_solutions
 from mars2_agents.learners.learner import Learner, Optimising
 from mars2_agents.training.settings import Settings, Student
 from mars2_agents.training.trainer import StepReport, Training, train
+
 from mars2_bench.training.arms import PAIRS, Arm, Base
 from mars2_bench.training.bases import base
 from mars2_bench.training.held_out import AGENTS, fresh_measures, has_blind, team_measures, team_task
@@ -115,13 +116,15 @@ def bench(out: Path, size: Size, sandbox: Sandbox | None = None) -> Bench:
 
 def model_of(place: Bench, one: Base) -> Any:
     """Return a base model, fine-tuned the first time."""
-    return base(place.out / BASES / one.name, one.known, one.seed, pipelines(held=False), updates=place.size.fine_tuning)
+    return base(
+        place.out / BASES / one.name, one.known, one.seed, pipelines(held=False), updates=place.size.fine_tuning
+    )
 
 
 def algorithm_of(arm: Arm) -> Algorithm:
     """Return the algorithm of an arm: GSPO and a KL term in all of them, so that they differ in credit alone."""
     how: dict[str, Any] = {"surrogate": "gspo", "kl": KL}
-    shaping = {"gamma": arm.gamma, "scope": arm.scope}
+    shaping: dict[str, Any] = {"gamma": arm.gamma, "scope": arm.scope}
     match arm.algorithm:
         case "grpo":
             return grpo(**how)
@@ -213,7 +216,7 @@ def point(place: Bench, players: Mapping[str, MiniaturePolicy], blind: Mapping[s
 
 
 def numbers_of(report: StepReport, who: str) -> dict[str, float]:
-    """Return of a step what learning curves show of an agent: its reward and mean advantage, and how many trees pass."""
+    """Return of a step what is kept of an agent: its reward, mean advantage and duplicates, and which trees pass."""
     values, agent = report.values, AGENTS[who]
     return {
         "solve_rate": values["train/solve_rate"],
