@@ -9,7 +9,6 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the extra transformers")
 
-import mars2_env
 from mars2_agents.learners.learner import Learner
 from mars2_agents.training.weights import deliver
 from mars2_bench.training.bases import KEPT, RIGHT, example, fresh_model, written
@@ -17,6 +16,8 @@ from mars2_bench.training.held_out import kept_parts
 from mars2_bench.training.language import END, GO, LONGEST, PARENT, VOCABULARY, completion_ids, letters_in, prompt_ids
 from mars2_bench.training.policy import MiniaturePolicy
 from mars2_bench.training.world import CODES, OPERATIONS, letters_of, problem_of, program_of
+
+import mars2_env
 from mars2_env.credit import samples
 from mars2_env.problems import ProblemSet
 from mars2_env.sandbox.scripted import ScriptedSandbox

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 
 import pytest
-
 from mars2_bench.training.arms import ARMS, PAIRS
 from mars2_bench.training.world import (
     ALPHABET,
@@ -24,6 +23,7 @@ from mars2_bench.training.world import (
     problem_of,
     program_of,
 )
+
 from mars2_env.errors import ConfigError
 from mars2_env.judge import Judge
 from mars2_env.sandbox import make_sandbox

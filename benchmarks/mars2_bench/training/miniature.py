@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -24,8 +25,9 @@ import torch
 
 from mars2_bench.command import run
 from mars2_bench.training.arms import ARMS
-from mars2_bench.training.report import report
+from mars2_bench.training.report import SCALING, report
 from mars2_bench.training.running import FULL, QUICK, Bench, bench, run_arm
+from mars2_bench.training.scaling import PRESETS, TEAMS, scaled
 from mars2_env.base.checks import one_of
 
 QUICK_ARMS: Final = ("base", "rs2")
@@ -66,6 +68,20 @@ def run_arms(place: Bench, arms: Sequence[str], seeds: int) -> None:
                     print(name, seed, f"{found['cpu_seconds']:.0f} s of CPU, the team by nodes:", team, flush=True)
 
 
+def run_scaling(place: Bench, seeds: int) -> None:
+    """Run what is not there yet of test-time scaling, as far as the arms that it needs are through."""
+    for seed, (name, team), preset in itertools.product(range(seeds), TEAMS.items(), PRESETS):
+        file = place.out / f"{SCALING}.{name}.{preset}.seed{seed}.json"
+        if not (place.out / f"{team.arm}.seed{seed}.json").exists():
+            print(f"{file.name}: the arm {team.arm} at seed {seed} is not through; left for another time", flush=True)
+            continue
+        with claimed(file) as wanted:
+            if wanted:
+                found = scaled(place, team, preset, seed)
+                written(file, {"team": name, "preset": preset, "seed": seed, **found})
+                print(file.name, f"{found['curves']['mcts'][-1]:.3f}", flush=True)
+
+
 def main() -> None:
     """Run the experiment, or report it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -84,6 +100,8 @@ def main() -> None:
     arms = given.arms or (QUICK_ARMS if given.quick else tuple(ARMS))
     try:
         run_arms(place, arms, 1 if given.quick else given.seeds)
+        if not given.quick and given.arms is None:
+            run_scaling(place, given.seeds)
     finally:
         place.sandbox.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,13 @@ COMPARED: Final[tuple[tuple[str, str], ...]] = (
     ("alike_heterogeneous", "alike_rs2"),
 )
 """Arm and what it is compared with, on equal bases."""
+
+
+SCALING: Final = "scaling"
+"""What the names of files of test-time scaling begin with."""
+
+SHOWN: Final = (1, 2, 4, 8, 16, 32, 60)
+"""The numbers of nodes of which test-time scaling is told."""
 
 
 def results(folder: Path) -> dict[str, list[Found]]:
@@ -192,6 +200,19 @@ def advantage_table(found: Mapping[str, Sequence[Found]]) -> str:
     return table(["arm", "policy", "first third", "second", "last"], rows)
 
 
+def scaling_table(folder: Path) -> str:
+    """Return test-time scaling: Pass@1(MCTS), and Pass@N, after so many nodes, means over seeds."""
+    rows = []
+    for name, preset in itertools.product(("single", "homogeneous", "heterogeneous", "control"), ("mars2", "tplus")):
+        files = sorted(folder.glob(f"{SCALING}.{name}.{preset}.seed*.json"))
+        if files:
+            curves = [json.loads(file.read_text(encoding="utf-8"))["curves"] for file in files]
+            mcts, solved = (np.mean([one[measure] for one in curves], axis=0) for measure in ("mcts", "pass_at_n"))
+            cells = [f"{mcts[n - 1]:.3f} / {solved[n - 1]:.3f}" for n in SHOWN]
+            rows.append([f"{name}, {preset} ({len(files)})", *cells])
+    return table(["team, search (seeds)", *map(str, SHOWN)], rows)
+
+
 def report(folder: Path) -> str:
     """Return all tables of an experiment's folder."""
     found = results(folder)
@@ -201,5 +222,6 @@ def report(folder: Path) -> str:
         "What each arm was given": cost_table(found),
         "Learning curves": curve_table(found),
         "Mean advantages": advantage_table(found),
+        "Test-time scaling": scaling_table(folder),
     }
     return "\n\n".join(f"### {title}\n\n{text}" for title, text in parts.items())

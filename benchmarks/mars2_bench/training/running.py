@@ -77,7 +77,7 @@ class Size:
 
 
 FULL: Final = Size()
-QUICK: Final = Size(updates=30, tasks=144, every=15, looks=72)
+QUICK: Final = Size(updates=30, tasks=216, every=15, looks=72, fine_tuning=700)
 
 
 @dataclass(frozen=True, slots=True)
