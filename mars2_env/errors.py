@@ -66,6 +66,10 @@ class PolicyError(Mars2Error):
     """A policy could not be built, or returned something that is not one reply a turn."""
 
 
+class PolicyUnavailableError(PolicyError):
+    """What a policy asks (a server, an engine) is gone, or does not answer in time: it, or another, may yet answer."""
+
+
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
     """Return the message for an unknown `name` of some `kind`: what is known, and the nearest match."""
     names = sorted(known)

@@ -9,7 +9,7 @@ import pytest
 
 import mars2_env
 from mars2_env import Generation, Reply, Turn
-from mars2_env.base.meters import JUDGE, Meters
+from mars2_env.base.meters import JUDGE, QUEUE, Meters
 from mars2_env.cli import main
 from mars2_env.errors import ConfigError
 from mars2_env.render.metrics import Metrics, MetricsKind, time_table
@@ -23,6 +23,19 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def test_programs_that_wait_for_the_judge_keep_nobody_busy() -> None:
+    clock = Clock()
+    meters = Meters(clock)
+    meters.begin(QUEUE, 3)
+    clock.now = 2.0
+    meters.end(QUEUE, 3)
+    meters.begin(JUDGE)
+    clock.now = 4.0
+    assert (meters.read()[QUEUE].summed, meters.read()[QUEUE].now) == (6.0, 0)
+    assert (meters.total().begun, meters.total().busy) == (1, 2.0)
+    assert ("programs that waited for the judge, at a time", "1.5") in time_table(meters)
 
 
 def test_meters_tell_sums_from_the_time_in_which_anything_went_on() -> None:

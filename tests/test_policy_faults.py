@@ -13,7 +13,7 @@ import pytest
 from toys import Guesser, problem_set, sandbox
 
 import mars2_env
-from mars2_env import ConfigError, Generation, LogError, PolicyError, Reply, Task, Tree, Turn
+from mars2_env import ConfigError, Generation, LogError, PolicyError, PolicyUnavailableError, Reply, Task, Tree, Turn
 from mars2_env.bank import ReplayPolicy
 from mars2_env.bank import record as record_bank
 from mars2_env.bank.file import BANK_FILE
@@ -59,6 +59,29 @@ def test_a_call_that_fails_once_is_made_again_and_the_log_does_not_know(
     (said, _) = (record.getMessage() for record in caplog.records)
     assert "policy of agent_0 failed (ConnectionError: the server\ufffd hung up), at " in said
     assert "test_policy_faults.py:" in said
+
+
+class Away(Failing):
+    """Asks a server that is away now and then."""
+
+    def act(self, turns: list[Turn]) -> list[Reply]:
+        """Guess, or say that the server is away."""
+        try:
+            return super().act(turns)
+        except ConnectionError as error:
+            raise PolicyUnavailableError("the server is away") from error
+
+
+def test_a_server_that_is_away_costs_expansions_and_ends_the_run_only_when_it_stays_away(tmp_path: Path) -> None:
+    list(mars2_env.rollout(task(), Away({0}), out=tmp_path / "one"))
+    list(mars2_env.rollout(task(), Failing(), out=tmp_path / "two"))
+    assert logs(tmp_path / "one") == logs(tmp_path / "two")
+    (tree,) = mars2_env.rollout(task(1), Away({0, 1}))
+    (reason,) = [event.reason for event in tree.events if isinstance(event, Failed)]
+    assert reason == "the policy of agent_0 failed: PolicyUnavailableError: the server is away"
+    assert tree.ended != "faults"
+    with pytest.raises(PolicyError, match=r"failed on 2 turns in a row.*the server is away"):
+        list(mars2_env.rollout(task(1), Away(set(range(99))), policy_failures=2))
 
 
 class UnsayableError(Exception):

@@ -13,6 +13,8 @@ from threading import Lock
 from typing import Final
 
 JUDGE: Final = "judge"
+QUEUE: Final = "judge_queue"
+"""Programs that wait for a judge that is free. Nobody is busy with them: they do not count in `Meters.total`."""
 
 
 @dataclass(slots=True)
@@ -117,6 +119,7 @@ class Meters:
     def _move(self, kind: str, count: int) -> None:
         with self._lock:
             self._pass()
-            for level in (self._all, self._levels.setdefault(kind, _Level())):
+            own = self._levels.setdefault(kind, _Level())
+            for level in (own,) if kind == QUEUE else (self._all, own):
                 level.now += count
                 level.begun += max(count, 0)

@@ -12,7 +12,7 @@ import inspect
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,7 +24,13 @@ from mars2_env.base.checks import whole_number
 from mars2_env.base.meters import Meters
 from mars2_env.engine.play import Play, trace_of
 from mars2_env.engine.workers import Inbox, Raised, Workers
-from mars2_env.errors import Mars2Error, PolicyError, SandboxError, SandboxUnavailableError
+from mars2_env.errors import (
+    Mars2Error,
+    PolicyError,
+    PolicyUnavailableError,
+    SandboxError,
+    SandboxUnavailableError,
+)
 from mars2_env.log import Trace
 from mars2_env.tasks import PublicTests, call, failed, takes_trial, warn_failed
 from mars2_env.types import Generates, Limited, Policy, Reply, Turn
@@ -45,8 +51,8 @@ class Asked:
 class Driver(Protocol):
     """What a desk tells of."""
 
-    def answered(self, asked: Asked, reply: Reply, trace: Trace) -> None:
-        """Take a reply."""
+    def answered(self, replies: Iterable[tuple[Asked, Reply, Trace]]) -> None:
+        """Take all replies that came of one call."""
 
     def unanswered(self, asked: Asked, error: Fault) -> None:
         """Take that a turn failed for good."""
@@ -183,8 +189,12 @@ class Lane:
         self.failures = 0
         tried = [self._asking.trial.spent(asked.turn) for asked in one.asked]
         share = max(0.0, one.seconds - sum(tried)) / len(one.asked)
-        for asked, reply, spent in zip(one.asked, replies, tried, strict=True):
-            self._driver.answered(asked, reply, trace_of(asked.turn, reply, share, spent))
+        self._driver.answered(
+            [
+                (asked, reply, trace_of(asked.turn, reply, share, spent))
+                for asked, reply, spent in zip(one.asked, replies, tried, strict=True)
+            ]
+        )
 
     def _failed(self, one: _Call, failure: Exception) -> None:
         """Make a call again, or each of its turns alone: one that cannot be answered costs the others nothing."""
@@ -350,7 +360,7 @@ class Desk:
             self.failures = 0
             tried = self._asking.trial.spent(turn)
             seconds = max(0.0, time.perf_counter() - start - tried)
-            self._driver.answered(asked, outcome, trace_of(turn, outcome, seconds, tried))
+            self._driver.answered([(asked, outcome, trace_of(turn, outcome, seconds, tried))])
         elif isinstance(outcome, BaseException):
             self._driver.end(outcome)
         elif failure is not None:
@@ -384,10 +394,13 @@ def _reply_of(policy: Generates, turn: Turn, found: Any) -> Reply:
 
 
 def final(error: Exception) -> bool:
-    """Whether what a policy raised ends the run: an error of the library's own, but for a fault of the sandbox."""
-    return isinstance(error, Mars2Error) and (
-        not isinstance(error, SandboxError) or isinstance(error, SandboxUnavailableError)
-    )
+    """Whether what a policy raised ends the run: an error of the library's own, which no retry mends.
+
+    A fault of the sandbox, and a server that is away, are not of that kind.
+    """
+    if isinstance(error, SandboxError):
+        return isinstance(error, SandboxUnavailableError)
+    return isinstance(error, Mars2Error) and not isinstance(error, PolicyUnavailableError)
 
 
 def fault_of(agent: str, failure: Exception) -> Fault:

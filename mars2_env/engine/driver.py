@@ -13,7 +13,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial, wraps
@@ -21,7 +21,7 @@ from typing import Any, Concatenate, Final, ParamSpec
 
 from mars2_env.base.abilities import keeps
 from mars2_env.base.machine import cores
-from mars2_env.base.meters import JUDGE, Meters
+from mars2_env.base.meters import JUDGE, QUEUE, Meters
 from mars2_env.engine.course import Ask, Grade, Plant, Rate, Work
 from mars2_env.engine.desks import Asked, Asking, Desk, Fault, Lane
 from mars2_env.engine.feed import Feed, Job
@@ -64,8 +64,18 @@ class Settings:
 
 
 def _ending(method: Callable[Concatenate[Driver, P], None]) -> Callable[Concatenate[Driver, P], None]:
-    """Let what a method raises end the run, nothing happen after the end, and the run move on after it."""
+    """Let what a method raises end the run, nothing happen after the end, and the run move on soon after it."""
+    return _guarded(method, lambda driver: driver._poke())
 
+
+def _moving(method: Callable[Concatenate[Driver, P], None]) -> Callable[Concatenate[Driver, P], None]:
+    """Do the same, and move on at once: for what has taken all that came with it, which spares a turn of the loop."""
+    return _guarded(method, lambda driver: driver._move())
+
+
+def _guarded(
+    method: Callable[Concatenate[Driver, P], None], on: Callable[[Driver], None]
+) -> Callable[Concatenate[Driver, P], None]:
     @wraps(method)
     def guarded(self: Driver, /, *args: P.args, **kwargs: P.kwargs) -> None:
         if self._over:
@@ -75,7 +85,7 @@ def _ending(method: Callable[Concatenate[Driver, P], None]) -> Callable[Concaten
         except BaseException as error:  # an interrupt too: raised in a callback, it would tear down the loop
             self.end(error)
         else:
-            self._poke()
+            on(self)
 
     return guarded
 
@@ -197,10 +207,11 @@ class Driver:
             self._over, self._error = True, error
             self._wake()
 
-    @_ending
-    def answered(self, asked: Asked, reply: Reply, trace: Trace) -> None:
-        """Take a reply."""
-        self._take(asked.play, asked.play.course.replied(asked.turn, reply, trace))
+    @_moving
+    def answered(self, replies: Iterable[tuple[Asked, Reply, Trace]]) -> None:
+        """Take all replies that came of one call."""
+        for asked, reply, trace in replies:
+            self._take(asked.play, asked.play.course.replied(asked.turn, reply, trace))
 
     @_ending
     def unanswered(self, asked: Asked, error: Fault) -> None:
@@ -214,7 +225,7 @@ class Driver:
                 "again."
             ) from (error.__cause__ or error)
 
-    @_ending
+    @_moving
     def _graded(self, play: Play, turn: Turn | None, came: Any) -> None:
         self._grading -= 1
         if isinstance(came, Raised):
@@ -225,7 +236,7 @@ class Driver:
         course = play.course
         self._take(play, course.planted(result) if turn is None else course.graded(turn, result, seconds))
 
-    @_ending
+    @_moving
     def _rated(self, play: Play, timer: asyncio.TimerHandle, came: Any) -> None:
         timer.cancel()
         self._grading -= 1
@@ -267,6 +278,8 @@ class Driver:
 
     def _grade(self, play: Play, turn: Turn | None, grade: Callable[[], Any]) -> None:
         self._grading += 1
+        if self._meters is not None:
+            self._meters.begin(QUEUE)
         self._judges.submit(partial(_timed, play, grade, self._meters), partial(self._graded, play, turn))
 
     def _poke(self) -> None:
@@ -385,6 +398,8 @@ async def _until(true: Callable[[], bool], seconds: float) -> None:
 
 def _timed(play: Play, grade: Callable[[], Any], meters: Meters | None) -> tuple[Any, float] | None:
     """Grade, unless the tree has ended meanwhile, and say how long it took."""
+    if meters is not None:
+        meters.end(QUEUE)
     if play.course.done:
         return None
     start = time.perf_counter()

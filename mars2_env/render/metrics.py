@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias, get_args
 from mars2_env.base.checks import one_of, real_number
 from mars2_env.base.extras import needed_by
 from mars2_env.base.journal import Journal
-from mars2_env.base.meters import JUDGE, Meters
+from mars2_env.base.meters import JUDGE, QUEUE, Meters
 from mars2_env.episode.events import Event, Told
 from mars2_env.log import Header, Trace, Tree
 from mars2_env.render.progress import Tally
@@ -211,6 +211,9 @@ def time_table(meters: Meters) -> list[tuple[str, str]]:
     total = meters.total()
     rows = []
     for kind, reading in meters.read().items():
+        if kind == QUEUE:
+            rows.append(("programs that waited for the judge, at a time", f"{reading.mean:.1f}"))
+            continue
         what = "the judge" if kind == JUDGE else f"the model of {kind}"
         rows.append((f"time in which {what} was busy", f"{reading.share:.0%}, {reading.mean:.1f} at a time"))
     if total.wall > 0:

@@ -10,7 +10,7 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from mars2_env.base.meters import JUDGE, Meters
+from mars2_env.base.meters import JUDGE, QUEUE, Meters
 from mars2_env.episode.events import Asked, Cancelled, Event, Told
 from mars2_env.log import Header, Trace, Tree
 from mars2_env.render import printable_line
@@ -200,12 +200,12 @@ class ProgressBar:
         return f"{tally.trees}/{self._total} trees, {tally.solved} solved, {tally.judged} judged{rate}{self._busy()}"
 
     def _busy(self) -> str:
-        """Return how many turns are with models and how many programs with the judge."""
+        """Return how many turns are with models, how many programs with the judge, and how many wait for it."""
         if self._meters is None:
             return ""
         now = {kind: reading.now for kind, reading in self._meters.read().items()}
-        judge = now.pop(JUDGE, 0)
-        return f", {sum(now.values())} in models, {judge} in judge"
+        judge, queue = now.pop(JUDGE, 0), now.pop(QUEUE, 0)
+        return f", {sum(now.values())} in models, {judge} in judge" + (f" and {queue} waiting for it" if queue else "")
 
     def finish(self, tree: Tree) -> None:
         """Show a finished tree in a line of its own."""

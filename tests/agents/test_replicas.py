@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 from mars2_agents import Replicas
-from mars2_agents.errors import UnavailableError
 
-from mars2_env.errors import ConfigError, PolicyError
+from mars2_env.errors import ConfigError, PolicyError, PolicyUnavailableError
 from mars2_env.types import Generates, Given, Gives, Identified, Limited, Limits, PublicView, Reply, Stdin, Turn
 
 
@@ -83,7 +82,7 @@ def test_the_trees_of_a_replica_that_is_gone_go_to_the_others() -> None:
     policy = Replicas(replicas)
     turns = [turn(problem) for problem in range(6)]
     policy.act(turns)
-    replicas[0].error = UnavailableError("gone")
+    replicas[0].error = PolicyUnavailableError("gone")
     assert [reply.text for reply in policy.act(turns)] == [f"{problem} 0" for problem in range(6)]
     assert asyncio.run(policy.generate(turn(0), priority=0)).text == "0 0"
     assert policy.alive == (1,)
@@ -94,7 +93,7 @@ def test_the_trees_of_a_replica_that_is_gone_go_to_the_others() -> None:
 def test_a_replica_that_came_back_is_asked_again_when_that_is_said() -> None:
     replicas = [Replica(), Replica()]
     policy = Replicas(replicas)
-    replicas[0].error = UnavailableError("gone")
+    replicas[0].error = PolicyUnavailableError("gone")
     policy.act([turn(problem) for problem in range(4)])
     replicas[0].error = None
     policy.revive()
@@ -105,11 +104,11 @@ def test_a_replica_that_came_back_is_asked_again_when_that_is_said() -> None:
 def test_without_any_replica_the_turn_fails() -> None:
     replicas = [Replica(), Replica()]
     for one in replicas:
-        one.error = UnavailableError("no power")
+        one.error = PolicyUnavailableError("no power")
     policy = Replicas(replicas)
-    with pytest.raises(UnavailableError, match=r"all 2 replicas are gone; the last: no power"):
+    with pytest.raises(PolicyUnavailableError, match=r"all 2 replicas are gone; the last: no power"):
         policy.act([turn(0), turn(1)])
-    with pytest.raises(UnavailableError, match="all 2 replicas are gone"):
+    with pytest.raises(PolicyUnavailableError, match="all 2 replicas are gone"):
         asyncio.run(policy.generate(turn(0), priority=0))
 
 

@@ -15,12 +15,11 @@ pytest.importorskip("httpx2", reason="needs the extra vllm")
 pytest.importorskip("transformers", reason="needs the extra vllm")
 
 from fake_vllm import EOS, GENERATE, FakeVLLM, running, tokens
-from mars2_agents.errors import UnavailableError
 from mars2_agents.policies.chat_tokens import with_system
 from mars2_agents.policies.vllm import Settings, VLLMPolicy, from_spec
 from mars2_agents.policies.vllm_http import HTTPEngine
 
-from mars2_env.errors import ConfigError, PolicyError
+from mars2_env.errors import ConfigError, PolicyError, PolicyUnavailableError
 from mars2_env.types import Closes, Generates, Gives, Identified, Limited, Limits, Policy, PublicView, Stdin, Turn
 
 
@@ -216,7 +215,7 @@ def test_a_request_that_was_dropped_is_made_again_with_the_same_seed(
 def test_a_server_that_drops_every_try_is_unavailable(fake: FakeVLLM, engine: Engines) -> None:
     policy = VLLMPolicy(engine(fake, pauses=(0, 0)), max_new_tokens=8)
     fake.faults.extend([500] * 3)
-    with pytest.raises(UnavailableError, match="does not answer: status 500: a fault"):
+    with pytest.raises(PolicyUnavailableError, match="does not answer: status 500: a fault"):
         policy.act([turn()])
     assert len(fake.generations) == 3
 
@@ -226,14 +225,14 @@ def test_a_request_that_is_refused_is_not_made_again(fake: FakeVLLM, engine: Eng
     fake.faults.append(422)
     with pytest.raises(PolicyError, match=r"refused a request \(422\): a fault") as caught:
         policy.act([turn()])
-    assert not isinstance(caught.value, UnavailableError)
+    assert not isinstance(caught.value, PolicyUnavailableError)
     assert len(fake.generations) == 1
 
 
 def test_a_request_that_takes_too_long_is_given_up(fake: FakeVLLM, engine: Engines) -> None:
     policy = VLLMPolicy(engine(fake, timeout=0.2), max_new_tokens=8)
     fake.faults.append("hang")
-    with pytest.raises(UnavailableError, match=r"did not answer in 0\.2 s"):
+    with pytest.raises(PolicyUnavailableError, match=r"did not answer in 0\.2 s"):
         policy.act([turn()])
     assert fake.gone.wait(60)
 
@@ -398,7 +397,7 @@ def test_a_closed_policy_says_so(fake: FakeVLLM, tokenizer: Any) -> None:
 def test_nobody_listening_is_unavailable(tokenizer: Any) -> None:
     engine = HTTPEngine("http://127.0.0.1:9/v1", tokenizer=tokenizer, pauses=(0,), wait=at_once)
     try:
-        with pytest.raises(UnavailableError, match="does not answer"):
+        with pytest.raises(PolicyUnavailableError, match="does not answer"):
             VLLMPolicy(engine).act([turn()])
     finally:
         engine.close()

@@ -17,7 +17,6 @@ import pytest
 pytest.importorskip("httpx2", reason="needs the extra vllm")
 pytest.importorskip("transformers", reason="needs the extra vllm")
 
-from mars2_agents.errors import UnavailableError
 from mars2_agents.policies.vllm import VLLMPolicy, shared_server
 from mars2_agents.policies.vllm_server import (
     PYTHON,
@@ -30,7 +29,7 @@ from mars2_agents.policies.vllm_server import (
     vllm_python,
 )
 
-from mars2_env.errors import ConfigError
+from mars2_env.errors import ConfigError, PolicyUnavailableError
 from mars2_env.types import Limits, PublicView, Stdin, Turn
 
 FAKE = Path(__file__).with_name("fake_vllm.py")
@@ -177,7 +176,7 @@ def test_a_server_is_not_started_again_for_ever(
             assert ended(server._keeper.pid if server._keeper else 0)
             if server.starts == 1:
                 server.ensure()
-        with pytest.raises(UnavailableError, match="died 2 times"):
+        with pytest.raises(PolicyUnavailableError, match="died 2 times"):
             server.ensure()
 
 
@@ -186,7 +185,7 @@ def test_a_server_that_does_not_come_up_says_the_end_of_its_output(
 ) -> None:
     monkeypatch.setenv("FAKE_DIES", "1")
     server = server_of(model, python)
-    with pytest.raises(UnavailableError, match=r"ended with status 3:\nout of memory, say"):
+    with pytest.raises(PolicyUnavailableError, match=r"ended with status 3:\nout of memory, say"):
         server.start()
 
 

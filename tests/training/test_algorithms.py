@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import log
 from pathlib import Path
@@ -15,25 +15,15 @@ transformers = pytest.importorskip("transformers")
 
 import toys  # noqa: E402
 from mars2_agents.algorithms.answers import one_block  # noqa: E402
-from mars2_agents.algorithms.by_policy import fresh_part, lessons  # noqa: E402
-from mars2_agents.algorithms.grpo import grpo  # noqa: E402
-from mars2_agents.algorithms.heterogeneous import heterogeneous  # noqa: E402
-from mars2_agents.algorithms.lesson import Crew, Encodes, Lesson, Scores  # noqa: E402
-from mars2_agents.algorithms.mars2_plus import mars2_plus  # noqa: E402
-from mars2_agents.algorithms.named import ALGORITHMS, Recipe, recipe  # noqa: E402
-from mars2_agents.algorithms.objective import objective  # noqa: E402
-from mars2_agents.algorithms.rejection import rejection  # noqa: E402
-from mars2_agents.algorithms.rs2 import rs2  # noqa: E402
-from mars2_agents.algorithms.sft import reference_answers, sft, taught  # noqa: E402
-from mars2_agents.algorithms.shared_solutions import with_shared_solutions  # noqa: E402
+from mars2_agents.algorithms.lesson import Crew, Lesson, Scores  # noqa: E402
+from mars2_agents.algorithms.named import ALGORITHMS, recipe  # noqa: E402
 from mars2_agents.learners import losses  # noqa: E402
 from mars2_agents.learners.learner import Learner, Optimising  # noqa: E402
 
 import mars2_env  # noqa: E402
-from mars2_env import ConfigError, Generation, ProblemSet, Reply, Turn  # noqa: E402
+from mars2_env import Generation, ProblemSet, Reply, Turn  # noqa: E402
 from mars2_env.base.keys import seed  # noqa: E402
-from mars2_env.credit import Credit, Sample  # noqa: E402
-from mars2_env.errors import PartError  # noqa: E402
+from mars2_env.credit import Sample  # noqa: E402
 from mars2_env.log import Tree  # noqa: E402
 
 torch.set_num_threads(1)

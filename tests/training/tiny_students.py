@@ -1,4 +1,4 @@
-"""A toy to train on: programs are lines `print(N)`, the sum of a program's numbers modulo 4 is what is asked for.
+"""A toy to train on: programs are lines `print(N)`, the sum of a program's numbers modulo 2 is what is asked for.
 
 The tokenizer knows these lines and little else, so that whatever a random model writes is a program that may be right.
 """
@@ -6,18 +6,24 @@ The tokenizer knows these lines and little else, so that whatever a random model
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tokenizers
 import torch
 import transformers
+from mars2_agents.algorithms.lesson import Crew, Lesson, Scores
+from mars2_agents.learners import losses
 from mars2_agents.learners.learner import Learner, Optimising
 from mars2_agents.policies.transformers import TransformersPolicy
-from mars2_agents.training.settings import Student
+from mars2_agents.training.evaluating import HeldOut
+from mars2_agents.training.settings import Settings, Student
+from mars2_agents.training.trainer import Training, train
 
 import mars2_env
-from mars2_env import Problem, ProblemSet, Run, TestCase
+from mars2_env import Problem, ProblemSet, Run, TestCase, Tree
+from mars2_env.credit import Credit, samples
 from mars2_env.testing import ScriptedSandbox
 
 LINES = 12
@@ -78,7 +84,7 @@ def student(
 
 def problem(number: int) -> Problem:
     """A problem that asks for a sum."""
-    wanted = str(number % 4)
+    wanted = str(number % 2)
     tests = {group: (TestCase(f"{group} {number}", wanted),) for group in ("public", "scoring", "hidden")}
     return Problem(f"sum/{number}", f"Problem {number}: print {wanted}.", **tests)
 
@@ -89,8 +95,8 @@ def problem_set(count: int = 6) -> ProblemSet:
 
 
 def outcome(program: str, input: str) -> Run:
-    """What a program of the toy language prints: the sum of its numbers modulo 4."""
-    return Run("ok", output=str(sum(map(int, re.findall(r"print\((\d+)\)", program))) % 4))
+    """What a program of the toy language prints: the sum of its numbers modulo 2."""
+    return Run("ok", output=str(sum(map(int, re.findall(r"print\((\d+)\)", program))) % 2))
 
 
 def task(count: int = 6, **options: Any) -> mars2_env.Task:
@@ -103,3 +109,34 @@ def weights(out: Path) -> dict[str, bytes]:
     """What a training's last checkpoint holds of weights and moments: file -> content."""
     last = sorted((out / "checkpoints").iterdir())[-1]
     return {str(file.relative_to(last)): file.read_bytes() for file in sorted(last.rglob("*.safetensors"))}
+
+
+def gspo(scores: Scores) -> Any:
+    """The loss of MARS2+ without its extras."""
+    return losses.gspo(scores.logprob, scores.old, scores.advantage, scores.mask)
+
+
+def algorithm(trees: Sequence[Tree], crew: Crew) -> Mapping[str, Lesson]:
+    """Each policy learns what its agents wrote, compared with each agent's own."""
+    found = samples(trees, policies=crew.policies, credit=Credit(scope="agent_in_tree")).samples
+    names = dict.fromkeys(crew.policies.values())
+    return {name: Lesson(tuple(one for one in found if one.policy == name), gspo) for name in names}
+
+
+TEAM = {"coder_0": "a", "fixer_0": "b"}
+
+
+def training(out: Path, *, students: Mapping[str, Student] | None = None, **options: Any) -> Training:
+    """A training of two students on four of six problems, one in two steps on the others."""
+    given = {"steps": 4, "problems": 2, "batch": 3, **options.pop("settings", {})}
+    options = {"held_out": HeldOut(["sum/4", "sum/5"], every=2, nodes=4), **options}
+    made = students or {"a": student(0), "b": student(1)}
+    return train(
+        options.pop("task", None) or task(),
+        options.pop("team", TEAM),
+        students=made,
+        algorithm=options.pop("algorithm", algorithm),
+        settings=Settings(**given),
+        out=out,
+        **options,
+    )

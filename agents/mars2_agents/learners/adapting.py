@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from mars2_env.base.checks import real_number, whole_number
+from mars2_env.base.extras import needed_by
 from mars2_env.errors import ConfigError
 
 
@@ -36,13 +37,11 @@ def lora(
         seed: of the adapter's first weights.
 
     Raises:
-        ConfigError: peft is not installed, a setting makes no sense, the model has an adapter already, or no layer of
-            the names.
+        ExtraError: peft is not installed.
+        ConfigError: a setting makes no sense, the model has an adapter already, or no layer of the names.
     """
-    try:
+    with needed_by("lora"):
         import peft
-    except ImportError:
-        raise ConfigError('lora needs peft: pip install "mars2-env[transformers]".') from None
     whole_number("rank", rank, where="lora")
     real_number("alpha", alpha, above=0, where="lora")
     real_number("dropout", dropout, least=0, most=1, where="lora")

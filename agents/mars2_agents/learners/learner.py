@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -23,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mars2_agents.learners.division import Alone, Division
+from mars2_agents.learners.folders import written
 from mars2_agents.learners.scoring import Scorer, Tokens, base_of, lengths
 from mars2_env.base.checks import flag, one_of, real_number, whole_number
 from mars2_env.errors import ConfigError, LogError
@@ -106,11 +104,14 @@ class Optimising:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What an update came to: its number, the learning rate, and the norm of the gradient before it was cut."""
+    """What an update came to: its number, the learning rate, and the norm of the gradient before it was cut.
+
+    The norm is None where whoever made the update does not tell it.
+    """
 
     update: int
     lr: float
-    grad_norm: float
+    grad_norm: float | None
 
 
 class Learner:
@@ -145,7 +146,7 @@ class Learner:
         self._scorer = Scorer(model)
         self._reference = None if reference is None else Scorer(reference.requires_grad_(False))
         if self.optimising.checkpointing:
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            _checkpoint(model)
         for scorer in (self._scorer, self._reference):
             if scorer is not None:
                 self.division.spread(scorer)
@@ -214,14 +215,7 @@ class Learner:
         Raises:
             ConfigError: the weights do not fit the samples, or are not finite.
         """
-        if len(weights) != len(samples):
-            raise ConfigError(f"Learner.backward: {len(weights)} weights for {len(samples)} samples; one each.")
-        for place, (sample, weight) in enumerate(zip(samples, weights, strict=True)):
-            if weight.shape != (len(sample.completion_ids),) or not torch.isfinite(weight).all():
-                raise ConfigError(
-                    f"Learner.backward: the weights of sample {place} have shape {tuple(weight.shape)} for "
-                    f"{len(sample.completion_ids)} completion tokens, or are not finite."
-                )
+        check_weights(samples, weights)
         used = [place for place, weight in enumerate(weights) if bool(weight.any())]
         chosen = [samples[place] for place in used]
         with _mode(self.model, training=True), self._drawing():
@@ -282,7 +276,7 @@ class Learner:
         weights = self._wholes((self.model.state_dict() if named is None else named).items())
 
         def write() -> None:
-            with _written(target) as build:
+            with written(target) as build, _no_bars():
                 self.model.save_pretrained(build, state_dict=weights, **options)
 
         self.division.by_one(write)
@@ -302,7 +296,7 @@ class Learner:
         told = {"version": self.version, "optimising": asdict(self.optimising), "steps": steps}
 
         def write() -> None:
-            with _written(Path(folder)) as build:
+            with written(Path(folder)) as build:
                 save_file(weights, build / WEIGHTS)
                 save_file(moments, build / MOMENTS)
                 (build / STATE).write_text(json.dumps(told), encoding="utf-8")
@@ -342,6 +336,22 @@ class Learner:
         self.version = int(state["version"])
 
 
+def check_weights(samples: Sequence[Tokens], weights: Sequence[Tensor]) -> None:
+    """Check that there is one finite weight for each completion token of each sample.
+
+    Raises:
+        ConfigError: there is not.
+    """
+    if len(weights) != len(samples):
+        raise ConfigError(f"backward: {len(weights)} weights for {len(samples)} samples; one each.")
+    for place, (sample, weight) in enumerate(zip(samples, weights, strict=True)):
+        if weight.shape != (len(sample.completion_ids),) or not torch.isfinite(weight).all():
+            raise ConfigError(
+                f"backward: the weights of sample {place} have shape {tuple(weight.shape)} for "
+                f"{len(sample.completion_ids)} completion tokens, or are not finite."
+            )
+
+
 def _check_same(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], place: Path) -> None:
     if found.keys() != wanted.keys():
         name = min(found.keys() ^ wanted.keys())
@@ -353,6 +363,29 @@ def _check_same(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], place
             )
 
 
+def _checkpoint(model: Any) -> None:
+    """Have a model of transformers compute activations again in the backward pass; older versions name it otherwise."""
+    again = {"use_reentrant": False}
+    if hasattr(model, "activation_checkpointing_enable"):
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs=again)
+    else:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=again)
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Keep transformers from drawing a bar for every export."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
 @contextmanager
 def _mode(module: Any, *, training: bool) -> Iterator[None]:
     """Switch dropout on or off inside the block."""
@@ -362,30 +395,3 @@ def _mode(module: Any, *, training: bool) -> Iterator[None]:
         yield
     finally:
         module.train(was)
-
-
-@contextmanager
-def _written(target: Path) -> Iterator[Path]:
-    """Make a folder that takes the target's place when the block is through, whole or not at all.
-
-    Where there is one already it is moved aside in the moment before: who must have one at any moment gives each
-    version a folder of its own.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    build = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        yield build
-        for file in build.rglob("*"):
-            if file.is_file():
-                with file.open("rb") as handle:
-                    os.fsync(handle.fileno())
-        old = None
-        if target.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-            target.rename(old / target.name)
-        build.chmod(0o755)
-        build.rename(target)
-        if old is not None:
-            shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(build, ignore_errors=True)

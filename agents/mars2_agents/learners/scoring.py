@@ -111,7 +111,8 @@ class Scorer(torch.nn.Module):
 
     def forward(self, samples: Sequence[Tokens], temperature: float) -> list[Tensor]:
         """Return the log-probabilities of each sample's completion tokens, in one pass (`logprobs`)."""
-        return logprobs(self.model, samples, temperature=temperature)
+        found = logprobs(self.model, samples, temperature=temperature)
+        return [one.clone() for one in found]  # no views: hooks hang on what comes out
 
 
 def _logprobs(head: Any, hidden: Tensor, targets: Tensor, temperature: float) -> Tensor:

@@ -80,7 +80,7 @@ class Report:
         samples: of the batch.
         loss: the mean over minibatches and epochs.
         lr: the learning rate of the last update; 0 where none was made.
-        grad_norm: the largest norm of a gradient before it was cut; 0 where no update was made.
+        grad_norm: the largest norm of a gradient before it was cut; None where no update was made, or none is told.
         seen: what the batch looked like to the loss, in the last epoch.
     """
 
@@ -89,7 +89,7 @@ class Report:
     samples: int
     loss: float
     lr: float
-    grad_norm: float
+    grad_norm: float | None
     seen: Statistics
 
 
@@ -171,7 +171,7 @@ def update(
         samples=len(samples),
         loss=sum(losses) / len(losses),
         lr=made[-1].lr if made else 0.0,
-        grad_norm=max((one.grad_norm for one in made), default=0.0),
+        grad_norm=max((one.grad_norm for one in made if one.grad_norm is not None), default=None),
         seen=statistics(replace(batch, logprob=latest), unmoved),
     )
 

@@ -15,8 +15,7 @@ from hashlib import sha256
 from threading import Lock
 from typing import Any, Final, TypeVar
 
-from mars2_agents.errors import UnavailableError
-from mars2_env.errors import ConfigError
+from mars2_env.errors import ConfigError, PolicyUnavailableError
 from mars2_env.types import Closes, Generates, Given, Gives, Identified, Limited, Policy, Reply, Turn
 
 T = TypeVar("T")
@@ -29,8 +28,8 @@ class Replicas:
     """Policies of one model, each on a machine or GPU of its own.
 
     A tree is known by its problem: the first turn of a problem goes to the replica that has least to do, the others
-    follow it. A replica that is gone (`UnavailableError`) is asked no more, and its trees go to the others; `revive`
-    lets it be asked again.
+    follow it. A replica that is gone (`PolicyUnavailableError`) is asked no more, and its trees go to the others;
+    `revive` lets it be asked again.
 
     Args:
         policies: the replicas; equal `identity`, where they tell it.
@@ -98,7 +97,7 @@ class Replicas:
         """Return the reply of the replica that has the turn's tree.
 
         Raises:
-            UnavailableError: every replica is gone.
+            PolicyUnavailableError: every replica is gone.
         """
         while True:
             place = self.home(turn)
@@ -108,14 +107,14 @@ class Replicas:
                     if isinstance(replica, Generates):
                         return await replica.generate(turn, priority=priority)
                     return (await asyncio.to_thread(replica.act, [turn]))[0]
-            except UnavailableError as error:
+            except PolicyUnavailableError as error:
                 self._lost(place, error)
 
     def act(self, turns: list[Turn]) -> list[Reply]:
         """Return one reply for each turn, in order; the replicas answer at the same time.
 
         Raises:
-            UnavailableError: every replica is gone.
+            PolicyUnavailableError: every replica is gone.
         """
         replies: dict[int, Reply] = {}
         while missing := [index for index in range(len(turns)) if index not in replies]:
@@ -130,7 +129,7 @@ class Replicas:
             for place, future in asked.items():
                 try:
                     replies |= dict(zip(parts[place], future.result(), strict=True))
-                except UnavailableError as error:
+                except PolicyUnavailableError as error:
                     self._lost(place, error)
         return [replies[index] for index in range(len(turns))]
 
@@ -142,13 +141,13 @@ class Replicas:
         """Return the place of the replica that a turn's tree is with, or goes to now.
 
         Raises:
-            UnavailableError: every replica is gone.
+            PolicyUnavailableError: every replica is gone.
         """
         problem = turn.problem.id
         with self._lock:
             alive = self.alive
             if not alive:
-                raise UnavailableError(f"all {len(self.policies)} replicas are gone.")
+                raise PolicyUnavailableError(f"all {len(self.policies)} replicas are gone.")
             home = self._homes.get(problem)
             if home is None or home in self._gone:
                 held = Counter(self._homes.values())
@@ -159,16 +158,18 @@ class Replicas:
             self._homes.move_to_end(problem)
             return home
 
-    def _lost(self, place: int, error: UnavailableError) -> None:
+    def _lost(self, place: int, error: PolicyUnavailableError) -> None:
         """Ask a replica no more.
 
         Raises:
-            UnavailableError: it was the last.
+            PolicyUnavailableError: it was the last.
         """
         with self._lock:
             self._gone.add(place)
             if not self.alive:
-                raise UnavailableError(f"all {len(self.policies)} replicas are gone; the last: {error}") from error
+                raise PolicyUnavailableError(
+                    f"all {len(self.policies)} replicas are gone; the last: {error}"
+                ) from error
 
     @contextmanager
     def _counted(self, place: int, turns: int) -> Iterator[None]:
@@ -189,13 +190,13 @@ class Replicas:
             give: takes a replica.
 
         Raises:
-            UnavailableError: every replica is gone.
+            PolicyUnavailableError: every replica is gone.
             PolicyError: one of them cannot take it.
         """
         with self._lock:
             self._renewed, places = give, self.alive
         if not places:
-            raise UnavailableError(f"all {len(self.policies)} replicas are gone.")
+            raise PolicyUnavailableError(f"all {len(self.policies)} replicas are gone.")
         errors = each(places, lambda place: unavailable(give, self.policies[place]))
         for place, error in zip(places, errors, strict=True):
             if error is not None:
@@ -225,11 +226,11 @@ def rank(problem: str, place: int) -> bytes:
     return sha256(f"{place}:{problem}".encode()).digest()
 
 
-def unavailable(give: Callable[[Any], None], replica: Any) -> UnavailableError | None:
+def unavailable(give: Callable[[Any], None], replica: Any) -> PolicyUnavailableError | None:
     """Return how a replica that is given something turns out to be gone; None where it has it."""
     try:
         give(replica)
-    except UnavailableError as error:
+    except PolicyUnavailableError as error:
         return error
     return None
 

@@ -142,7 +142,7 @@ class VLLMPolicy:
             priority: the smaller, the sooner; passed on where the server schedules by it.
 
         Raises:
-            UnavailableError: the engine is gone, or does not answer in time.
+            PolicyUnavailableError: the engine is gone, or does not answer in time.
             PolicyError: it refuses the request, or the prompt cannot be laid out.
         """
         return await self.engine.loop.arun(self._reply(turn, priority))

@@ -17,11 +17,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from mars2_agents.errors import UnavailableError
 from mars2_agents.policies.private_loop import PrivateLoop
 from mars2_agents.policies.smollm2 import offline
 from mars2_env.base.extras import needed_by
-from mars2_env.errors import PolicyError
+from mars2_env.errors import PolicyError, PolicyUnavailableError
 from mars2_env.types import LogprobsKind
 
 REQUEST_SECONDS: Final = 600.0
@@ -103,6 +102,7 @@ class VLLMEngine(ABC):
         self._checkpoint = checkpoint
         self._tokenizer = tokenizer
         self._weights: str | None = None
+        self._spoilt = ""
         self._salt = secrets.token_hex(16)
         self._adapters: dict[str, _Loaded] = {}
         self._numbers = 0
@@ -129,13 +129,15 @@ class VLLMEngine(ABC):
         """Return the completion of a request; who is cancelled no longer uses the model.
 
         Raises:
-            UnavailableError: the engine is gone, or does not answer in time.
+            PolicyUnavailableError: the engine is gone, or does not answer in time.
             PolicyError: it refuses the request.
         """
         with self._using(request.adapter):  # from here on: it is not to go while the request waits for its seat
             async with self._seats:
                 await self.ready()
                 await self._open.wait()
+                if self._spoilt:
+                    raise PolicyUnavailableError(f"{self.name} has no whole weights any more: {self._spoilt}")
                 version = self.weights_version
                 found = await self._ask(request, self._salt)
         await self._unload_unused()
@@ -161,7 +163,7 @@ class VLLMEngine(ABC):
 
         Raises:
             PolicyError: they cannot be loaded; those from before answer again.
-            UnavailableError: the engine is gone.
+            PolicyUnavailableError: the engine is gone.
         """
         async with self._changing:
             await self.ready()
@@ -174,13 +176,13 @@ class VLLMEngine(ABC):
             try:
                 try:
                     await self._reload(path)
-                except UnavailableError:
+                except PolicyUnavailableError:
                     raise
                 except PolicyError:
-                    if self._weights or self._checkpoint:  # half of them may be loaded already
-                        await self._reload(self._weights or str(self._checkpoint))
+                    await self._restore()  # half of them may be loaded already
                     raise
                 await self._label(str(version))
+                self._spoilt = ""
                 self._weights, self.weights_version = path, version
                 self._salt = secrets.token_hex(16)
             finally:
@@ -188,18 +190,33 @@ class VLLMEngine(ABC):
         finally:
             self._open.set()
 
+    async def _restore(self) -> None:
+        """Load the weights from before again; where that fails too, nobody knows what the engine has, and it says so.
+
+        Raises:
+            PolicyError: they cannot be loaded.
+        """
+        before = self._weights or self._checkpoint
+        if before is None:
+            return
+        try:
+            await self._reload(str(before))
+        except PolicyError as error:
+            self._spoilt = str(error)
+            raise
+
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:
         """Bound what a request waits for in the block.
 
         Raises:
-            UnavailableError: it took longer than `timeout`.
+            PolicyUnavailableError: it took longer than `timeout`.
         """
         try:
             async with asyncio.timeout(self.timeout):
                 yield
         except TimeoutError:
-            raise UnavailableError(f"{self.name} did not answer in {self.timeout:g} s.") from None
+            raise PolicyUnavailableError(f"{self.name} did not answer in {self.timeout:g} s.") from None
 
     async def load_adapter(self, path: str, version: int) -> Adapter:
         """Load a LoRA adapter under a name that none had before, and return it.

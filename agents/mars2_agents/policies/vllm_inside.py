@@ -9,11 +9,11 @@ import itertools
 import os
 from typing import Any
 
-from mars2_agents.errors import UnavailableError
+from mars2_agents.policies import vllm_worker
 from mars2_agents.policies.vllm_engine import Adapter, Completion, Request, VLLMEngine, spans_of
-from mars2_agents.policies.vllm_server import ServerOptions, checkpoint_of, environment, kind_of
+from mars2_agents.policies.vllm_server import ServerOptions, checkpoint_of, environment, kind_of, repacks
 from mars2_env.base.extras import needed_by
-from mars2_env.errors import PolicyError
+from mars2_env.errors import PolicyError, PolicyUnavailableError
 
 
 class InsideEngine(VLLMEngine):
@@ -83,14 +83,14 @@ class InsideEngine(VLLMEngine):
             async with self._in_time():
                 outputs = [one.outputs[0] async for one in stream]
         except (EngineDeadError, EngineGenerateError) as error:
-            raise UnavailableError(f"vLLM's engine failed: {error!r}") from error
+            raise PolicyUnavailableError(f"vLLM's engine failed: {error!r}") from error
         except ValueError as error:
             raise PolicyError(f"{self.name}: vLLM refused a request: {error}") from error
         finally:
             await stream.aclose()
         output = outputs[-1] if outputs else None
         if output is None or output.finish_reason not in ("stop", "length"):
-            raise UnavailableError(f"vLLM ended a request with {output and output.finish_reason!r}.")
+            raise PolicyUnavailableError(f"vLLM ended a request with {output and output.finish_reason!r}.")
         ids = tuple(output.token_ids)
         logprobs = tuple(row[id].logprob for id, row in zip(ids, output.logprobs, strict=True))
         spans = spans_of([(one.version, one.start) for one in output.weight_versions or ()])
@@ -102,6 +102,8 @@ class InsideEngine(VLLMEngine):
     async def _reload(self, path: str) -> None:
         try:
             await self._llm.collective_rpc("reload_weights", kwargs={"weights_path": path})
+            if repacks(self.options):
+                await self._llm.collective_rpc(vllm_worker.Repacks.mars2_repack.__name__)
         except Exception as error:  # whatever a worker raises comes as an error of some kind
             raise PolicyError(f"{self.name}: the weights {path} cannot be loaded: {error}") from error
 
@@ -151,4 +153,6 @@ def engine_arguments(options: ServerOptions, place: str) -> dict[str, Any]:
         found["max_model_len"] = options.max_model_len
     if options.max_loras:
         found |= {"enable_lora": True, "max_loras": options.max_loras, "max_lora_rank": options.max_lora_rank}
+    if repacks(options):
+        found["worker_extension_cls"] = f"{vllm_worker.__name__}.{vllm_worker.Repacks.__name__}"
     return found | ({"enforce_eager": True} if cpu else {"gpu_memory_utilization": options.gpu_memory})

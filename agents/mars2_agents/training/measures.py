@@ -13,7 +13,7 @@ from typing import Final
 from mars2_env.credit import Sample
 from mars2_env.episode import Rules, chosen
 from mars2_env.log import Trace, Tree
-from mars2_env.types import GROUPS, Node
+from mars2_env.types import Node
 
 NODES: Final = (2, 4, 8, 16)
 """After how many nodes Pass@1(MCTS) is looked at."""
@@ -103,8 +103,7 @@ def kept_of_parent(parent: Node, child: Node) -> tuple[int, int]:
     Judging may stop at a failure, and what was not run is not known. A child without a program keeps nothing.
     """
     kept = known = 0
-    for group in GROUPS:
-        before = parent.verdict.groups.get(group, ())
+    for group, before in parent.verdict.groups.items():
         after = child.verdict.groups.get(group, ()) or (child.verdict.outcome,) * len(before)
         for was, now in zip(before, after, strict=True):
             if was == "passed" and now != "not_run":

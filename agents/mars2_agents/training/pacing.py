@@ -11,8 +11,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Condition, Event, Thread
 from typing import Final
@@ -172,15 +171,6 @@ class Heartbeat:
         if aloud:
             self._listener(f"step {self._step}: {self._phase} for {seconds:.0f} s")
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Beat while the block goes on."""
-        self.start()
-        try:
-            yield
-        finally:
-            self.stop()
-
     def start(self) -> None:
         """Begin to beat."""
         if self._thread is None:
@@ -189,10 +179,12 @@ class Heartbeat:
             self._thread.start()
 
     def stop(self) -> None:
-        """Beat no more. Idempotent."""
-        self._stop.set()
-        if self._thread is not None:
+        """Beat no more, but for a last time. Idempotent."""
+        if self._thread is not None and not self._stop.is_set():
+            self._stop.set()
             self._thread.join(self._every)
+            self.enter(self._step, f"ended while {self._phase}")
+            self.beat(aloud=False)
 
     def _run(self) -> None:
         while not self._stop.wait(self._every):

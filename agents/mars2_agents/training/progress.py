@@ -9,11 +9,12 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol
 
+from mars2_env.base.checks import one_of
 from mars2_env.base.journal import Journal, whole_lines
 from mars2_env.episode import Event, Told
 from mars2_env.log import Header, Trace
 from mars2_env.render import printable_line
-from mars2_env.render.metrics import SINKS, MetricsKind, Sink
+from mars2_env.render.metrics import KINDS, SINKS, MetricsKind, Sink
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -130,6 +131,8 @@ class Numbers:
     """
 
     def __init__(self, folder: Path, kinds: Sequence[MetricsKind], step: int | None) -> None:
+        for kind in kinds:
+            one_of("metrics", kind, KINDS, where="train")
         forget_after(folder / METRICS, -1 if step is None else step)
         self._sinks: list[Sink] = []
         try:

@@ -1,7 +1,7 @@
 """What `TransformersPolicy` costs beside the same model called directly, and how true its log-probabilities are.
 
 python -m mars2_bench.speed.transformers            # SmolLM2 on a CPU, some minutes; prints Markdown tables
-python -m mars2_bench.speed.transformers --repeats 1 --tokens 8   # to see that it works
+python -m mars2_bench.speed.transformers --repeats 1 --tokens 8 --completions 8   # to see that it works
 
 speed    tokens/s of CPU time and by the clock, ours and transformers' own `generate` (greedy, its fastest, and
 sampling) on the same prompts, batch and reply lengths, nothing ending early; one after the other in each repeat,
@@ -97,11 +97,11 @@ def speeds(model: Any, tokenizer: Any, *, batch: int, tokens: int, repeats: int)
     return rows
 
 
-def truths(model: Any, tokenizer: Any, *, batch: int, tokens: int) -> list[list[str]]:
+def truths(model: Any, tokenizer: Any, *, batch: int, tokens: int, completions: int) -> list[list[str]]:
     """Return the rows of the table of log-probabilities."""
     rows = []
     for top_p in (1.0, 0.9):
-        asked = [replace(one, top_p=top_p) for one in requests(tokenizer, [tokens] * batch)]
+        asked = [replace(one, top_p=top_p) for one in requests(tokenizer, [tokens] * completions)]
         sampled: list[float] = []
         kept: list[float] = []
         forced: list[float] = []
@@ -126,6 +126,7 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=24, help="of each reply")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--completions", type=int, default=200, help="of the table of truth")
     options = parser.parse_args()
     found = engine(options.model, device="cpu", dtype="float32")
     found.model.generation_config.eos_token_id = None  # so that replies have the lengths that are asked for
@@ -137,7 +138,13 @@ def main() -> int:
     heads = ["turns", "way", "tokens/s CPU", "tokens/s wall", f"CPU ratio (bar {BAR})", "wall ratio"]
     print(table("Speed", heads, speeds(found.model, found.tokenizer, repeats=options.repeats, **size)), flush=True)
     heads = ["top_p", "tokens", "mean abs(sampled - tempered)", "bias", "mean abs(sampled + log kept_mass - tempered)"]
-    print(table("Truth", [*heads, "its maximum"], truths(found.model, found.tokenizer, **size)))
+    print(
+        table(
+            "Truth",
+            [*heads, "its maximum"],
+            truths(found.model, found.tokenizer, completions=options.completions, **size),
+        )
+    )
     return 0
 
 

@@ -1,0 +1,86 @@
+"""What people and machines are told of a training, each number once."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+
+from mars2_agents.training.progress import Numbers, Shown, forget_after, summary
+from rich.console import Console
+
+from mars2_env import ConfigError, Verdict
+from mars2_env.episode import Told
+from mars2_env.log import Header
+
+HEADER = Header("toy/1", 0, {}, "", "", "", "")
+
+
+def told(node: int) -> Told:
+    return Told(node, node, 0, 0.0, Verdict(settled="no_program"), "")
+
+
+def shown(terminal: bool) -> tuple[Shown, StringIO]:
+    out = StringIO()
+    return Shown(5, Console(file=out, force_terminal=terminal, width=100)), out
+
+
+def test_without_a_terminal_there_are_plain_lines_alone() -> None:
+    progress, out = shown(terminal=False)
+    with progress:
+        progress.enter(1, 5, "growing trees")
+        progress(HEADER, told(1), None)
+        progress.line("step 1/5: [solved] 0.500")
+    assert out.getvalue() == "step 1/5: [solved] 0.500\n"
+
+
+def test_a_terminal_has_a_bar_with_what_is_being_done() -> None:
+    progress, out = shown(terminal=True)
+    with progress:
+        progress.enter(3, 5, "growing trees")
+        progress(HEADER, told(1), None)
+        progress(HEADER, told(2), None)
+    assert "2/5" in out.getvalue() and "growing trees, 2 nodes" in out.getvalue()
+
+
+def test_a_step_in_a_line_has_what_counts() -> None:
+    values = {"train/reward": 0.25, "train/solve_rate": 0.5, "eval/pass_at_1_mcts/8": 0.75, "seconds/grow": 3.0}
+    line = summary(3, 5, values, {"a": 4})
+    assert line == "step 3/5: reward 0.250, solved 0.500, held-out Pass@1(MCTS) at 8 nodes 0.750, a v4"
+
+
+def steps(folder: Path) -> list[Any]:
+    return [line.split(",")[0] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_numbers_of_steps_that_are_made_again_are_taken_back(tmp_path: Path) -> None:
+    numbers = Numbers(tmp_path, ["jsonl"], None)
+    for step in range(4):
+        numbers.write(step, {"x": step / 2})
+    numbers.close()
+    again = Numbers(tmp_path, ["jsonl"], 1)
+    again.write(2, {"x": 9.0})
+    again.close()
+    assert steps(tmp_path) == ['{"step": 0', '{"step": 1', '{"step": 2']
+    assert '"x": 9.0' in (tmp_path / "metrics.jsonl").read_text()
+    Numbers(tmp_path, ["jsonl"], None).close()
+    assert steps(tmp_path) == []
+
+
+def test_a_line_that_a_kill_cut_off_is_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 0}\n{"step": 1, "x"')
+    forget_after(path, 5)
+    numbers = Numbers(tmp_path, ["jsonl"], 5)
+    numbers.write(6, {})
+    numbers.close()
+    assert steps(tmp_path) == ['{"step": 0}', '{"step": 6}']
+
+
+def test_an_unknown_kind_of_metrics_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="wandb"):
+        Numbers(tmp_path, ["wandb"], None)  # type: ignore[list-item]
