@@ -140,7 +140,7 @@ class Training(Iterator[StepReport]):
         self._buffers = {name: Buffer(batch) for name, batch in plan.batches.items()}
         policies = {name: one.policy for name, one in plan.students.items()}
         encoders = {name: policy for name, policy in policies.items() if keeps(policy, Encodes)}
-        self._crew = Crew(plan.team, encoders)
+        self._crew = Crew(plan.team, encoders, plan.task)
         self._seats = seated(plan.team, policies)
         self._from = load_checkpoint(plan.out, self._learners, self._buffers)
         self.step = 0 if self._from is None else self._from.step
