@@ -20,7 +20,7 @@ from mars2_bench.training.running import QUICK, Bench, Size, bench, run_arm
 from mars2_env.sandbox.scripted import ScriptedSandbox
 from mars2_env.types import Run
 
-TINY = Size(updates=2, samples=16, nodes=4, draws=1, tasks=4, every=1, looks=2, fine_tuning=2)
+TINY = Size(steps=2, samples=16, batch=8, nodes=4, draws=1, tasks=4, every=1, looks=2, fine_tuning=2)
 
 
 def trusting() -> ScriptedSandbox:
@@ -58,7 +58,7 @@ def test_an_arm_of_each_kind_runs_and_tells_what_it_gave_its_policies(name: str,
     policies = {"none": [], "alone": ["a"]}.get(ARMS[name].training, ["a", "b"])
     assert list(told["spent"]) == policies
     assert sum(one["completions"] for one in told["spent"].values()) == 2 * 16 * len(policies)
-    assert [point["update"] for point in told["curve"]] == ([] if name == "base" else [0, 1, 2])
+    assert [point["step"] for point in told["curve"]] == ([] if name == "base" else [0, 1, 2])
     assert all(len(rates) == 4 for rates in told["fresh"].values()) and len(told["team"]["mcts"]["16"]) == 4
     assert (place.out / "weights" / name / "a" / "model.safetensors").exists() == (name != "base")
 

@@ -92,8 +92,8 @@ def test_a_deal_that_leaves_a_letter_unseen_is_refused() -> None:
         Knowledge(OPERATIONS[:2], OPERATIONS[2:3], OPERATIONS[3:])
 
 
-def test_arms_that_are_compared_have_equal_bases_and_updates() -> None:
-    assert ARMS["heterogeneous"].pair == ARMS["rs2"].pair and ARMS["heterogeneous"].updates == ARMS["rs2"].updates
+def test_arms_that_are_compared_have_equal_bases_and_steps() -> None:
+    assert ARMS["heterogeneous"].pair == ARMS["rs2"].pair and ARMS["heterogeneous"].steps == ARMS["rs2"].steps
     assert ARMS["alike_heterogeneous"].pair == ARMS["alike_rs2"].pair == "alike"
 
 

@@ -54,7 +54,7 @@ class Arm:
         pair: the bases, a name of `PAIRS`.
         gamma: of `tree_shaping`.
         scope: what is normalised together.
-        updates: how many times as many updates as other arms have.
+        steps: how many times as many as other arms have.
     """
 
     training: Training
@@ -62,14 +62,14 @@ class Arm:
     pair: str = "first"
     gamma: float = 0.5
     scope: Literal["tree", "agent_in_tree"] = "tree"
-    updates: int = 1
+    steps: int = 1
 
 
 ARMS: Final[dict[str, Arm]] = {
     "base": Arm("none"),
     "grpo": Arm("apart", "grpo"),
     "rs2": Arm("apart", "rs2"),
-    "rs2_twice": Arm("apart", "rs2", updates=2),
+    "rs2_twice": Arm("apart", "rs2", steps=2),
     "homogeneous": Arm("alone", "homogeneous"),
     "heterogeneous": Arm("together", "heterogeneous"),
     "heterogeneous_unshaped": Arm("together", "heterogeneous", gamma=0.0),

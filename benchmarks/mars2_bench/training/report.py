@@ -180,7 +180,7 @@ def curve_table(found: Mapping[str, Sequence[Found]]) -> str:
     steps: list[int] = []
     for name, seeds in found.items():
         curves = [one["curve"] for one in seeds]
-        steps = max(steps, [point["update"] for point in curves[0]], key=len)
+        steps = max(steps, [point["step"] for point in curves[0]], key=len)
         cells = []
         for point in zip(*curves, strict=True):
             rates = two([float(np.mean([one["fresh"][who] for one in point])) for who in point[0]["fresh"]])

@@ -56,8 +56,10 @@ class Size:
     """How large an experiment is.
 
     Attributes:
-        updates: steps of a training; a policy makes about one update in each.
-        samples: completions of a policy in a step, and samples of an update.
+        steps: of a training.
+        samples: completions of a policy in a step.
+        batch: samples of an update. Programs that their tree had already give none: about half do in time, so that a
+            policy makes about one update a step.
         nodes: of a tree in training.
         draws: fresh answers to each held-out task, for Pass@1.
         tasks: held-out tasks; None for all.
@@ -66,8 +68,9 @@ class Size:
         fine_tuning: updates of a base.
     """
 
-    updates: int = 60
+    steps: int = 60
     samples: int = 128
+    batch: int = 64
     nodes: int = 8
     draws: int = 4
     tasks: int | None = None
@@ -77,7 +80,7 @@ class Size:
 
 
 FULL: Final = Size()
-QUICK: Final = Size(updates=30, tasks=216, every=15, looks=72, fine_tuning=700)
+QUICK: Final = Size(steps=30, tasks=216, every=15, looks=72, fine_tuning=700)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +166,11 @@ def trainings(place: Bench, arm: Arm, students: Mapping[str, Student], seed: int
     for number, team in enumerate(teams):
         mine = {name: students[name] for name in sorted(set(team.values()))}
         settings = Settings(
-            steps=size.updates * arm.updates,
+            steps=size.steps * arm.steps,
             problems=size.samples * len(mine) // size.nodes,
-            batch=size.samples,
+            batch=size.batch,
             seed=seed,
-            save_every=size.updates * arm.updates,
+            save_every=size.steps * arm.steps,
         )
         task = team_task(place.train, place.sandbox, list(team), size.nodes, score_on="scoring", **options)
         part = folder / str(number)
@@ -263,11 +266,11 @@ def trained(
     folder = place.out / "trainings" / name
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was stopped: a minute's work
     every = place.size.every
-    curve = [{"update": 0, **point(place, players, blind)}]
+    curve = [{"step": 0, **point(place, players, blind)}]
     steps: dict[str, list[dict[str, float]]] = {who: [] for who in players}
     spent = {who: dict.fromkeys(("completions", "tokens", "learnt", "updates"), 0) for who in students}
     running = trainings(place, arm, students, seed, folder)
-    for step in range(1, place.size.updates * arm.updates + 1):
+    for step in range(1, place.size.steps * arm.steps + 1):
         before = {who: (player.completions, player.tokens) for who, player in players.items()}
         for report in map(next, running):
             for who in (who for who in players if f"agents/{AGENTS[who]}/nodes" in report.values):
@@ -278,7 +281,7 @@ def trained(
             counted["completions"] += players[who].completions - before[who][0]
             counted["tokens"] += players[who].tokens - before[who][1]
         if step % every == 0:
-            curve.append({"update": step, **point(place, players, blind)})
+            curve.append({"step": step, **point(place, players, blind)})
     for training in running:
         training.close()
     for who, student in students.items():
