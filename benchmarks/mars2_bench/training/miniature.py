@@ -14,7 +14,6 @@ import argparse
 import fcntl
 import itertools
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+import transformers
 
 from mars2_bench.command import run
 from mars2_bench.training.arms import ARMS
@@ -94,8 +94,8 @@ def main() -> None:
     if given.report:
         print(report(given.out))
         return
+    transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(1)  # of so small a model a second thread costs more than it brings
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     place = bench(given.out, QUICK if given.quick else FULL)
     arms = given.arms or (QUICK_ARMS if given.quick else tuple(ARMS))
     try:
