@@ -61,6 +61,10 @@ def team(nodes: int, measure: str = "mcts") -> Callable[[Found], Sequence[float]
     return lambda found: found["team"][measure][str(nodes)]
 
 
+RARE: Final = 20
+"""Slots of all trees below which a share of them is not told."""
+
+
 def by_task(seeds: Sequence[Found], read: Callable[[Found], Sequence[float]]) -> Floats:
     """Return a measure of each task, its mean over seeds, shape (tasks,)."""
     return np.mean([read(found) for found in seeds], axis=0)
@@ -76,10 +80,10 @@ def blind_pass(seeds: Sequence[Found], who: str) -> float:
 
 
 def keeps(seeds: Sequence[Found], who: str) -> float:
-    """Return the share of what the partner had right that the agent's refinements kept; nan where there was nothing."""
+    """Return the share of what the partner had right that the agent's refinements kept; nan where that was rare."""
     kept = sum(found["team"]["keeps"][who][0] for found in seeds)
     could = sum(found["team"]["keeps"][who][1] for found in seeds)
-    return kept / could if could else float("nan")
+    return kept / could if could >= RARE else float("nan")
 
 
 @dataclass(frozen=True, slots=True)
