@@ -18,6 +18,8 @@ Scope: TypeAlias = Literal["tree", "agent_in_tree", "agent", "agent_kind", "prob
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 
 EPSILON: Final = 1e-9
+ROUNDING: Final = 1e-6
+"""Rewards that differ by no more than this, of their size, are equal: some are sums of float32, such as a model's."""
 
 
 def scope_groups(
@@ -115,7 +117,7 @@ def _constant(values: Floats, labels: np.ndarray, counts: Bools) -> Bools:
     least, most = np.full(size, np.inf), np.full(size, -np.inf)
     np.minimum.at(least, labels[counts], values[counts])
     np.maximum.at(most, labels[counts], values[counts])
-    near = most - least <= 1e-12 * np.maximum(1.0, np.abs(np.where(np.isfinite(most), most, 0.0)))
+    near = most - least <= ROUNDING * np.maximum(1.0, np.abs(np.where(np.isfinite(most), most, 0.0)))
     return np.asarray(near[labels], dtype=bool)
 
 

@@ -19,7 +19,7 @@ from mars2_env.credit.arrays import Bools, Floats, Numbers
 from mars2_env.credit.collaborative import agent_difference, node_difference, shapley, team_returns
 from mars2_env.credit.estimates import pkpo
 from mars2_env.credit.values import c3, tree_rl, tree_rpo
-from mars2_env.errors import ConfigError
+from mars2_env.errors import ConfigError, PartError, unknown_name
 from mars2_env.log import Header, Tree
 
 NodeCredit: TypeAlias = Callable[[Tree], Numbers]
@@ -135,13 +135,16 @@ def check_credit(credit: str | NodeCredit) -> None:
     """Refuse what is no credit, or one whose options are wrong, before any tree is grown for it.
 
     Raises:
-        ConfigError: that.
+        PartError: there is no such credit.
+        ConfigError: its options make no sense.
     """
     if not callable(credit) and credit != SHAPING:
         if isinstance(credit, str) and parse_spec(credit, "credit").name == SHAPING:
             raise ConfigError(f"credit {credit!r}: the settings of {SHAPING} are gamma and mix of Credit itself.")
         if not isinstance(credit, str):
             raise ConfigError(f"Credit(credit={credit!r:.200}): give a name, or a function of a tree.")
+        if (name := parse_spec(credit, "credit").name) not in CREDITS:
+            raise PartError(unknown_name("credit", name, [SHAPING, *CREDITS.names()]))
         node_credit(credit, _EMPTY)
 
 

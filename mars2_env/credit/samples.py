@@ -159,6 +159,37 @@ def credited(tree: Tree, credit: Credit, lengths: Sequence[int]) -> tuple[Floats
     return shaped, counts
 
 
+def advantages_of(
+    trees: Sequence[Tree], credit: Credit, lengths: Sequence[Sequence[int]] | None = None
+) -> tuple[list[Floats], list[Floats]]:
+    """Return, tree by tree, what the nodes are worth and their advantages; what is normalised may span all trees.
+
+    Args:
+        trees: the trees.
+        credit: how.
+        lengths: of each tree the completion tokens of each node, for the penalty on them; 0 by default.
+    """
+    known = [[0] * len(tree.nodes) for tree in trees] if lengths is None else lengths
+    found = [credited(tree, credit, each) for tree, each in zip(trees, known, strict=True)]
+    nodes = [(number, node) for number, tree in enumerate(trees) for node in tree.nodes]
+    groups = scope_groups(
+        credit.scope,
+        [number for number, _ in nodes],
+        [node.agent for _, node in nodes],
+        [node.parent == 0 for _, node in nodes],
+        problems=[trees[number].problem for number, _ in nodes],
+    )
+    gained = advantages(
+        np.concatenate([shaped for shaped, _ in found]) if found else np.zeros(0),
+        groups,
+        estimator=credit.estimator,
+        mask=np.concatenate([counts for _, counts in found]) if found else np.zeros(0, bool),
+        clip=credit.clip,
+    )
+    ends = np.cumsum([len(tree.nodes) for tree in trees])[:-1]
+    return [shaped for shaped, _ in found], np.split(gained, ends) if found else []
+
+
 def samples(
     trees: Iterable[Tree],
     *,
@@ -183,53 +214,37 @@ def samples(
     left: Counter[str] = Counter()
     told = [_trace_of(tree, None if traces is None else traces[number]) for number, tree in enumerate(given)]
     calls = [[_generations(trace.get(node.id)) for node in tree.nodes] for tree, trace in zip(given, told, strict=True)]
-    shaped, counts = [], []
-    for tree, written in zip(given, calls, strict=True):
-        lengths = [sum(one.tokens[1] for one in reply if one.tokens) for reply in written]
-        rewards, kept = credited(tree, how, lengths)
-        shaped.append(rewards)
-        counts.append(kept)
-    nodes = [(number, node) for number, tree in enumerate(given) for node in tree.nodes]
-    replies = [reply for tree in calls for reply in tree]
-    groups = scope_groups(
-        how.scope,
-        [number for number, _ in nodes],
-        [node.agent for _, node in nodes],
-        [node.parent == 0 for _, node in nodes],
-        problems=[given[number].problem for number, _ in nodes],
-    )
-    everything = np.concatenate(shaped) if shaped else np.zeros(0)
-    mask = np.concatenate(counts) if counts else np.zeros(0, bool)
-    gained = advantages(everything, groups, estimator=how.estimator, mask=mask, clip=how.clip)
-    for place, (number, node) in enumerate(nodes):
-        tree = given[number]
-        sequences = joined(replies[place])
-        if not sequences:
-            left["no tokens recorded"] += 1
-        for sequence in sequences:
-            found.append(
-                Sample(
-                    tree=f"{tree.problem}#{tree.seed}",
-                    node=node.id,
-                    parent=node.parent,
-                    depth=node.depth,
-                    agent=node.agent,
-                    policy=_policy_of(node.agent, policies),
-                    prompt_ids=sequence.prompt,
-                    completion_ids=tuple(sequence.ids),
-                    mask=tuple(sequence.written),
-                    logprobs=tuple(sequence.logprobs),
-                    logprobs_kind=sequence.first.logprobs_kind,
-                    temperature=sequence.first.temperature,
-                    top_p=sequence.first.top_p,
-                    kept_mass=tuple(sequence.kept) if any(mass == mass for mass in sequence.kept) else (),
-                    versions=tuple(sequence.versions),
-                    reward=node.score,
-                    shaped=float(everything[place]),
-                    advantage=float(gained[place]),
-                    duplicate=node.duplicate_of is not None,
+    lengths = [[sum(one.tokens[1] for one in reply if one.tokens) for reply in replies] for replies in calls]
+    shaped, gained = advantages_of(given, how, lengths)
+    for number, tree in enumerate(given):
+        for place, node in enumerate(tree.nodes):
+            sequences = joined(calls[number][place])
+            if not sequences:
+                left["no tokens recorded"] += 1
+            for sequence in sequences:
+                found.append(
+                    Sample(
+                        tree=f"{tree.problem}#{tree.seed}",
+                        node=node.id,
+                        parent=node.parent,
+                        depth=node.depth,
+                        agent=node.agent,
+                        policy=_policy_of(node.agent, policies),
+                        prompt_ids=sequence.prompt,
+                        completion_ids=tuple(sequence.ids),
+                        mask=tuple(sequence.written),
+                        logprobs=tuple(sequence.logprobs),
+                        logprobs_kind=sequence.first.logprobs_kind,
+                        temperature=sequence.first.temperature,
+                        top_p=sequence.first.top_p,
+                        kept_mass=tuple(sequence.kept) if any(mass == mass for mass in sequence.kept) else (),
+                        versions=tuple(sequence.versions),
+                        reward=node.score,
+                        shaped=float(shaped[number][place]),
+                        advantage=float(gained[number][place]),
+                        duplicate=node.duplicate_of is not None,
+                    )
                 )
-            )
     return Samples(tuple(found), dict(left))
 
 

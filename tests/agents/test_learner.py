@@ -28,7 +28,7 @@ class Some:
 SAMPLES = [Some((1, 5, 9), (4, 8)), Some((2,), (7, 7, 3, 11, 6)), Some((3, 3, 3, 3), (10,)), Some((9, 8), (1, 2, 3))]
 
 
-def model(seed: int = 0) -> Any:
+def model(seed: int = 0, tied: bool = False) -> Any:
     torch.manual_seed(seed)
     config = transformers.LlamaConfig(
         vocab_size=32,
@@ -38,6 +38,7 @@ def model(seed: int = 0) -> Any:
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=64,
+        tie_word_embeddings=tied,
     )
     return transformers.LlamaForCausalLM(config).eval()
 
@@ -196,6 +197,34 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     other.lm_head.weight.requires_grad_(False)
     with pytest.raises(LogError, match="another model"):
         Learner(other).load(tmp_path / "kept")
+
+
+@pytest.mark.parametrize("file", ["learner.json", "weights.safetensors", "moments.safetensors"])
+def test_a_state_that_is_broken_is_refused_and_changes_nothing(file: str, tmp_path: Path) -> None:
+    learner = Learner(model(), Optimising(lr=1e-2))
+    learner.save(tmp_path / "kept")
+    train(learner, 1)
+    before = copy.deepcopy(learner.model.state_dict())
+    whole = (tmp_path / "kept" / file).read_bytes()
+    for broken in (b"", whole[: len(whole) // 2], b"[]"):
+        (tmp_path / "kept" / file).write_bytes(broken)
+        with pytest.raises(LogError, match="no state of a learner"):
+            learner.load(tmp_path / "kept")
+    assert learner.version == 1
+    assert all(torch.equal(one, learner.model.state_dict()[name]) for name, one in before.items())
+
+
+def test_a_model_whose_head_is_its_embedding_is_exported_and_goes_on(tmp_path: Path) -> None:
+    learner = Learner(model(tied=True), Optimising(lr=1e-2))
+    train(learner, 2)
+    loaded = transformers.LlamaForCausalLM.from_pretrained(learner.export(tmp_path / "out").path).eval()
+    learner.save(tmp_path / "kept")
+    again = Learner(model(seed=3, tied=True), Optimising(lr=1e-2))
+    again.load(tmp_path / "kept")
+    for one, other, third in zip(
+        learner.score(SAMPLES), Learner(loaded).score(SAMPLES), again.score(SAMPLES), strict=True
+    ):
+        assert torch.equal(one, other) and torch.equal(one, third)
 
 
 def test_a_model_without_anything_to_train_is_refused() -> None:

@@ -102,6 +102,7 @@ def test_samples_are_dealt_out_by_their_tokens() -> None:
     shares = deal([7, 1, 5, 3, 4, 4], 2)
     assert shares == [[0, 1, 5], [2, 3, 4]]
     assert deal([2, 2], 3) == [[0], [1], []]
+    assert deal([], 2) == [[], []]
 
 
 def test_shards_without_a_process_group_say_how_to_make_one() -> None:

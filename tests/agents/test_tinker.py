@@ -16,7 +16,6 @@ pytest.importorskip("peft")
 
 from learning import BATCH, LONGER, check_same, gradients, gspo, model, sample  # noqa: E402
 from mars2_agents.algorithms.lesson import Scores  # noqa: E402
-from mars2_agents.errors import UnavailableError  # noqa: E402
 from mars2_agents.learners import losses  # noqa: E402
 from mars2_agents.learners.adapting import lora  # noqa: E402
 from mars2_agents.learners.learner import Learner, Optimising  # noqa: E402
@@ -26,7 +25,7 @@ from mars2_agents.learners.updating import scores_of, update  # noqa: E402
 from tinker_service import TYPES, ServiceClient  # noqa: E402
 
 from mars2_env import ConfigError, LogError  # noqa: E402
-from mars2_env.errors import ExtraError  # noqa: E402
+from mars2_env.errors import ExtraError, PolicyUnavailableError  # noqa: E402
 
 SETTINGS = Optimising(lr=1e-3, warmup=2, decay_updates=9, weight_decay=0.1, grad_norm=0.5)
 INSTALLED = find_spec("tinker") is not None
@@ -167,5 +166,5 @@ class Gone:
 def test_a_service_that_fails_or_is_silent_is_unavailable(error: Exception | None, what: str) -> None:
     client: Any = Gone(error)
     learner = TinkerLearner(client, types=TYPES, patience=0.01)
-    with pytest.raises(UnavailableError, match=what):
+    with pytest.raises(PolicyUnavailableError, match=what):
         learner.score(LONGER)

@@ -39,8 +39,6 @@ def lessons(
     for sample in found.samples:
         if sample.duplicate and credit.duplicates == "mask":
             left[sample.policy]["duplicate"] += 1
-        elif not any(sample.mask):
-            left[sample.policy]["no trained token"] += 1
         else:
             learnt[sample.policy].append(sample)
     told = {(sample.tree, sample.node) for sample in found.samples}

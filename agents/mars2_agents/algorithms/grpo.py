@@ -13,7 +13,7 @@ from typing import Unpack
 
 from mars2_agents.algorithms.by_policy import lessons
 from mars2_agents.algorithms.lesson import Algorithm, Crew, Lesson
-from mars2_agents.algorithms.objective import ObjectiveOptions, objective
+from mars2_agents.algorithms.objective import ObjectiveOptions, needs_reference, objective
 from mars2_env.credit import Credit
 from mars2_env.credit.advantages import Estimator
 from mars2_env.credit.samples import Duplicates
@@ -35,6 +35,6 @@ def grpo(
     credit = Credit(gamma=0.0, scope="tree", estimator=estimator, duplicates=duplicates)
 
     def algorithm(trees: Sequence[Tree], crew: Crew) -> Mapping[str, Lesson]:
-        return lessons(trees, crew, credit, loss, reference=options.get("kl") is not None, fresh=True)
+        return lessons(trees, crew, credit, loss, reference=needs_reference(options), fresh=True)
 
     return algorithm

@@ -11,7 +11,7 @@ from typing import Unpack
 
 from mars2_agents.algorithms.by_policy import lessons
 from mars2_agents.algorithms.lesson import Algorithm, Crew, Lesson
-from mars2_agents.algorithms.objective import ObjectiveOptions, objective
+from mars2_agents.algorithms.objective import ObjectiveOptions, needs_reference, objective
 from mars2_env.credit import Credit, Scope
 from mars2_env.credit.samples import Duplicates
 from mars2_env.log import Tree
@@ -39,6 +39,6 @@ def homogeneous(
     credit = Credit(gamma=gamma, mix=mix, scope=scope, duplicates=duplicates)
 
     def algorithm(trees: Sequence[Tree], crew: Crew) -> Mapping[str, Lesson]:
-        return lessons(trees, crew, credit, loss, reference=options.get("kl") is not None)
+        return lessons(trees, crew, credit, loss, reference=needs_reference(options))
 
     return algorithm

@@ -24,7 +24,7 @@ class ObjectiveOptions(TypedDict, total=False):
     low: float | None
     high: float | None
     length: float | None
-    kl: tuple[KlKind, float] | None
+    kl: tuple[KlKind, float] | float | None
     tis: float | None
     level: Level
     mode: Mode
@@ -56,7 +56,7 @@ def objective(
     low: float | None = None,
     high: float | None = None,
     length: float | None = None,
-    kl: tuple[KlKind, float] | None = None,
+    kl: tuple[KlKind, float] | float | None = None,
     tis: float | None = None,
     level: Level = "token",
     mode: Mode = "truncate",
@@ -70,7 +70,8 @@ def objective(
         low: how far the ratio may fall below 1; the surrogate's own by default.
         high: how far it may rise above 1; the surrogate's own by default.
         length: of `dr_grpo`, what sums over tokens are divided by, such as the most tokens of a reply.
-        kl: kind and coefficient of the divergence from the reference, such as ("k3", 1e-3); None for no such term.
+        kl: kind and coefficient of the divergence from the reference, such as ("k3", 1e-3); a number alone is that of
+            k3. None for no such term.
         tis: the cap of truncated importance weights, which mend what sampler and learner disagree on, such as 2; None
             for no weights. Where the sampler told no log-probability the weight is 1.
         level: of these weights (`importance_weights`).
@@ -113,6 +114,11 @@ def objective(
     return with_imitation(surrogate_loss, imitation)
 
 
+def needs_reference(options: ObjectiveOptions) -> bool:
+    """Whether an objective of these options looks at the reference (`Lesson.reference`)."""
+    return _divergence(options.get("kl"))[0] is not None
+
+
 def with_imitation(loss: Loss, coefficient: float = 1.0) -> Loss:
     """Return a loss that is the given one of what was acted, and the negative log-likelihood of what is imitated.
 
@@ -151,7 +157,7 @@ def rows(scores: Scores, chosen: Tensor) -> Scores:
     return replace(scores, **{name: value[chosen] for name, value in cut.items() if value is not None})
 
 
-def _divergence(kl: tuple[KlKind, float] | Sequence[Any] | None) -> tuple[KlKind | None, float]:
+def _divergence(kl: tuple[KlKind, float] | Sequence[Any] | float | None) -> tuple[KlKind | None, float]:
     """Return kind and coefficient; no kind where there is to be no such term.
 
     Raises:
@@ -159,9 +165,10 @@ def _divergence(kl: tuple[KlKind, float] | Sequence[Any] | None) -> tuple[KlKind
     """
     if kl is None:
         return None, 0.0
-    if isinstance(kl, str) or not isinstance(kl, Sequence) or len(kl) != 2:
+    pair: Sequence[Any] = ("k3", kl) if isinstance(kl, int | float) else kl
+    if isinstance(pair, str) or len(pair) != 2:
         raise ConfigError(f"objective(kl={kl!r:.200}): give kind and coefficient, such as ('k3', 0.001), or None.")
-    kind, coefficient = kl
+    kind: KlKind = pair[0]
     one_of("kl", kind, get_args(KlKind), where="objective")
-    real_number("kl", coefficient, least=0, where="objective")
-    return kind, float(coefficient)
+    coefficient = real_number("kl", pair[1], least=0, where="objective")
+    return kind if coefficient else None, float(coefficient)

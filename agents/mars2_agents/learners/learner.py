@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -321,19 +322,22 @@ class Learner:
         place = Path(folder)
         try:
             state = json.loads((place / STATE).read_text(encoding="utf-8"))
+            version, steps = int(state["version"]), dict(state["steps"])
             weights, moments = load_file(place / WEIGHTS), load_file(place / MOMENTS)
-        except (OSError, ValueError) as error:
-            raise LogError(f"{place} holds no state of a learner: {error}") from None
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise LogError(f"{place} holds no state of a learner: {error!r}") from None
         _check_same(weights, self._trained, place)
+        stepped = {name: one for name, one in self._trained.items() if name in steps}
+        _check_same(moments, {f"{name}/{key}": one for name, one in stepped.items() for key in MOMENT_KEYS}, place)
         for name, parameter in self._trained.items():
             with torch.no_grad():
                 parameter.copy_(self.division.placed(weights[name], parameter))
             self._optimizer.state.pop(parameter, None)
-            if name in state["steps"]:
+            if name in stepped:
                 kept = {key: self.division.placed(moments[f"{name}/{key}"], parameter) for key in MOMENT_KEYS}
-                self._optimizer.state[parameter] = {"step": torch.tensor(state["steps"][name]), **kept}
+                self._optimizer.state[parameter] = {"step": torch.tensor(steps[name]), **kept}
         self._optimizer.zero_grad(set_to_none=True)
-        self.version = int(state["version"])
+        self.version = version
 
 
 def check_weights(samples: Sequence[Tokens], weights: Sequence[Tensor]) -> None:

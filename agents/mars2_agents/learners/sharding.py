@@ -75,8 +75,8 @@ class Shards:
             for share in deal(lengths, dist.get_world_size())
         ]
         mine, most = dealt[self.rank], max(map(len, dealt))
-        idle = most - len(mine)
-        return mine + [Row((min(range(len(lengths)), key=lengths.__getitem__),), counts=False)] * idle
+        shortest = sorted(range(len(lengths)), key=lengths.__getitem__)[:1]
+        return mine + [Row(tuple(shortest), counts=False)] * (most - len(mine))
 
     def gathered(self, found: Mapping[int, Tensor], sizes: Sequence[int]) -> list[Tensor]:
         """Return what all processes found, by place."""

@@ -23,13 +23,12 @@ from typing import Any, Final, Protocol
 import torch
 from torch import Tensor
 
-from mars2_agents.errors import UnavailableError
 from mars2_agents.learners.folders import written
 from mars2_agents.learners.learner import STATE, Optimising, Update, WeightsRef, check_weights
 from mars2_agents.learners.scoring import Tokens, lengths
 from mars2_env.base.checks import real_number
 from mars2_env.base.extras import needed_by
-from mars2_env.errors import ConfigError, LogError
+from mars2_env.errors import ConfigError, LogError, PolicyUnavailableError
 
 GRAD_NORM: Final = "unclipped_grad_l2:mean"
 """The metric of an optimiser step that holds the norm of the gradient, where the service tells it."""
@@ -150,7 +149,7 @@ class TinkerLearner:
 
         Raises:
             ConfigError: the temperature is not 1.
-            UnavailableError: the service does not answer, or with an error.
+            PolicyUnavailableError: the service does not answer, or with an error.
         """
         _check_temperature(temperature)
         lengths(samples)
@@ -168,7 +167,7 @@ class TinkerLearner:
 
         Raises:
             ConfigError: there is none, or the temperature is not 1.
-            UnavailableError: the service does not answer, or with an error.
+            PolicyUnavailableError: the service does not answer, or with an error.
         """
         _check_temperature(temperature)
         lengths(samples)
@@ -188,7 +187,7 @@ class TinkerLearner:
 
         Raises:
             ConfigError: the weights do not fit the samples, are not finite, or the temperature is not 1.
-            UnavailableError: the service does not answer, or with an error.
+            PolicyUnavailableError: the service does not answer, or with an error.
         """
         _check_temperature(temperature)
         check_weights(samples, weights)
@@ -201,7 +200,7 @@ class TinkerLearner:
         """Make an update of what was added up, and return what it came to.
 
         Raises:
-            UnavailableError: the service does not answer, or with an error.
+            PolicyUnavailableError: the service does not answer, or with an error.
         """
         settings, rate = self.optimising, self.optimising.rate(self.version)
         beta1, beta2 = settings.betas
@@ -223,7 +222,7 @@ class TinkerLearner:
         A version is kept once, whatever folder is asked for next.
 
         Raises:
-            UnavailableError: the service does not answer, or with an error.
+            PolicyUnavailableError: the service does not answer, or with an error.
         """
         if self._exported is None or self._exported.version != self.version:
             name = f"{Path(folder).name}-{self.version:08d}"
@@ -235,7 +234,7 @@ class TinkerLearner:
         """Have weights and the optimiser's state kept, and write into the folder where.
 
         Raises:
-            UnavailableError: the service does not answer, or with an error.
+            PolicyUnavailableError: the service does not answer, or with an error.
         """
         if self._saved is None or self._saved.version != self.version:
             kept = self._result(self._client.save_state(f"{Path(folder).name}-{self.version:08d}"))
@@ -250,7 +249,7 @@ class TinkerLearner:
         Raises:
             ConfigError: no service was given.
             LogError: the folder says nothing of such a state.
-            UnavailableError: the service does not answer, or with an error.
+            PolicyUnavailableError: the service does not answer, or with an error.
         """
         if self._service is None:
             raise ConfigError("TinkerLearner.load: a state is opened by a service client; give service=...")
@@ -317,14 +316,16 @@ def result(future: Any, patience: float) -> Any:
     """Wait for a future's result.
 
     Raises:
-        UnavailableError: there is none in time, or the service has failed.
+        PolicyUnavailableError: there is none in time, or the service has failed.
     """
     try:
         return future.result(timeout=patience)
     except TimeoutError:
-        raise UnavailableError(f"the training service did not answer within {patience:g} s.") from None
+        raise PolicyUnavailableError(f"the training service did not answer within {patience:g} s.") from None
     except Exception as error:  # each version of the package has errors of its own
-        raise UnavailableError(f"the training service has failed: {type(error).__name__}: {error!s:.500}") from error
+        raise PolicyUnavailableError(
+            f"the training service has failed: {type(error).__name__}: {error!s:.500}"
+        ) from error
 
 
 def _check_temperature(temperature: float) -> None:
