@@ -39,7 +39,8 @@ def trusting() -> ScriptedSandbox:
 
 def found(fresh: list[float], mcts: list[int], **others: object) -> dict[str, object]:
     """What a file of results holds, as far as tables of differences look."""
-    team = {"mcts": {n: mcts for n in ("4", "8", "16")}, "pass_at_n": {"16": mcts}, "keeps": {"a": [5, 10], "b": [4, 5]}}
+    keeps = {"a": [5, 10], "b": [4, 5]}
+    team = {"mcts": {n: mcts for n in ("4", "8", "16")}, "pass_at_n": {"16": mcts}, "keeps": keeps}
     told = {"fresh": {"a": fresh, "b": fresh}, "has_blind": {"a": [True, False], "b": [False, True]}, "team": team}
     return {**told, "curve": [], "trained": {}, "spent": {}, "cpu_seconds": 1.0, **others}
 
