@@ -14,9 +14,22 @@ pytest.importorskip("torch", reason="needs the extra transformers")
 
 from mars2_bench.training.arms import ARMS
 from mars2_bench.training.miniature import QUICK_ARMS, claimed, run_arms, run_scaling, written
-from mars2_bench.training.report import blind_pass, by_task, difference, fresh, keeps, report, results, team
+from mars2_bench.training.report import (
+    BEGIN,
+    END,
+    blind_pass,
+    by_task,
+    difference,
+    fresh,
+    inserted,
+    keeps,
+    report,
+    results,
+    team,
+)
 from mars2_bench.training.running import QUICK, Bench, Size, bench, run_arm
 
+from mars2_env.errors import ConfigError
 from mars2_env.sandbox.scripted import ScriptedSandbox
 from mars2_env.types import Run
 
@@ -105,6 +118,15 @@ def test_the_report_has_a_row_for_each_arm_and_each_pair_that_is_there(tmp_path:
     assert "| rs2 (1) | 0.250 / 0.250 |" in text and "| heterogeneous (1) | 0.750 / 0.750 |" in text
     assert "| heterogeneous - rs2 |" in text and "+0.500" in text and "grpo" not in text
     assert list(results(tmp_path)) == ["rs2", "heterogeneous"]
+
+
+def test_a_report_takes_the_place_of_the_one_before_it() -> None:
+    page = f"# Title\n\n{BEGIN}\nold\n{END}\n\nrest\n"
+    once = inserted(page, "| new |")
+    assert "old" not in once and "| new |" in once and once.startswith("# Title") and once.endswith("rest\n")
+    assert inserted(once, "| new |") == once
+    with pytest.raises(ConfigError, match="no lines"):
+        inserted("# Title\n", "| new |")
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
     python -m mars2_bench.training.miniature --out runs/miniature
     python -m mars2_bench.training.miniature --out runs/miniature --report
+    python -m mars2_bench.training.miniature --out runs/miniature --report --into docs/experiments.md
 
 Each arm and seed is one file of results, written when it is through: what is there is not made again, so that a run
 that was stopped goes on where it was. Several may share one folder, each taking what no other has begun. All programs
@@ -25,7 +26,7 @@ import transformers
 
 from mars2_bench.command import run
 from mars2_bench.training.arms import ARMS
-from mars2_bench.training.report import SCALING, report
+from mars2_bench.training.report import SCALING, inserted, report
 from mars2_bench.training.running import FULL, QUICK, Bench, bench, run_arm
 from mars2_bench.training.scaling import PRESETS, TEAMS, scaled
 from mars2_env.base.checks import one_of
@@ -90,9 +91,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each arm")
     parser.add_argument("--quick", action="store_true", help=f"a reduced form: one seed of {' and '.join(QUICK_ARMS)}")
     parser.add_argument("--report", action="store_true", help="print the tables of what is there, and run nothing")
+    parser.add_argument("--into", type=Path, default=None, metavar="PAGE", help="with --report: put the tables there")
     given = parser.parse_args()
     if given.report:
-        print(report(given.out))
+        told = report(given.out)
+        if given.into is None:
+            print(told)
+        else:
+            given.into.write_text(inserted(given.into.read_text(encoding="utf-8"), told), encoding="utf-8")
         return
     transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(1)  # of so small a model a second thread costs more than it brings

@@ -13,6 +13,7 @@ import numpy as np
 
 from mars2_bench.search.paired import Floats, bootstrap_interval, minimum_detectable_effect
 from mars2_bench.training.arms import ARMS
+from mars2_env.errors import ConfigError
 
 Found: TypeAlias = Mapping[str, Any]
 """What a file of results holds."""
@@ -229,3 +230,19 @@ def report(folder: Path) -> str:
         "Test-time scaling": scaling_table(folder),
     }
     return "\n\n".join(f"### {title}\n\n{text}" for title, text in parts.items())
+
+
+BEGIN: Final = "<!-- begin of the report -->"
+END: Final = "<!-- end of the report -->"
+
+
+def inserted(page: str, text: str) -> str:
+    """Return a page with a report in the place of the one before, between its two marks.
+
+    Raises:
+        ConfigError: the page lacks a mark.
+    """
+    if BEGIN not in page or END not in page:
+        raise ConfigError(f"the page has no lines {BEGIN!r} and {END!r} to put the report between; add them.")
+    head, rest = page.split(BEGIN, 1)
+    return f"{head}{BEGIN}\n\n{text}\n\n{END}{rest.split(END, 1)[1]}"
