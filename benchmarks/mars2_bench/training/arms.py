@@ -79,6 +79,7 @@ ARMS: Final[dict[str, Arm]] = {
     "second_base": Arm("none", pair="second"),
     "second_rs2": Arm("apart", "rs2", pair="second"),
     "second_heterogeneous": Arm("together", "heterogeneous", pair="second"),
+    "second_heterogeneous_agent_in_tree": Arm("together", "heterogeneous", pair="second", scope="agent_in_tree"),
     "alike_base": Arm("none", pair="alike"),
     "alike_rs2": Arm("apart", "rs2", pair="alike"),
     "alike_heterogeneous": Arm("together", "heterogeneous", pair="alike"),

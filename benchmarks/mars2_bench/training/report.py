@@ -30,6 +30,8 @@ COMPARED: Final[tuple[tuple[str, str], ...]] = (
     ("heterogeneous_shared", "heterogeneous"),
     ("rs2_shared", "rs2"),
     ("second_heterogeneous", "second_rs2"),
+    ("second_heterogeneous_agent_in_tree", "second_rs2"),
+    ("second_heterogeneous_agent_in_tree", "second_heterogeneous"),
     ("alike_heterogeneous", "alike_rs2"),
 )
 """Arm and what it is compared with, on equal bases."""
@@ -61,6 +63,9 @@ def team(nodes: int, measure: str = "mcts") -> Callable[[Found], Sequence[float]
     """Return what reads a measure of the team at so many nodes, task by task."""
     return lambda found: found["team"][measure][str(nodes)]
 
+
+SIXTHS: Final = 6
+"""Parts that learning curves are told in."""
 
 RARE: Final = 20
 """Slots of all trees below which a share of them is not told."""
@@ -180,19 +185,22 @@ def cost_table(found: Mapping[str, Sequence[Found]]) -> str:
 
 
 def curve_table(found: Mapping[str, Sequence[Found]]) -> str:
-    """Return the learning curves: Pass@1 of A and B and the team at 8 nodes, on some held-out tasks."""
-    rows: list[list[str]] = []
-    steps: list[int] = []
+    """Return the learning curves: Pass@1 of A and B and the team at 8 nodes, on some held-out tasks.
+
+    Columns are sixths of an arm's steps, of which one has twice as many as the others.
+    """
+    rows = []
     for name, seeds in found.items():
         curves = [one["curve"] for one in seeds]
-        steps = max(steps, [point["step"] for point in curves[0]], key=len)
+        points = list(zip(*curves, strict=True))
         cells = []
-        for point in zip(*curves, strict=True):
+        for place in np.linspace(0, len(points) - 1, SIXTHS + 1).round().astype(int) if points else ():
+            point = points[place]
             rates = two([float(np.mean([one["fresh"][who] for one in point])) for who in point[0]["fresh"]])
             cells.append(f"{rates}; {np.mean([one['team'] for one in point]):.3f}")
         if cells:
-            rows.append([name, *cells])
-    return table(["arm", *map(str, steps)], [row + [""] * (len(steps) + 1 - len(row)) for row in rows])
+            rows.append([f"{name}, {points[-1][0]['step']} steps", *cells])
+    return table(["arm", "start", *(f"{part}/{SIXTHS}" for part in range(1, SIXTHS)), "end"], rows)
 
 
 def advantage_table(found: Mapping[str, Sequence[Found]]) -> str:
