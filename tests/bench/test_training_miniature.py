@@ -130,6 +130,7 @@ def test_a_report_takes_the_place_of_the_one_before_it() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # three minutes of CPU; how long that takes is the machine's business
 @pytest.mark.docker
 def test_training_beats_its_own_base_on_held_out_tasks(tmp_path: Path) -> None:
     place = bench(tmp_path, QUICK)

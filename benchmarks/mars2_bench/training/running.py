@@ -80,7 +80,7 @@ class Size:
 
 
 FULL: Final = Size()
-QUICK: Final = Size(steps=30, tasks=216, every=15, looks=72, fine_tuning=700)
+QUICK: Final = Size(steps=20, tasks=144, every=20, looks=36, fine_tuning=600)
 
 
 @dataclass(frozen=True, slots=True)
