@@ -1,0 +1,256 @@
+"""The report of a miniature experiment: tables in Markdown, exactly as the results came out."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+
+from mars2_bench.search.paired import Floats, bootstrap_interval, minimum_detectable_effect
+from mars2_bench.training.arms import ARMS
+from mars2_env.errors import ConfigError
+
+Found: TypeAlias = Mapping[str, Any]
+"""What a file of results holds."""
+
+COMPARED: Final[tuple[tuple[str, str], ...]] = (
+    ("rs2", "grpo"),
+    ("rs2_twice", "rs2"),
+    ("heterogeneous", "rs2"),
+    ("heterogeneous", "rs2_twice"),
+    ("heterogeneous_unshaped", "rs2"),
+    ("heterogeneous_agent_in_tree", "rs2"),
+    ("heterogeneous", "heterogeneous_unshaped"),
+    ("heterogeneous", "heterogeneous_agent_in_tree"),
+    ("heterogeneous_shared", "heterogeneous"),
+    ("rs2_shared", "rs2"),
+    ("second_heterogeneous", "second_rs2"),
+    ("second_heterogeneous_agent_in_tree", "second_rs2"),
+    ("second_heterogeneous_agent_in_tree", "second_heterogeneous"),
+    ("alike_heterogeneous", "alike_rs2"),
+)
+"""Arm and what it is compared with, on equal bases."""
+
+
+SCALING: Final = "scaling"
+"""What the names of files of test-time scaling begin with."""
+
+SHOWN: Final = (1, 2, 4, 8, 16, 32, 60)
+"""The numbers of nodes of which test-time scaling is told."""
+
+
+def results(folder: Path) -> dict[str, list[Found]]:
+    """Return arm -> what its seeds came to, in order of seed; arms in the order of `ARMS`."""
+    found: dict[str, list[Found]] = {}
+    for name in ARMS:
+        files = sorted(folder.glob(f"{name}.seed[0-9]*.json"))
+        if files:
+            found[name] = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    return found
+
+
+def fresh(who: str) -> Callable[[Found], Sequence[float]]:
+    """Return what reads Pass@1 of an agent, task by task."""
+    return lambda found: found["fresh"][who]
+
+
+def team(nodes: int, measure: str = "mcts") -> Callable[[Found], Sequence[float]]:
+    """Return what reads a measure of the team at so many nodes, task by task."""
+    return lambda found: found["team"][measure][str(nodes)]
+
+
+SIXTHS: Final = 6
+"""Parts that learning curves are told in."""
+
+RARE: Final = 20
+"""Slots of all trees below which a share of them is not told."""
+
+
+def by_task(seeds: Sequence[Found], read: Callable[[Found], Sequence[float]]) -> Floats:
+    """Return a measure of each task, its mean over seeds, shape (tasks,)."""
+    return np.mean([read(found) for found in seeds], axis=0)
+
+
+def blind_pass(seeds: Sequence[Found], who: str) -> float:
+    """Return Pass@1 on tasks that name an operation to which the agent's base is blind."""
+    rates = [
+        np.mean([rate for rate, blind in zip(found["fresh"][who], found["has_blind"][who], strict=True) if blind])
+        for found in seeds
+    ]
+    return float(np.mean(rates))
+
+
+def keeps(seeds: Sequence[Found], who: str) -> float:
+    """Return the share of what the partner had right that the agent's refinements kept; nan where that was rare."""
+    kept = sum(found["team"]["keeps"][who][0] for found in seeds)
+    could = sum(found["team"]["keeps"][who][1] for found in seeds)
+    return kept / could if could >= RARE else float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A paired difference: its mean, 95 % bootstrap interval, and the least that would have been found.
+
+    The interval resamples tasks; seeds of a task are averaged first. It does not say how much trainings differ by seed:
+    `seeds` does, with the difference of each.
+    """
+
+    mean: float
+    low: float
+    high: float
+    detectable: float
+    seeds: tuple[float, ...]
+
+    def __str__(self) -> str:
+        """The difference in a cell of a table."""
+        each = " ".join(f"{one:+.3f}" for one in self.seeds)
+        return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}] ({self.detectable:.3f}; {each})"
+
+
+def difference(arm: Sequence[Found], other: Sequence[Found], read: Callable[[Found], Sequence[float]]) -> Difference:
+    """Return a measure of an arm minus that of another, over the seeds that both have, paired by task."""
+    count = min(len(arm), len(other))
+    gaps = by_task(arm[:count], read) - by_task(other[:count], read)
+    low, high = bootstrap_interval(gaps)
+    each = tuple(
+        float(np.mean(read(one)) - np.mean(read(two))) for one, two in zip(arm[:count], other[:count], strict=True)
+    )
+    return Difference(float(gaps.mean()), low, high, minimum_detectable_effect(gaps), each)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
+    return "\n".join(lines)
+
+
+def two(values: Sequence[float]) -> str:
+    """Return numbers of A and B in a cell."""
+    return " / ".join("-" if value != value else f"{value:.3f}" for value in values)
+
+
+def main_table(found: Mapping[str, Sequence[Found]]) -> str:
+    """Return what each arm came to: means over tasks and seeds."""
+    rows = []
+    for name, seeds in found.items():
+        whos = list(seeds[0]["fresh"])
+        nodes = list(seeds[0]["team"]["mcts"])
+        cells = [f"{by_task(seeds, team(int(count))).mean():.3f}" for count in nodes]
+        rows.append(
+            [
+                f"{name} ({len(seeds)})",
+                two([float(by_task(seeds, fresh(who)).mean()) for who in whos]),
+                two([blind_pass(seeds, who) for who in whos]),
+                *cells,
+                f"{by_task(seeds, team(int(nodes[-1]), 'pass_at_n')).mean():.3f}",
+                two([keeps(seeds, who) for who in whos]),
+            ]
+        )
+    head = ["arm (seeds)", "Pass@1 A / B", "blind A / B", *(f"team at {n}" for n in (4, 8, 16)), "Pass@N at 16"]
+    return table([*head, "keeps the partner's part A / B"], rows)
+
+
+def difference_table(found: Mapping[str, Sequence[Found]]) -> str:
+    """Return the paired differences of the arms that are compared."""
+    rows = []
+    for name, other in COMPARED:
+        if name in found and other in found:
+            pair = found[name], found[other]
+            reads = [team(4), team(8), team(16), fresh("a"), fresh("b")]
+            rows.append([f"{name} - {other}", *(str(difference(*pair, read)) for read in reads)])
+    return table(["difference", "team at 4", "at 8", "at 16", "Pass@1 A", "Pass@1 B"], rows)
+
+
+def cost_table(found: Mapping[str, Sequence[Found]]) -> str:
+    """Return what each arm was given and took: completions and tokens of a policy, updates, CPU seconds."""
+    rows = []
+    for name, seeds in found.items():
+        spent = [one["spent"] for one in seeds]
+        if not spent[0]:
+            continue
+        rows.append(
+            [name]
+            + [
+                " / ".join(f"{np.mean([one[who][key] for one in spent]):.0f}" for who in spent[0])
+                for key in ("completions", "tokens", "learnt", "updates")
+            ]
+            + [f"{np.mean([one['cpu_seconds'] for one in seeds]):.0f}"]
+        )
+    return table(["arm", "completions A / B", "tokens A / B", "samples learnt A / B", "updates A / B", "CPU s"], rows)
+
+
+def curve_table(found: Mapping[str, Sequence[Found]]) -> str:
+    """Return the learning curves: Pass@1 of A and B and the team at 8 nodes, on some held-out tasks.
+
+    Columns are sixths of an arm's steps, of which one has twice as many as the others.
+    """
+    rows = []
+    for name, seeds in found.items():
+        curves = [one["curve"] for one in seeds]
+        points = list(zip(*curves, strict=True))
+        cells = []
+        for place in np.linspace(0, len(points) - 1, SIXTHS + 1).round().astype(int) if points else ():
+            point = points[place]
+            rates = two([float(np.mean([one["fresh"][who] for one in point])) for who in point[0]["fresh"]])
+            cells.append(f"{rates}; {np.mean([one['team'] for one in point]):.3f}")
+        if cells:
+            rows.append([f"{name}, {points[-1][0]['step']} steps", *cells])
+    return table(["arm", "start", *(f"{part}/{SIXTHS}" for part in range(1, SIXTHS)), "end"], rows)
+
+
+def advantage_table(found: Mapping[str, Sequence[Found]]) -> str:
+    """Return the mean advantage of each policy over the first, second and last third of its updates."""
+    rows = []
+    for name, seeds in found.items():
+        for who in seeds[0]["trained"]:
+            steps = np.array([[step["advantage"] for step in one["trained"][who]] for one in seeds]).mean(axis=0)
+            rows.append([name, who, *(f"{part.mean():+.3f}" for part in np.array_split(steps, 3))])
+    return table(["arm", "policy", "first third", "second", "last"], rows)
+
+
+def scaling_table(folder: Path) -> str:
+    """Return test-time scaling: Pass@1(MCTS), and Pass@N, after so many nodes, means over seeds."""
+    rows = []
+    for name, preset in itertools.product(("single", "homogeneous", "heterogeneous", "control"), ("mars2", "tplus")):
+        files = sorted(folder.glob(f"{SCALING}.{name}.{preset}.seed*.json"))
+        if files:
+            curves = [json.loads(file.read_text(encoding="utf-8"))["curves"] for file in files]
+            mcts, solved = (np.mean([one[measure] for one in curves], axis=0) for measure in ("mcts", "pass_at_n"))
+            cells = [f"{mcts[n - 1]:.3f} / {solved[n - 1]:.3f}" for n in SHOWN]
+            rows.append([f"{name}, {preset} ({len(files)})", *cells])
+    return table(["team, search (seeds)", *map(str, SHOWN)], rows)
+
+
+def report(folder: Path) -> str:
+    """Return all tables of an experiment's folder."""
+    found = results(folder)
+    parts = {
+        "What each arm came to": main_table(found),
+        "Paired differences": difference_table(found),
+        "What each arm was given": cost_table(found),
+        "Learning curves": curve_table(found),
+        "Mean advantages": advantage_table(found),
+        "Test-time scaling": scaling_table(folder),
+    }
+    return "\n\n".join(f"### {title}\n\n{text}" for title, text in parts.items())
+
+
+BEGIN: Final = "<!-- begin of the report -->"
+END: Final = "<!-- end of the report -->"
+
+
+def inserted(page: str, text: str) -> str:
+    """Return a page with a report in the place of the one before, between its two marks.
+
+    Raises:
+        ConfigError: the page lacks a mark.
+    """
+    if BEGIN not in page or END not in page:
+        raise ConfigError(f"the page has no lines {BEGIN!r} and {END!r} to put the report between; add them.")
+    head, rest = page.split(BEGIN, 1)
+    return f"{head}{BEGIN}\n\n{text}\n\n{END}{rest.split(END, 1)[1]}"
