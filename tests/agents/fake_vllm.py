@@ -46,6 +46,7 @@ class FakeVLLM:
         self.label = "default"
         self.loras: dict[str, str] = {}
         self.bad_weights: set[str] = set()
+        self.bad_routes: set[str] = set()
         self.hanging = Event()
         self.gone = Event()
         self.hold_reload: Event | None = None
@@ -97,11 +98,15 @@ class FakeVLLM:
             return await self.generate(route, body, reader)
         if not self.control:
             return 404, {"detail": "Not Found"}
+        if route == "/get_world_size":
+            return 200, {"world_size": 2}
+        if route in TRANSFER:
+            return (400, {"error": {"message": "no weight transfer"}}) if route in self.bad_routes else (200, {})
         if route == "/collective_rpc":
             self.reloading.set()
             if self.hold_reload is not None:
                 await asyncio.to_thread(self.hold_reload.wait)
-            if body["kwargs"]["weights_path"] in self.bad_weights:
+            if body.get("kwargs", {}).get("weights_path") in self.bad_weights:
                 return 500, {"error": {"message": "no such weights"}}
         elif route == "/update_weight_version":
             self.label = body["new_version"]
@@ -169,6 +174,10 @@ class FakeVLLM:
 
 GENERATE = "/inference/v1/generate"
 ROUTES = (GENERATE, "/v1/completions")
+TRANSFER = (
+    "/init_weight_transfer_engine", "/start_weight_update", "/update_weights", "/finish_weight_update",
+    "/shutdown_weight_transfer_engine",
+)  # fmt: skip
 
 
 def sampling(body: Any) -> Any:

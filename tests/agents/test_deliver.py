@@ -14,14 +14,13 @@ pytest.importorskip("peft", reason="needs the extra transformers")
 pytest.importorskip("httpx2", reason="needs the extra vllm")
 
 from mars2_agents import Replicas, TransformersPolicy  # noqa: E402
-from mars2_agents.errors import UnavailableError  # noqa: E402
 from mars2_agents.learners.learner import Learner, Optimising, WeightsRef  # noqa: E402
 from mars2_agents.policies.engine import Engine  # noqa: E402
 from mars2_agents.policies.stages import Stages, ToolUser  # noqa: E402
 from mars2_agents.policies.transformers import Settings  # noqa: E402
 from mars2_agents.training.weights import deliver  # noqa: E402
 
-from mars2_env.errors import PolicyError  # noqa: E402
+from mars2_env.errors import PolicyError, PolicyUnavailableError  # noqa: E402
 from mars2_env.types import Call, Generation, Problem, Reply, TestCase, Turn  # noqa: E402
 
 ADD = Problem("add", "Add.", Call("add"), public=(TestCase([1, 2], 3),))
@@ -163,12 +162,12 @@ class Own:
 
     def act(self, turns: list[Turn]) -> list[Reply]:
         if self.gone:
-            raise UnavailableError("gone")
+            raise PolicyUnavailableError("gone")
         return [Reply(f"weights {self.weights_version}") for _ in turns]
 
     def load_weights(self, ref: WeightsRef) -> None:
         if self.gone:
-            raise UnavailableError("gone")
+            raise PolicyUnavailableError("gone")
         self.loaded.append(ref)
         self.weights_version = ref.version
 
@@ -222,7 +221,7 @@ def test_replicas_take_the_weights_all_of_them_and_who_is_gone_when_it_comes_bac
     assert [[ref.version for ref in one.loaded] for one in members] == [[1, 2, 3], [1, 3], [1, 2, 3]]
     for one in members:
         one.gone = True
-    with pytest.raises(UnavailableError, match="all 3 replicas are gone"):
+    with pytest.raises(PolicyUnavailableError, match="all 3 replicas are gone"):
         deliver(policy, WeightsRef("/w", 4))
 
 

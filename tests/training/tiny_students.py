@@ -1,4 +1,4 @@
-"""A toy to train on: programs are lines `print(N)`, the sum of a program's numbers modulo 4 is what is asked for.
+"""A toy to train on: programs are lines `print(N)`, the sum of a program's numbers modulo 2 is what is asked for.
 
 The tokenizer knows these lines and little else, so that whatever a random model writes is a program that may be right.
 """
@@ -84,7 +84,7 @@ def student(
 
 def problem(number: int) -> Problem:
     """A problem that asks for a sum."""
-    wanted = str(number % 4)
+    wanted = str(number % 2)
     tests = {group: (TestCase(f"{group} {number}", wanted),) for group in ("public", "scoring", "hidden")}
     return Problem(f"sum/{number}", f"Problem {number}: print {wanted}.", **tests)
 
@@ -95,8 +95,8 @@ def problem_set(count: int = 6) -> ProblemSet:
 
 
 def outcome(program: str, input: str) -> Run:
-    """What a program of the toy language prints: the sum of its numbers modulo 4."""
-    return Run("ok", output=str(sum(map(int, re.findall(r"print\((\d+)\)", program))) % 4))
+    """What a program of the toy language prints: the sum of its numbers modulo 2."""
+    return Run("ok", output=str(sum(map(int, re.findall(r"print\((\d+)\)", program))) % 2))
 
 
 def task(count: int = 6, **options: Any) -> mars2_env.Task:

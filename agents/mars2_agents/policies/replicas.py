@@ -190,13 +190,13 @@ class Replicas:
             give: takes a replica.
 
         Raises:
-            UnavailableError: every replica is gone.
+            PolicyUnavailableError: every replica is gone.
             PolicyError: one of them cannot take it.
         """
         with self._lock:
             self._renewed, places = give, self.alive
         if not places:
-            raise UnavailableError(f"all {len(self.policies)} replicas are gone.")
+            raise PolicyUnavailableError(f"all {len(self.policies)} replicas are gone.")
         errors = each(places, lambda place: unavailable(give, self.policies[place]))
         for place, error in zip(places, errors, strict=True):
             if error is not None:
@@ -226,11 +226,11 @@ def rank(problem: str, place: int) -> bytes:
     return sha256(f"{place}:{problem}".encode()).digest()
 
 
-def unavailable(give: Callable[[Any], None], replica: Any) -> UnavailableError | None:
+def unavailable(give: Callable[[Any], None], replica: Any) -> PolicyUnavailableError | None:
     """Return how a replica that is given something turns out to be gone; None where it has it."""
     try:
         give(replica)
-    except UnavailableError as error:
+    except PolicyUnavailableError as error:
         return error
     return None
 

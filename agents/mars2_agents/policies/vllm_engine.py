@@ -102,6 +102,7 @@ class VLLMEngine(ABC):
         self._checkpoint = checkpoint
         self._tokenizer = tokenizer
         self._weights: str | None = None
+        self._spoilt = ""
         self._salt = secrets.token_hex(16)
         self._adapters: dict[str, _Loaded] = {}
         self._numbers = 0
@@ -135,6 +136,8 @@ class VLLMEngine(ABC):
             async with self._seats:
                 await self.ready()
                 await self._open.wait()
+                if self._spoilt:
+                    raise PolicyUnavailableError(f"{self.name} has no whole weights any more: {self._spoilt}")
                 version = self.weights_version
                 found = await self._ask(request, self._salt)
         await self._unload_unused()
@@ -176,16 +179,31 @@ class VLLMEngine(ABC):
                 except PolicyUnavailableError:
                     raise
                 except PolicyError:
-                    if self._weights or self._checkpoint:  # half of them may be loaded already
-                        await self._reload(self._weights or str(self._checkpoint))
+                    await self._restore()  # half of them may be loaded already
                     raise
                 await self._label(str(version))
+                self._spoilt = ""
                 self._weights, self.weights_version = path, version
                 self._salt = secrets.token_hex(16)
             finally:
                 await self._resume()
         finally:
             self._open.set()
+
+    async def _restore(self) -> None:
+        """Load the weights from before again; where that fails too, nobody knows what the engine has, and it says so.
+
+        Raises:
+            PolicyError: they cannot be loaded.
+        """
+        before = self._weights or self._checkpoint
+        if before is None:
+            return
+        try:
+            await self._reload(str(before))
+        except PolicyError as error:
+            self._spoilt = str(error)
+            raise
 
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:

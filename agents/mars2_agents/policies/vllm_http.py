@@ -14,8 +14,10 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 
+from mars2_agents.policies import vllm_worker
 from mars2_agents.policies.vllm_engine import Adapter, Completion, Request, VLLMEngine, spans_of
-from mars2_agents.policies.vllm_server import Address, VLLMServer, address_of, checkpoint_of
+from mars2_agents.policies.vllm_server import Address, VLLMServer, address_of, checkpoint_of, repacks
+from mars2_agents.policies.vllm_transfer import NCCLTransfer
 from mars2_env.base.extras import needed_by
 from mars2_env.errors import PolicyError, PolicyUnavailableError
 from mars2_env.types import LogprobsKind
@@ -47,6 +49,7 @@ class HTTPEngine(VLLMEngine):
         timeout: seconds that a request may take.
         pauses: seconds before each further try of a request whose connection was dropped.
         api_key: sent along; else `$VLLM_API_KEY`.
+        transfer: how new weights get to the server, where it is not to read them from its disk.
         wait: what waits; for tests.
     """
 
@@ -60,6 +63,7 @@ class HTTPEngine(VLLMEngine):
         timeout: float = 600.0,
         pauses: tuple[float, ...] = PAUSES,
         api_key: str | None = None,
+        transfer: NCCLTransfer | None = None,
         wait: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         with needed_by("vllm"):
@@ -82,6 +86,7 @@ class HTTPEngine(VLLMEngine):
         )
         self._pauses = pauses
         self._key = api_key or os.environ.get(API_KEY, "")
+        self._transfer = transfer
         self._wait = wait
         self._client: Any = None
         self._known = False
@@ -133,6 +138,8 @@ class HTTPEngine(VLLMEngine):
         client, self._client, self._known = self._client, None, False
         if client is not None:
             await client.aclose()
+        if self._transfer is not None:
+            await asyncio.to_thread(self._transfer.forget)
 
     async def _find_out(self) -> None:
         """Ask which model the server has, and by one token what it is like."""
@@ -170,6 +177,8 @@ class HTTPEngine(VLLMEngine):
                 await self._exchange(self._weights, self.weights_version)
             finally:
                 self._open.set()
+        elif self._start > 1:  # a server that was started again has the checkpoint's own
+            self._spoilt = ""
         for loaded in list(self._adapters.values()):
             await self._load(loaded.adapter)
 
@@ -282,11 +291,28 @@ class HTTPEngine(VLLMEngine):
 
     async def _reload(self, path: str) -> None:
         try:
+            if self._transfer is not None:
+                await self._sent(self._transfer, path)
+                return
             await self._control("/collective_rpc", {"method": "reload_weights", "kwargs": {"weights_path": path}})
+            if self.server is not None and repacks(self.server.options):
+                await self._control("/collective_rpc", {"method": vllm_worker.Repacks.mars2_repack.__name__})
         except PolicyUnavailableError as error:  # vLLM answers 500 to weights that it cannot read, and lives on
             if self.server is not None and not self.server.alive:
                 raise
             raise PolicyError(str(error)) from error
+
+    async def _sent(self, transfer: NCCLTransfer, path: str) -> None:
+        """Send the tensors of a checkpoint; what the transfer asks of the server goes over this connection."""
+        status, found = await self._send("GET", "/get_world_size")
+        if status != 200:
+            raise PolicyError(f"{self.name}: /get_world_size returned status {status}: {said_by(found)}")
+        loop = asyncio.get_running_loop()
+
+        def post(route: str, body: Mapping[str, Any] | None) -> None:
+            asyncio.run_coroutine_threadsafe(self._control(route, body), loop).result()
+
+        await asyncio.to_thread(transfer.send, path, post, int(found["world_size"]))
 
     async def _label(self, version: str) -> None:
         await self._control("/update_weight_version", {"new_version": version})

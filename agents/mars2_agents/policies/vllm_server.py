@@ -28,7 +28,7 @@ from types import TracebackType
 from typing import Final, Literal, Self
 from urllib.parse import urlsplit
 
-from mars2_agents.policies import keeper
+from mars2_agents.policies import keeper, vllm_worker
 from mars2_agents.policies.smollm2 import checkpoint
 from mars2_env.base.checks import real_number, whole_number
 from mars2_env.base.extras import needed_by
@@ -37,6 +37,7 @@ from mars2_env.errors import ConfigError, PolicyError, PolicyUnavailableError
 PYTHON: Final = "MARS2_VLLM_PYTHON"
 LOCAL: Final = ("127.0.0.1", "localhost")
 SOCKET: Final = "vllm.sock"
+EXTENSION: Final = "mars2_vllm_worker"
 LONGEST_SOCKET: Final = 100
 """A Unix socket's path has at most 107 bytes."""
 
@@ -185,6 +186,8 @@ def command(options: ServerOptions, python: str, place: str, address: Address) -
         words += ["--gpu-memory-utilization", str(options.gpu_memory)]
     if options.tensor_parallel > 1:
         words += ["--tensor-parallel-size", str(options.tensor_parallel)]
+    if repacks(options):
+        words += ["--worker-extension-cls", f"{EXTENSION}.{vllm_worker.Repacks.__name__}"]
     if address.socket:
         words += ["--uds", address.socket]
     else:
@@ -198,13 +201,15 @@ def environment(options: ServerOptions, place: str, folder: str, base: Mapping[s
     Args:
         options: how it is run.
         place: the checkpoint; no hub is asked about one in a folder.
-        folder: for the sockets between its processes.
+        folder: for the sockets between its processes, and for what it is given of ours (`give_extension`).
         base: the environment of this process; what would lead another Python astray is left out.
     """
     found = {name: value for name, value in base.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
     found |= {"VLLM_NO_USAGE_STATS": "1", "VLLM_RPC_BASE_PATH": folder}
     if Path(place).is_dir():
         found |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+    if folder and repacks(options):
+        found["PYTHONPATH"] = folder
     if options.control:
         found["VLLM_SERVER_DEV_MODE"] = "1"
         if options.max_loras:
@@ -216,6 +221,16 @@ def environment(options: ServerOptions, place: str, folder: str, base: Mapping[s
     elif options.gpus:
         found["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, options.gpus))
     return found
+
+
+def repacks(options: ServerOptions) -> bool:
+    """Return whether a server needs our worker extension to take new weights whole (`vllm_worker`)."""
+    return options.control and kind_of(options) == "cpu"
+
+
+def give_extension(folder: str) -> None:
+    """Put the worker extension where a server's Python finds it, and nothing of ours beside it."""
+    shutil.copyfile(vllm_worker.__file__, Path(folder) / f"{EXTENSION}.py")
 
 
 def vllm_python(python: str | None = None) -> str:
@@ -320,6 +335,7 @@ class VLLMServer:
             python, place = vllm_python(self.python), checkpoint_of(self.options.model)
             self._let_go()
             self._folder = _private_folder()
+            give_extension(self._folder)
             if self._address is None or self._address.socket:
                 self._address = self._new_address()
             self._log = Path(self.log or Path(self._folder) / "vllm.log")

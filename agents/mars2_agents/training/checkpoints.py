@@ -38,12 +38,31 @@ STATE: Final = "state.json"
 RANDOM: Final = "random.safetensors"
 SCHEMA: Final = 1
 
+_DAMAGE: Final = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, LogError)
+
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """Where a training stands, but for its learners and buffers: how many steps are done."""
+class Place:
+    """A checkpoint that was gone on from.
+
+    Attributes:
+        step: how many steps were done.
+        path: its folder.
+    """
 
     step: int
+    path: Path
+
+    def set_random(self) -> None:
+        """Give the generators of torch and of Python the states that they had.
+
+        To be called last: to make models, and to load adapters, draws numbers that the run before did not draw.
+        """
+        try:
+            _set_torch_states(load_file(self.path / RANDOM))
+            _set_python_state(json.loads((self.path / STATE).read_text(encoding="utf-8"))["random"])
+        except _DAMAGE as error:
+            raise LogError(f"{self.path} cannot be gone on from: {error}.") from error
 
 
 def folder_of(name: str) -> str:
@@ -57,26 +76,26 @@ def checkpoints(out: Path) -> list[Path]:
     return sorted(one for one in folder.iterdir() if one.name.isdecimal()) if folder.is_dir() else []
 
 
-def save_checkpoint(out: Path, state: State, learners: Mapping[str, Learns], buffers: Mapping[str, Buffer]) -> None:
+def save_checkpoint(out: Path, step: int, learners: Mapping[str, Learns], buffers: Mapping[str, Buffer]) -> None:
     """Write a checkpoint, and let go of all but the last `KEPT`.
 
     Raises:
         LogError: it cannot be written; then it is as if nothing had been.
     """
-    with refusing(out / "checkpoints"), written_whole(out / "checkpoints" / f"{state.step:06d}") as build:
+    with refusing(out / "checkpoints"), written_whole(out / "checkpoints" / f"{step:06d}") as build:
         for name, learner in learners.items():
             learner.save(build / "learners" / folder_of(name))
         for name, buffer in buffers.items():
             buffer.save(build / "buffers" / folder_of(name))
         save_file(_torch_states(), build / RANDOM)
-        told = {"schema": SCHEMA, "step": state.step, "random": _python_state()}
+        told = {"schema": SCHEMA, "step": step, "random": _python_state()}
         (build / STATE).write_text(json.dumps(told), encoding="utf-8")
     for old in checkpoints(out)[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def load_checkpoint(out: Path, learners: Mapping[str, Learns], buffers: Mapping[str, Buffer]) -> State | None:
-    """Go on from the last checkpoint of a training's folder, and return where that is; None where there is none.
+def load_checkpoint(out: Path, learners: Mapping[str, Learns], buffers: Mapping[str, Buffer]) -> Place | None:
+    """Load learners and buffers from the last checkpoint of a training's folder, and return it; None where none is.
 
     Raises:
         LogError: it cannot be read.
@@ -87,22 +106,19 @@ def load_checkpoint(out: Path, learners: Mapping[str, Learns], buffers: Mapping[
     place = found[-1]
     try:
         told = json.loads((place / STATE).read_text(encoding="utf-8"))
-        states = load_file(place / RANDOM)
         if told["schema"] != SCHEMA:
             raise ValueError(f"its schema is {told['schema']}, and this version reads {SCHEMA}")
-        state = State(int(told["step"]))
+        step = int(told["step"])
         for name, learner in learners.items():
             learner.load(place / "learners" / folder_of(name))
         for name, buffer in buffers.items():
             buffer.load(place / "buffers" / folder_of(name))
-        _set_torch_states(states)
-        _set_python_state(told["random"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, LogError) as error:
+    except _DAMAGE as error:
         hint = ""
         if len(found) > 1:
             hint = f" Remove that folder to go on from the checkpoint before it, {found[-2].name}; nothing is lost."
         raise LogError(f"{place} cannot be gone on from: {error}.{hint}") from error
-    return state
+    return Place(step, place)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import partial
@@ -20,6 +21,8 @@ from mars2_env.tasks import Task, identity_of
 from mars2_env.tasks import task as task_of
 
 CLAIM: Final = "train.json"
+
+_ADDRESS: Final = re.compile(r"\bat 0x[0-9a-fA-F]+")
 
 FREE: Final = frozenset({"steps", "save_every", "deadline", "heartbeat", "policy_retries", "policy_failures"})
 """Settings that may be others when a training is gone on with: they decide no sample."""
@@ -99,13 +102,31 @@ def planned(
 
 
 def name_of(algorithm: Any) -> str:
-    """Return what a training's folder knows an algorithm by: its name, with the options that can be told."""
+    """Return what a training's folder knows an algorithm by: its name, with the options that can be told.
+
+    Of a function made by another one, such as `heterogeneous(gamma=0.0)`, these are the values that it was made with.
+    """
     if isinstance(algorithm, partial):
         options = [repr(one) for one in algorithm.args] + [f"{k}={v!r}" for k, v in sorted(algorithm.keywords.items())]
         return f"{name_of(algorithm.func)}({', '.join(options)})"
-    if is_dataclass(algorithm) or not hasattr(algorithm, "__qualname__"):
+    if not _is_function(algorithm):
         return identity_of(algorithm)
-    return f"{algorithm.__module__}.{algorithm.__qualname__}"
+    name = f"{algorithm.__module__}.{algorithm.__qualname__}"
+    made_with = dict(zip(algorithm.__code__.co_freevars, algorithm.__closure__ or (), strict=True))
+    options = [f"{key}={text}" for key, cell in made_with.items() if (text := _value_of(cell.cell_contents))]
+    return f"{name}({', '.join(options)})" if options else name
+
+
+def _is_function(value: Any) -> bool:
+    return hasattr(value, "__code__") and hasattr(value, "__qualname__")
+
+
+def _value_of(value: Any) -> str:
+    """Return a value that an algorithm was made with, if it says the same in every process; "" if not."""
+    if _is_function(value):
+        return name_of(value)
+    text = repr(value)
+    return "" if _ADDRESS.search(text) or isinstance(value, set | frozenset) else text
 
 
 def described(student: Student) -> dict[str, Any]:

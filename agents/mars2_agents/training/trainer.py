@@ -27,7 +27,7 @@ from mars2_agents.algorithms.lesson import Algorithm, Crew, Encodes, Lesson
 from mars2_agents.learners.updating import Report, update
 from mars2_agents.policies.smollm2 import without_bars
 from mars2_agents.training.buffers import Buffer, Counts
-from mars2_agents.training.checkpoints import State, folder_of, load_checkpoint, save_checkpoint
+from mars2_agents.training.checkpoints import folder_of, load_checkpoint, save_checkpoint
 from mars2_agents.training.evaluating import Evaluation, HeldOut, evaluated, hard_coding
 from mars2_agents.training.filtering import kept_samples, kept_trees
 from mars2_agents.training.growing import Ahead, Grower, Grown, in_turn, seated
@@ -142,9 +142,9 @@ class Training(Iterator[StepReport]):
         encoders = {name: policy for name, policy in policies.items() if keeps(policy, Encodes)}
         self._crew = Crew(plan.team, encoders, plan.task)
         self._seats = seated(plan.team, policies)
-        self._state = load_checkpoint(plan.out, self._learners, self._buffers)
-        self.step = 0 if self._state is None else self._state.step
-        self._numbers = Numbers(plan.out, metrics, self.step if self._state else None)
+        self._from = load_checkpoint(plan.out, self._learners, self._buffers)
+        self.step = 0 if self._from is None else self._from.step
+        self._numbers = Numbers(plan.out, metrics, None if self._from is None else self.step)
         self._pacer = Pacer(plan.batches, settings.max_staleness, self._pulse)
         self._pacer.learnt(self.step, self._waiting())
         grower = Grower(plan.task, self._seats, plan.ids, plan.out, settings, self._observe)
@@ -205,13 +205,15 @@ class Training(Iterator[StepReport]):
         for name, learner in self._learners.items():
             if learner.version > 0 or getattr(learner, "is_adapter", False):
                 self._deliver(name)
+        if self._from is not None:
+            self._from.set_random()
         plan = self._plan
         if plan.evaluation is None:
             return
         with self._phase(self.step, "evaluate", "evaluating the copying of examples"):
             self.hard_coding = hard_coding(plan.evaluation, plan.out / "hard_coding", plan.settings)
         self._progress.line(f"copying the public examples solves {self.hard_coding:.3f} of the held-out problems")
-        if self._state is None and plan.held is not None:
+        if self._from is None and plan.held is not None:
             values = self._held_out_values(self._evaluate(0, plan.held, plan.evaluation))
             self._numbers.write(0, values)
             self._save(0)
@@ -269,7 +271,7 @@ class Training(Iterator[StepReport]):
 
     def _save(self, step: int) -> None:
         with self._phase(step, "save", "saving"):
-            save_checkpoint(self._plan.out, State(step), self._learners, self._buffers)
+            save_checkpoint(self._plan.out, step, self._learners, self._buffers)
 
     def _take(self, name: str, lesson: Lesson) -> list[Sample]:
         """Let the samples of a lesson wait, and return them; those that teach nothing are counted."""

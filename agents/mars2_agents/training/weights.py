@@ -78,7 +78,7 @@ def deliver(policy: Policy, ref: WeightsRef) -> None:
         PolicyError: the policy takes no such weights, the version does not rise, or loading fails; those from before
             stay, except in members and replicas that had taken the new ones already: delivered again, those are left
             alone.
-        UnavailableError: what it acts with is gone.
+        PolicyUnavailableError: what it acts with is gone.
     """
     whole_number("version", ref.version, least=0, where="deliver")
     # Looked at before the first takes anything: a member that cannot is not found out half way.
