@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias, cast
 from mars2_env.base.abilities import keeps
 from mars2_env.base.checks import is_whole, said
 from mars2_env.base.texts import well_formed
-from mars2_env.errors import ConfigError, Mars2Error, PolicyError
+from mars2_env.errors import ConfigError, Mars2Error, PolicyError, PolicyUnavailableError
 from mars2_env.problems import ProblemSet
 from mars2_env.tasks.policies import make_policy
 from mars2_env.types import ActsTogether, Policy, Prepares, Reply, Trial, Turn
@@ -155,9 +155,9 @@ def replies_of(
     for _ in range(retries + 1):
         try:
             return [*call(policies, turns, trial)]
-        except Mars2Error:
-            raise
         except Exception as error:  # whatever a server or a model may raise
+            if isinstance(error, Mars2Error) and not isinstance(error, PolicyUnavailableError):
+                raise
             failure = error
             warn_failed(turns[0].agent, error)
     if len(turns) > 1:
