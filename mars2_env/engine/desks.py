@@ -340,6 +340,8 @@ class Desk:
             except asyncio.CancelledError as error:
                 if self._tasks.get(asked) is not going:
                     raise  # nobody waits for it any more
+                if going.task is not None and going.task.cancelling():
+                    outcome = error  # all tasks of the loop are, as it ends
                 failure = RuntimeError(f"generate() was cancelled {error}".strip())
             except Exception as error:
                 if final(error):

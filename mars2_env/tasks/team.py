@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import re
@@ -204,13 +205,17 @@ def call(policies: Mapping[str, Policy], turns: Sequence[Turn], trial: Trial | N
 
     Raises:
         PolicyError: the policy did not return one `Reply` a turn.
+        RuntimeError: what it waits for was cancelled: a failure like any other, which `asyncio.CancelledError` is not.
     """
     policy = policies[turns[0].agent]
-    if keeps(policy, ActsTogether):
-        replies = policy.act_together([(policies[turn.agent], turn) for turn in turns])
-    else:
-        tool: dict[str, Any] = {"trial": trial} if takes_trial(policy.act) else {}
-        replies = policy.act(list(turns), **tool)
+    try:
+        if keeps(policy, ActsTogether):
+            replies = policy.act_together([(policies[turn.agent], turn) for turn in turns])
+        else:
+            tool: dict[str, Any] = {"trial": trial} if takes_trial(policy.act) else {}
+            replies = policy.act(list(turns), **tool)
+    except asyncio.CancelledError as error:
+        raise RuntimeError(f"act() was cancelled {error}".strip()) from error
     if inspect.isawaitable(replies):
         if inspect.iscoroutine(replies):
             replies.close()
