@@ -24,20 +24,22 @@ before what it says.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from mars2_env.base.spec import parse_spec, write_spec
+from mars2_env.base.checks import is_path, real_number, whole_number
+from mars2_env.base.spec import Spec, parse_spec, write_spec
+from mars2_env.base.toml import toml_key, toml_value
 from mars2_env.episode.rules import Game, Observe, ScoreKind
-from mars2_env.errors import ConfigError, Mars2Error, unknown_name
+from mars2_env.errors import ConfigError, Mars2Error, PartError, unknown_name
 from mars2_env.tasks import GAMES, Api, OnFault, Share, Task, agent_names
 from mars2_env.tasks import task as task_of
 from mars2_env.tasks.policies import POLICIES
@@ -57,6 +59,12 @@ class ProblemsTable:
     options: dict[str, Any] | None = None
     ids: tuple[str, ...] | None = None
     limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.ids is not None and not self.ids:
+            raise ConfigError("ids=(): nothing would be played; name some problems, or leave it out.")
+        if self.limit is not None:
+            whole_number("limit", self.limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +116,17 @@ class RolloutTable:
     policy_failures: int | None = None
     deadline: float | None = None
     out: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            if (value := getattr(self, name)) is not None:
+                whole_number(name, value, least=least)
+        if self.deadline is not None:
+            real_number("deadline", self.deadline, above=0)
+
+
+_LEAST: Final = {"seed": 0, "trees": 1, "in_flight": 1, "batch": 1, "policy_retries": 0, "policy_failures": 1}
+"""Whole numbers of `[rollout]`, and the least that each may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +193,28 @@ class Config:
                 )
             options["generators"] = self.team
         try:
-            return task_of(name, **{**options, **overrides})
+            task = task_of(name, **{**options, **overrides})
         except Mars2Error as error:
             key = _blamed(str(error), _said(self.task_table))
             if self.file is not None and key not in self.changed:
                 error.args = (f"{self.file}: {f'{key}: ' if key else ''}{error}", *error.args[1:])
             raise
+        self._check_ids(task)
+        return task
+
+    def _check_ids(self, task: Task) -> None:
+        """Check that the problems that the file chooses are there.
+
+        Raises:
+            ConfigError: one is not.
+        """
+        if self.file is None or "problems.ids" in self.changed:
+            return
+        for id in self.problems.ids or ():
+            try:
+                task.problem(id)
+            except ConfigError as error:
+                raise ConfigError(f"{self.file}: problems.ids: {error}") from None
 
     def over(self, changes: Mapping[str, Any]) -> Config:
         """Return this configuration with some keys, such as `task.budget`, said otherwise.
@@ -220,7 +255,9 @@ class Config:
         for name, table in tables.items():
             if table:
                 parts.append(
-                    "\n".join([f"[{name}]", *(f"{_key(key)} = {_value(value)}" for key, value in table.items())])
+                    "\n".join(
+                        [f"[{name}]", *(f"{toml_key(key)} = {toml_value(value)}" for key, value in table.items())]
+                    )
                 )
         return "\n\n".join(parts) + "\n"
 
@@ -244,6 +281,8 @@ def load_config(path: str | os.PathLike[str]) -> Config:
         ConfigError: it cannot be read, or says something that makes no sense; the message names the file, the key and
             the value, and what is known instead.
     """
+    if not is_path(path):
+        raise ConfigError(f"load_config({path!r:.200}): give the path of a TOML file.")
     file = Path(path)
     try:
         found = tomllib.loads(file.read_text(encoding="utf-8-sig"))
@@ -306,8 +345,9 @@ class _Reader:
             )
         try:
             return kind(**values)
-        except Mars2Error as error:  # Limits checks itself
-            raise ConfigError(f"{self.file}: {key}: {error}") from None
+        except Mars2Error as error:  # tables check their numbers themselves, and name the key alone
+            named = any(str(error).startswith(f"{name}=") for name in known)
+            raise ConfigError(f"{self.file}: {key}{'.' if named else ': '}{error}") from None
 
     def value(self, value: Any, kind: Any, key: str) -> Any:
         """Return a value, if it is of a type."""
@@ -326,6 +366,9 @@ class _Reader:
             raise self.error("agents", found, "a table from name to policy is needed")
         if not found:
             return {}
+        for name in found:
+            if f"{name}_0" in found:
+                raise ConfigError(f"{self.file}: agents: {name} is short for {name}_0, which is there too; keep one.")
         try:
             names = list(agent_names(list(found)))
         except ConfigError as error:
@@ -359,7 +402,17 @@ class _Reader:
             if name in spec.options:
                 raise self.error(f"{key}.{name}", value, f"the policy {text!r:.100} says it too; say it once")
             spec.options[name] = self.option(value, f"{key}.{name}")
+        self.check_options(spec, key)
         return AgentTable(write_spec(spec), role)
+
+    def check_options(self, spec: Spec, key: str) -> None:
+        """Check that a policy takes its options, where what says so is installed here."""
+        try:
+            POLICIES.check(spec.name, spec.rest, options=spec.options, problems=None)
+        except PartError:  # only who plays needs its package
+            return
+        except ConfigError as error:
+            raise ConfigError(f"{self.file}: {key}: {error}") from None
 
     def option(self, value: Any, key: str) -> str:
         """Return the text of an option, as specs have it."""
@@ -367,6 +420,8 @@ class _Reader:
             return "true" if value else "false"
         if isinstance(value, list) and value and all(isinstance(one, str | int | float) for one in value):
             return "/".join(self.option(one, key) for one in value)
+        if isinstance(value, float) and not isfinite(value):
+            raise self.error(key, value, "a finite number is needed")
         if not isinstance(value, str | int | float):
             raise self.error(key, value, "a text, a number, true, false, or a list of these is needed")
         return str(value)
@@ -432,30 +487,3 @@ def spec_with_paths(text: str, placed: Callable[[str], str]) -> str:
 
     rest = placed(spec.rest) if spec.name == "replay" and spec.rest else changed(spec.rest)
     return write_spec(replace(spec, rest=rest, options={name: changed(value) for name, value in spec.options.items()}))
-
-
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _text(name)
-
-
-def _text(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _value(value: Any) -> str:
-    """Return a value as TOML writes it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, Limits):
-        value = {one.name: getattr(value, one.name) for one in fields(value)}
-    if isinstance(value, Mapping):
-        return (
-            "{ " + ", ".join(f"{_key(str(name))} = {_value(one)}" for name, one in value.items()) + " }"
-            if value
-            else "{}"
-        )
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_value, value)) + "]"
-    return str(value)

@@ -110,7 +110,11 @@ def seat(
         policy = given[agent]
         if isinstance(policy, str):
             if policy not in built:
-                built[policy] = make_policy(policy, problems=problems)
+                try:
+                    built[policy] = make_policy(policy, problems=problems)
+                except ConfigError as error:
+                    error.args = (f"the policy of {agent}: {error}", *error.args[1:])
+                    raise
             policy = built[policy]
         if isinstance(policy, type) or not callable(getattr(policy, "act", None)):
             raise PolicyError(f"the policy of {agent} is {policy!r}; an object with act(turns) is needed.")
