@@ -26,7 +26,7 @@ from mars2_env.base.keys import seed as keyed
 from mars2_env.base.texts import elided
 from mars2_env.errors import PolicyError
 from mars2_env.prompt import completion, extract_program, feedback_text
-from mars2_env.prompt.programs import fenced_blocks
+from mars2_env.prompt.programs import MAX_READ, fenced_blocks
 from mars2_env.tasks import call, calls, identity_of, takes_trial
 from mars2_env.types import (
     Call,
@@ -372,11 +372,12 @@ def observation(verdict: Verdict) -> str:
     return elided(f"{passed}\n\n{feedback_text(verdict.feedback)}", MAX_OBSERVATION)
 
 
-_RUN: Final = re.compile(r"^\W*RUN\W*$", re.MULTILINE)
+_RUN: Final = re.compile(r"^[^\w\n]*RUN[^\w\n]*$", re.MULTILINE)
 
 
 def tried_program(turn: Turn, text: str) -> str | None:
     """Return the program that a reply wants to be tried, or None where it is an answer."""
+    text = text[-MAX_READ:]
     blocks = [block.body for block in fenced_blocks(text) if block.tag == "test" and block.body.strip()]
     if blocks:
         return blocks[-1]
