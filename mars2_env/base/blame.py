@@ -9,15 +9,16 @@ from mars2_env.errors import Mars2Error
 
 
 @contextmanager
-def blamed(part: str) -> Iterator[None]:
+def blamed(words: str, part: object) -> Iterator[None]:
     """Note on what a block raises that it came out of a part; errors of the library's own speak for themselves.
 
     Args:
-        part: the part in words, such as "claim() of the feed ListFeed(...)".
+        words: what is called, such as "claim() of the feed".
+        part: the part itself; its `repr` is asked for where something is raised, and only there.
     """
     try:
         yield
     except Exception as error:
         if not isinstance(error, Mars2Error):
-            error.add_note(f"It was raised by {part}.")
+            error.add_note(f"It was raised by {words} {part!r:.200}.")
         raise

@@ -335,7 +335,7 @@ class Driver:
         for play in sorted(self._done, key=lambda play: play.job.number):
             self._done.remove(play)
             play.match.close()
-            with blamed(f"done() of the feed {self._feed!r:.200}"):
+            with blamed("done() of the feed", self._feed):
                 self._feed.done(play.job)
             self._finished.append(play.match.tree())
         self._wake()
@@ -363,7 +363,7 @@ class Driver:
             self._hold(play.job)
 
     def _hold(self, job: Job) -> None:
-        with blamed(f"renew() of the feed {self._feed!r:.200}"):
+        with blamed("renew() of the feed", self._feed):
             self._feed.renew(job)
 
     def _wake(self) -> None:

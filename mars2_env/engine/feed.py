@@ -75,7 +75,7 @@ def claimed(feed: Feed) -> Job | None:
     Raises:
         ConfigError: what it hands out is no job.
     """
-    with blamed(f"claim() of the feed {feed!r:.200}"):
+    with blamed("claim() of the feed", feed):
         found: Any = feed.claim()
     if found is None or isinstance(found, Job):
         return found

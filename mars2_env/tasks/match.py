@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Event as Flag
 from threading import Lock
 
+from mars2_env.base.blame import blamed
 from mars2_env.episode import Episode, Event, Submission
 from mars2_env.errors import LogError, PolicyError, SandboxError, SandboxUnavailableError
 from mars2_env.judge import Judge
@@ -78,7 +79,8 @@ def ratings(model: RewardModel, problem: PublicView, programs: Sequence[str]) ->
     Raises:
         PolicyError: it returned something else.
     """
-    scores = model.score(problem, programs)
+    with blamed("score() of the reward model", model):
+        scores = model.score(problem, programs)
     try:
         found = [checked_score(score) for score in scores]
         if len(found) == len(programs):

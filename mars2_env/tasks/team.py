@@ -178,9 +178,23 @@ def failed(agent: str, error: Exception) -> PolicyError:
     return fault
 
 
-def warn_failed(agent: str, error: Exception) -> None:
-    """Say that a call of a policy failed, and where."""
-    _log.warning("the policy of %s failed (%s), at %s.", agent, _said(error), _place(error))
+def warn_failed(agent: str, error: Exception, times: Counter[str] | None = None) -> None:
+    """Say that a call of a policy failed, and where.
+
+    Args:
+        agent: whose policy it is.
+        error: how it failed.
+        times: how often what was said; what fails alike is said the first time, and then the 10th, the 100th, ...
+    """
+    said = f"the policy of {agent} failed ({_said(error)}), at {_place(error)}"
+    if times is None:
+        _log.warning("%s.", said)
+        return
+    times[said] += 1
+    if times[said] == 1:
+        _log.warning("%s.", said)
+    elif set(str(times[said])) == {"1", "0"} and str(times[said]).count("1") == 1:
+        _log.warning("%s: %d times by now.", said, times[said])
 
 
 def _said(error: Exception) -> str:
