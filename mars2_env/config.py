@@ -28,15 +28,17 @@ import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from mars2_env.base.spec import parse_spec, write_spec
+from mars2_env.base.checks import is_path, real_number, whole_number
+from mars2_env.base.spec import Spec, parse_spec, write_spec
 from mars2_env.base.toml import read_toml, toml_of
 from mars2_env.episode.rules import Game, Observe, ScoreKind
-from mars2_env.errors import ConfigError, Mars2Error, unknown_name
+from mars2_env.errors import ConfigError, Mars2Error, PartError, unknown_name
 from mars2_env.tasks import GAMES, Api, OnFault, Share, Task, agent_names
 from mars2_env.tasks import task as task_of
 from mars2_env.tasks.policies import POLICIES
@@ -56,6 +58,12 @@ class ProblemsTable:
     options: dict[str, Any] | None = None
     ids: tuple[str, ...] | None = None
     limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.ids is not None and not self.ids:
+            raise ConfigError("ids=(): nothing would be played; name some problems, or leave it out.")
+        if self.limit is not None:
+            whole_number("limit", self.limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +115,17 @@ class RolloutTable:
     policy_failures: int | None = None
     deadline: float | None = None
     out: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            if (value := getattr(self, name)) is not None:
+                whole_number(name, value, least=least)
+        if self.deadline is not None:
+            real_number("deadline", self.deadline, above=0)
+
+
+_LEAST: Final = {"seed": 0, "trees": 1, "in_flight": 1, "batch": 1, "policy_retries": 0, "policy_failures": 1}
+"""Whole numbers of `[rollout]`, and the least that each may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +192,28 @@ class Config:
                 )
             options["generators"] = self.team
         try:
-            return task_of(name, **{**options, **overrides})
+            task = task_of(name, **{**options, **overrides})
         except Mars2Error as error:
             key = _blamed(str(error), said_by(self.task_table))
             if self.file is not None and key not in self.changed:
                 error.args = (f"{self.file}: {f'{key}: ' if key else ''}{error}", *error.args[1:])
             raise
+        self._check_ids(task)
+        return task
+
+    def _check_ids(self, task: Task) -> None:
+        """Check that the problems that the file chooses are there.
+
+        Raises:
+            ConfigError: one is not.
+        """
+        if self.file is None or "problems.ids" in self.changed:
+            return
+        for id in self.problems.ids or ():
+            try:
+                task.problem(id)
+            except ConfigError as error:
+                raise ConfigError(f"{self.file}: problems.ids: {error}") from None
 
     def over(self, changes: Mapping[str, Any]) -> Config:
         """Return this configuration with some keys, such as `task.budget`, said otherwise.
@@ -239,6 +274,8 @@ def load_config(path: str | os.PathLike[str]) -> Config:
         ConfigError: it cannot be read, or says something that makes no sense; the message names the file, the key and
             the value, and what is known instead.
     """
+    if not is_path(path):
+        raise ConfigError(f"load_config({path!r:.200}): give the path of a TOML file.")
     file = Path(path)
     return config_of(file, read_toml(file))
 
@@ -314,8 +351,9 @@ class Reader:
             )
         try:
             return kind(**values)
-        except Mars2Error as error:  # Limits checks itself
-            raise ConfigError(f"{self.file}: {key}: {error}") from None
+        except Mars2Error as error:  # tables check their numbers themselves, and name the key alone
+            named = any(str(error).startswith(f"{name}=") for name in known)
+            raise ConfigError(f"{self.file}: {key}{'.' if named else ': '}{error}") from None
 
     def value(self, value: Any, kind: Any, key: str) -> Any:
         """Return a value, if it is of a type."""
@@ -334,6 +372,9 @@ class Reader:
             raise self.error("agents", found, "a table from name to policy is needed")
         if not found:
             return {}
+        for name in found:
+            if f"{name}_0" in found:
+                raise ConfigError(f"{self.file}: agents: {name} is short for {name}_0, which is there too; keep one.")
         try:
             names = list(agent_names(list(found)))
         except ConfigError as error:
@@ -374,7 +415,17 @@ class Reader:
             if name in spec.options:
                 raise self.error(f"{key}.{name}", value, f"the policy {text!r:.100} says it too; say it once")
             spec.options[name] = self.option(value, f"{key}.{name}")
+        self.check_options(spec, key)
         return AgentTable(write_spec(spec), role)
+
+    def check_options(self, spec: Spec, key: str) -> None:
+        """Check that a policy takes its options, where what says so is installed here."""
+        try:
+            POLICIES.check(spec.name, spec.rest, options=spec.options, problems=None)
+        except PartError:  # only who plays needs its package
+            return
+        except ConfigError as error:
+            raise ConfigError(f"{self.file}: {key}: {error}") from None
 
     def option(self, value: Any, key: str) -> str:
         """Return the text of an option, as specs have it."""
@@ -382,6 +433,8 @@ class Reader:
             return "true" if value else "false"
         if isinstance(value, list) and value and all(isinstance(one, str | int | float) for one in value):
             return "/".join(self.option(one, key) for one in value)
+        if isinstance(value, float) and not isfinite(value):
+            raise self.error(key, value, "a finite number is needed")
         if not isinstance(value, str | int | float):
             raise self.error(key, value, "a text, a number, true, false, or a list of these is needed")
         return str(value)

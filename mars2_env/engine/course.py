@@ -314,7 +314,8 @@ def used(reply: Reply, trace: Trace, agent: str, metered: Set[str]) -> Usage:
     ):
         if resource in metered and told is None:
             raise PolicyError(
-                f"the budget limits {resource}, and the policy of {agent} does not say how much a reply took: give "
-                f"Reply({where}), or another budget."
+                f"the budget limits {resource}, and the policy of {agent} does not say how much a reply took. A policy "
+                f"of your own gives Reply({where}); a server has to tell its usage, and one that does not wants "
+                "another budget, such as nodes=60."
             )
     return Usage(trace.completion_tokens, trace.policy_seconds, trace.judge_seconds, reply.cost or 0.0)

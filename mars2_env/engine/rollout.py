@@ -71,7 +71,8 @@ def rollout(
         policy_failures: after so many failed turns of a policy in a row, whatever the tree, the run ends: it is the
             policy that is out of order. What is written is kept.
         deadline: how many seconds one call of a policy may take. Then its turns have failed, and it is left behind.
-        feed: hands out the problems, where several runs share them; those of `problems` in order by default.
+        feed: hands out the problems, where several runs share them, in the place of `problems` and `limit`; those of
+            `problems` in order by default.
         observer: called with each event, in the thread that the run has.
         meters: measure how busy each agent's policy and the judge are (`mars2_env.base.meters.Meters`).
 
@@ -148,8 +149,11 @@ def _driver(
     check_folder(out)
     function("observer", observer, optional=True, where="rollout")
     instance("meters", meters, Meters | None, "a Meters, or None", where="rollout")
-    if feed is not None and not isinstance(feed, Feed):
+    if feed is not None and (isinstance(feed, type) or not isinstance(feed, Feed)):
         raise ConfigError(f"rollout(feed={feed!r:.200}): an object with claim(), renew(job) and done(job) is needed.")
+    for name, chosen_by in (("problems", problems), ("limit", limit)):
+        if feed is not None and chosen_by is not None:
+            raise ConfigError(f"rollout({name}={chosen_by!r:.200}): the feed says what is played; leave it out.")
     if GAMES[task.rules.game].generators:
         raise ConfigError(
             f"rollout(game={task.rules.game!r}): policies write programs in 'write' and 'play'; a game with generators "
@@ -157,6 +161,8 @@ def _driver(
         )
     if problems is not None and (isinstance(problems, str) or not isinstance(problems, Iterable)):
         raise ConfigError(f"rollout(problems={problems!r:.200}): give a list of ids, such as [{problems!r:.80}].")
+    if problems is not None and not (problems := list(problems)):
+        raise ConfigError("rollout(problems=[]): nothing would be played; give the ids of some, or None for all.")
     if split is not None:
         task = task.on_split(split)
     chosen = list(task.problems)

@@ -13,6 +13,7 @@ from threading import Event as Flag
 from threading import Lock
 
 from mars2_env.base.abilities import keeps
+from mars2_env.base.blame import blamed
 from mars2_env.episode import Episode, Event, Submission
 from mars2_env.errors import LogError, PolicyError, SandboxError, SandboxUnavailableError
 from mars2_env.judge import Judge
@@ -89,10 +90,11 @@ def ratings(
         PolicyError: it returned something else.
     """
     own = itself(model)
-    if keeps(own, RatesTested):
-        scores = own.score_tested(problem, programs, [verdict.public for verdict in verdicts])
-    else:
-        scores = own.score(problem, programs)
+    with blamed("score() of the reward model", model):
+        if keeps(own, RatesTested):
+            scores = own.score_tested(problem, programs, [verdict.public for verdict in verdicts])
+        else:
+            scores = own.score(problem, programs)
     try:
         found = [checked_score(score) for score in scores]
         if len(found) == len(programs):

@@ -5,12 +5,16 @@ Weights are read from safetensors alone and no code of a checkpoint is ever run:
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from hashlib import file_digest
 from pathlib import Path
 from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, Final
+from urllib.error import HTTPError
+from urllib.request import Request as Asked
+from urllib.request import urlopen
 
 from mars2_agents.policies.smollm2 import INSTALL, checkpoint, offline, without_bars
 from mars2_env.errors import ConfigError, PolicyError, unknown_name
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
 
 UNBOUNDED: Final = 10**9
 PICKLED: Final = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+HUB_SECONDS: Final = 10.0
+"""How long the hub is waited for before anything is asked of it."""
 ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
 ADAPTER_CONFIG: Final = "adapter_config.json"
 
@@ -309,9 +315,32 @@ def _loaded(said: str, kind: Any, place: Path | str, **options: Any) -> Any:
         if isinstance(place, Path):
             with offline(), without_bars():
                 return kind.from_pretrained(str(place), local_files_only=True, trust_remote_code=False, **options)
-        return kind.from_pretrained(place, trust_remote_code=False, **options)
+        return _of_the_hub(said, kind, place, trust_remote_code=False, **options)
     except (OSError, ValueError) as error:
         raise PolicyError(f"{said} cannot be loaded: {_reason(error)}") from error
+
+
+def _of_the_hub(said: str, kind: Any, name: str, **options: Any) -> Any:
+    """Return what the hub's cache on this machine holds, and else what the hub does, if it is there at all.
+
+    Raises:
+        PolicyError: it is in no cache, and the hub does not answer.
+    """
+    try:
+        with offline(), without_bars():
+            return kind.from_pretrained(name, local_files_only=True, **options)
+    except (OSError, ValueError):
+        hub = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    try:
+        urlopen(Asked(hub, method="HEAD"), timeout=HUB_SECONDS).close()
+    except HTTPError:  # it answers
+        pass
+    except (OSError, ValueError) as error:
+        raise PolicyError(
+            f"{said} is no folder and in no cache on this machine, and the hub does not answer ({hub}: {error}). Give "
+            "the folder of a checkpoint."
+        ) from None
+    return kind.from_pretrained(name, **options)
 
 
 def _refuse_pickles(said: str, folder: Path) -> None:

@@ -449,7 +449,8 @@ class VLLMServer:
                     pass
                 else:
                     status = self._keeper.returncode
-                    raise PolicyUnavailableError(f"the vLLM server ended with status {status}:\n{self.output()}")
+                    said = self.output() or "it printed nothing; is its Python (python=) one that has vLLM?"
+                    raise PolicyUnavailableError(f"the vLLM server ended with status {status}:\n{said}")
                 if listens(self.address):
                     with suppress(httpx2.TransportError):
                         if client.get("/health").status_code == 200:
@@ -471,18 +472,21 @@ class VLLMServer:
 
 def listens(address: Address) -> bool:
     """Return whether a connection to an address is taken."""
-    with socket.socket(socket.AF_UNIX if address.socket else socket.AF_INET) as tried:
-        tried.settimeout(10.0)
-        try:
-            tried.connect(address.socket or _host_and_port(address.url))
-        except OSError:
-            return False
-        return True
+    try:
+        if address.socket is None:
+            socket.create_connection(_host_and_port(address.url), 10.0).close()
+            return True
+        with socket.socket(socket.AF_UNIX) as tried:
+            tried.settimeout(10.0)
+            tried.connect(address.socket)
+    except OSError:
+        return False
+    return True
 
 
 def _host_and_port(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
-    return str(parts.hostname), int(parts.port or 80)
+    return str(parts.hostname), parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _private_folder() -> str:
