@@ -157,4 +157,8 @@ def engine_arguments(options: ServerOptions, place: str) -> dict[str, Any]:
         found |= {"enable_lora": True, "max_loras": options.max_loras, "max_lora_rank": options.max_lora_rank}
     if mended(options):
         found["worker_extension_cls"] = f"{vllm_worker.__name__}.{vllm_worker.Mends.__name__}"
-    return found | ({"enforce_eager": True} if cpu else {"gpu_memory_utilization": options.gpu_memory})
+    return found | (
+        {"enforce_eager": True, "enable_chunked_prefill": False}
+        if cpu
+        else {"gpu_memory_utilization": options.gpu_memory}
+    )

@@ -182,7 +182,9 @@ def command(options: ServerOptions, python: str, place: str, address: Address) -
         words += ["--enable-lora", "--max-loras", str(options.max_loras)]
         words += ["--max-lora-rank", str(options.max_lora_rank)]
     if cpu:
-        words += ["--enforce-eager"]
+        # A prompt that is taken in parts ends vLLM's engine on a CPU where the request has a seed: it wants to take the
+        # draw of each part back, and a generator on a CPU has no offset.
+        words += ["--enforce-eager", "--no-enable-chunked-prefill"]
     else:
         words += ["--gpu-memory-utilization", str(options.gpu_memory)]
     if options.tensor_parallel > 1:

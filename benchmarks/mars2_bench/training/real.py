@@ -5,10 +5,10 @@
 
 First the base model is asked twice about each easy problem; trained is on those where it passes any test. Each step one
 agent grows two trees of eight programs (RS2: credit within the tree; the reward is the share of scoring tests that
-pass), the learner updates when 16 programs are there (GSPO, and a price for leaving the
-base model), and the sampler gets the new adapter while it stands. Printed as Markdown: a row a step, what held-out
-problems say before, between and after (hidden tests), and after each step how far the sampler's log-probs of fresh
-replies are from the learner's. Whatever that shows: a model this small hardly ever solves a problem.
+pass), the learner updates when 16 programs are there (GSPO, and a price for leaving the base model), the sampler gets
+the new adapter while it stands. Printed as Markdown: a row a step, what held-out problems say before, between and after
+(hidden tests), and after each step how far the sampler's log-probs of fresh replies are from the learner's. Whatever
+that shows: a model this small hardly ever solves a problem.
 
 The same command goes on where it was ended, and `--show` prints what is there.
 """
@@ -91,7 +91,7 @@ class Plan:
 
 
 @contextmanager
-def sampling(plan: Plan) -> Iterator[Policy]:
+def sampling(plan: Plan, out: Path) -> Iterator[Policy]:
     """Run what samples; it acts with the base model until it is given an adapter."""
     place = checkpoint()
     how: dict[str, Any] = {"temperature": plan.temperature, "top_p": 1.0, "max_new_tokens": plan.tokens}
@@ -102,7 +102,7 @@ def sampling(plan: Plan) -> Iterator[Policy]:
     options = ServerOptions(
         str(place), kind="cpu", max_model_len=CONTEXT, max_num_seqs=NODES, max_loras=2, max_lora_rank=plan.rank
     )
-    with VLLMServer(options) as server:
+    with VLLMServer(options, log=out / "vllm.log") as server:
         policy = VLLMPolicy(server, **how)
         yield policy
         policy.close()
@@ -258,7 +258,7 @@ def main() -> int:
         raise ConfigError(f"{out} was begun with {before}; give the same options, or another --out.")
     out.mkdir(parents=True, exist_ok=True)
     place.write_text(json.dumps(asdict(plan)), encoding="utf-8")
-    with sampling(plan) as policy, Shown(plan.steps) as progress:
+    with sampling(plan, out) as policy, Shown(plan.steps) as progress:
         learn(plan, out, policy, progress)
     print(summary(plan, out))
     return 0
