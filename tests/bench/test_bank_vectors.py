@@ -14,6 +14,7 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mars2_bench.speed import bank as speed
 from mars2_bench.suite.authors import from_spec
 from mars2_bench.suite.bank import read_bank
 from mars2_bench.suite.trees import Trees
@@ -230,6 +231,8 @@ def test_problems_can_be_named_and_are_drawn_by_the_seed() -> None:
     assert envs.trees.place.tolist() == [read_bank().places[known[3]]] * 2
     with pytest.raises(ConfigError, match="no such problem"):
         envs.reset(options={"problem": "nowhere"})
+    with pytest.raises(ConfigError, match="did you mean 'problem'"):
+        envs.reset(options={"problems": known[3]})
 
 
 @pytest.mark.parametrize(
@@ -280,3 +283,12 @@ def test_wrong_uses_say_what_is_wrong() -> None:
     many.close()
     with pytest.raises(EpisodeError, match="closed"):
         many.step({agent: np.zeros(2, np.int64) for agent in many.agents})
+
+
+def test_the_speed_benchmark_reports_both_games(capsys: pytest.CaptureFixture[str]) -> None:
+    assert speed.main(["--quick"]) == 0
+    rows = [line.split("|")[1:5] for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [(game.strip(), count.strip()) for game, count, *_ in rows] == [
+        (game, count) for game in ("route", "place") for count in ("16", "1,024")
+    ]
+    assert all(float(rate.replace(",", "")) > 0 and float(memory) > 0 for *_, rate, memory in rows)

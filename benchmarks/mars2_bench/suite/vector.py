@@ -23,6 +23,7 @@ from mars2_bench.suite.trees import Expanded, Ints, Trees, Vectors
 from mars2_env.base import keys
 from mars2_env.base.checks import whole_number
 from mars2_env.envs import spaces
+from mars2_env.envs.base import named_problem
 from mars2_env.envs.vector import Bools, Floats, autoreset_mode_of, reset_mask_of, seeds_of
 from mars2_env.errors import ConfigError, EpisodeError
 from mars2_env.features import SLOT_COLUMNS, TREE_COLUMNS
@@ -52,7 +53,7 @@ class _Fleet:
         """Begin in some environments, and return in which."""
         chosen, options = reset_mask_of(options, self.count)
         seeds = seeds_of(seed, self.count)
-        named = (options or {}).get("problem")
+        named = named_problem(options)
         ids = {problem.id: place for place, problem in enumerate(self.game.task.problems)}
         if named is not None and named not in ids:
             raise ConfigError(f"reset(options={options!r:.200}): there is no such problem in this task.")
