@@ -185,25 +185,23 @@ def test_a_file_becomes_new_weights_curves_and_samples(
 @pytest.mark.slow
 def test_a_training_that_was_killed_and_one_that_was_interrupted_come_to_the_same(tmp_path: Path) -> None:
     whole, cut = placed(tmp_path / "whole"), placed(tmp_path / "cut")
-    straight = started(whole)
-    read_until(straight, "step 2/2")
-    assert straight.wait(120) == 0
-
-    killed = started(cut)
-    read_until(killed, "step 0/2")
-    killed.kill()
-    killed.wait(60)
-    interrupted = started(cut)
-    read_until(interrupted, "step 1/2")
-    interrupted.send_signal(signal.SIGINT)
-    assert interrupted.stderr is not None
-    rest = interrupted.stderr.read()
-    assert interrupted.wait(60) == 130, rest
+    with started(whole) as straight:
+        read_until(straight, "step 2/2")
+        assert straight.wait(120) == 0
+    with started(cut) as killed:
+        read_until(killed, "step 0/2")
+        killed.kill()
+    with started(cut) as interrupted:
+        read_until(interrupted, "step 1/2")
+        interrupted.send_signal(signal.SIGINT)
+        assert interrupted.stderr is not None
+        rest = interrupted.stderr.read()
+        assert interrupted.wait(60) == 130, rest
     assert f"interrupted; the same command goes on from here: {cut / 'run'} holds all that was done." in rest
     assert "Traceback" not in rest
-    last = started(cut)
-    read_until(last, "step 2/2")
-    assert last.wait(120) == 0
+    with started(cut) as last:
+        read_until(last, "step 2/2")
+        assert last.wait(120) == 0
     assert state(cut / "run") == state(whole / "run")
 
 
