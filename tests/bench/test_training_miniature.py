@@ -26,6 +26,7 @@ from mars2_bench.training.report import (
     report,
     results,
     team,
+    two_level_interval,
 )
 from mars2_bench.training.running import QUICK, Bench, Size, bench, run_arm
 
@@ -100,9 +101,19 @@ def test_a_difference_is_paired_by_task_over_the_seeds_that_both_have() -> None:
     arm = [found([1.0, 0.5], [1, 1]), found([1.0, 1.0], [1, 0])]
     other = [found([0.0, 0.5], [0, 1]), found([0.5, 0.5], [1, 0]), found([9.0, 9.0], [9, 9])]
     gap = difference(arm, other, team(8))
-    assert gap.mean == 0.25 and gap.seeds == (0.5, 0.0) and gap.low <= gap.mean <= gap.high
+    assert gap.mean == 0.25 and gap.seeds == (0.5, 0.0) and gap.tasks[0] <= gap.mean <= gap.tasks[1]
     assert by_task(arm, fresh("a")).tolist() == [1.0, 0.75]
     assert difference(arm, other, fresh("b")).mean == pytest.approx(0.5)
+
+
+def test_an_interval_over_trainings_is_wider_where_these_differ_more_than_tasks_do() -> None:
+    rng = np.random.default_rng(0)
+    alike = rng.normal(0.1, 0.2, (3, 100))
+    apart = alike + np.array([[-0.3], [0.0], [0.3]])
+    width = {name: np.diff(two_level_interval(one)).item() for name, one in (("alike", alike), ("apart", apart))}
+    assert width["apart"] > 3 * width["alike"] > 0
+    low, high = two_level_interval(np.full((2, 5), 0.25))
+    assert low == pytest.approx(0.25) and high == pytest.approx(0.25)
 
 
 def test_blind_tasks_and_kept_parts_are_counted_over_all_seeds() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -94,39 +94,60 @@ def keeps(seeds: Sequence[Found], who: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A paired difference: its mean, 95 % bootstrap interval, and the least that would have been found.
+    """A paired difference between two arms.
 
-    The interval resamples tasks; seeds of a task are averaged first. It does not say how much trainings differ by seed:
-    `seeds` does, with the difference of each.
+    Attributes:
+        mean: over tasks and seeds.
+        tasks: its 95 % bootstrap interval over tasks, the seeds of a task averaged first: what other tasks would say of
+            these trainings.
+        trainings: the same where seeds are resampled too: what other trainings would say. With three it is too narrow.
+        detectable: the least difference that would be found (`minimum_detectable_effect`), over tasks.
+        seeds: the difference of each seed.
     """
 
     mean: float
-    low: float
-    high: float
+    tasks: tuple[float, float]
+    trainings: tuple[float, float]
     detectable: float
     seeds: tuple[float, ...]
-
-    def __str__(self) -> str:
-        """The difference in a cell of a table."""
-        each = " ".join(f"{one:+.3f}" for one in self.seeds)
-        return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}] ({self.detectable:.3f}; {each})"
 
 
 def difference(arm: Sequence[Found], other: Sequence[Found], read: Callable[[Found], Sequence[float]]) -> Difference:
     """Return a measure of an arm minus that of another, over the seeds that both have, paired by task."""
-    count = min(len(arm), len(other))
-    gaps = by_task(arm[:count], read) - by_task(other[:count], read)
-    low, high = bootstrap_interval(gaps)
-    each = tuple(
-        float(np.mean(read(one)) - np.mean(read(two))) for one, two in zip(arm[:count], other[:count], strict=True)
+    gaps = np.array([np.subtract(read(one), read(two)) for one, two in zip(arm, other, strict=False)], np.float64)
+    tasks = gaps.mean(axis=0)
+    return Difference(
+        float(gaps.mean()),
+        bootstrap_interval(tasks),
+        two_level_interval(gaps),
+        minimum_detectable_effect(tasks),
+        tuple(float(one) for one in gaps.mean(axis=1)),
     )
-    return Difference(float(gaps.mean()), low, high, minimum_detectable_effect(gaps), each)
+
+
+def two_level_interval(values: Floats, *, draws: int = 10_000, seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % percentile bootstrap interval of a mean where both rows and columns are resampled.
+
+    Args:
+        values: shape (seeds, tasks).
+        draws: how many resamples.
+        seed: of the resampling.
+    """
+    rng = np.random.default_rng(seed)
+    rows, columns = (rng.multinomial(count, np.full(count, 1 / count), draws) / count for count in values.shape)
+    low, high = np.quantile((rows @ values * columns).sum(axis=1), [0.025, 0.975])
+    return float(low), float(high)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table in Markdown."""
     lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
     return "\n".join(lines)
+
+
+def interval(bounds: tuple[float, float]) -> str:
+    """Return an interval in a cell."""
+    return f"[{bounds[0]:+.3f}, {bounds[1]:+.3f}]"
 
 
 def two(values: Sequence[float]) -> str:
@@ -155,15 +176,31 @@ def main_table(found: Mapping[str, Sequence[Found]]) -> str:
     return table([*head, "keeps the partner's part A / B"], rows)
 
 
-def difference_table(found: Mapping[str, Sequence[Found]]) -> str:
-    """Return the paired differences of the arms that are compared."""
-    rows = []
+def compared(
+    found: Mapping[str, Sequence[Found]], reads: Sequence[Callable[[Found], Sequence[float]]]
+) -> Iterator[tuple[str, list[Difference]]]:
+    """Yield the arms that are compared, as far as they are there, and their differences by some measures."""
     for name, other in COMPARED:
         if name in found and other in found:
-            pair = found[name], found[other]
-            reads = [team(4), team(8), team(16), fresh("a"), fresh("b")]
-            rows.append([f"{name} - {other}", *(str(difference(*pair, read)) for read in reads)])
+            yield f"{name} - {other}", [difference(found[name], found[other], read) for read in reads]
+
+
+def difference_table(found: Mapping[str, Sequence[Found]]) -> str:
+    """Return the paired differences of the arms that are compared, over tasks."""
+    rows = [
+        [name, *(f"{one.mean:+.3f} {interval(one.tasks)} ({one.detectable:.3f})" for one in gaps)]
+        for name, gaps in compared(found, [team(4), team(8), team(16), fresh("a"), fresh("b")])
+    ]
     return table(["difference", "team at 4", "at 8", "at 16", "Pass@1 A", "Pass@1 B"], rows)
+
+
+def training_table(found: Mapping[str, Sequence[Found]]) -> str:
+    """Return the same at each seed, with the interval over trainings and tasks."""
+    rows = [
+        [name, *(f"{interval(one.trainings)}; {' '.join(f'{each:+.3f}' for each in one.seeds)}" for one in gaps)]
+        for name, gaps in compared(found, [team(8), fresh("a"), fresh("b")])
+    ]
+    return table(["difference", "team at 8", "Pass@1 A", "Pass@1 B"], rows)
 
 
 def cost_table(found: Mapping[str, Sequence[Found]]) -> str:
@@ -232,6 +269,7 @@ def report(folder: Path) -> str:
     parts = {
         "What each arm came to": main_table(found),
         "Paired differences": difference_table(found),
+        "The same by training": training_table(found),
         "What each arm was given": cost_table(found),
         "Learning curves": curve_table(found),
         "Mean advantages": advantage_table(found),
