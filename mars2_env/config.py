@@ -24,20 +24,21 @@ before what it says.
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from mars2_env.base.spec import parse_spec, write_spec
+from mars2_env.base.checks import is_path, real_number, whole_number
+from mars2_env.base.spec import Spec, parse_spec, write_spec
+from mars2_env.base.toml import read_toml, toml_of
 from mars2_env.episode.rules import Game, Observe, ScoreKind
-from mars2_env.errors import ConfigError, Mars2Error, unknown_name
+from mars2_env.errors import ConfigError, Mars2Error, PartError, unknown_name
 from mars2_env.tasks import GAMES, Api, OnFault, Share, Task, agent_names
 from mars2_env.tasks import task as task_of
 from mars2_env.tasks.policies import POLICIES
@@ -57,6 +58,12 @@ class ProblemsTable:
     options: dict[str, Any] | None = None
     ids: tuple[str, ...] | None = None
     limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.ids is not None and not self.ids:
+            raise ConfigError("ids=(): nothing would be played; name some problems, or leave it out.")
+        if self.limit is not None:
+            whole_number("limit", self.limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +116,17 @@ class RolloutTable:
     deadline: float | None = None
     out: str | None = None
 
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            if (value := getattr(self, name)) is not None:
+                whole_number(name, value, least=least)
+        if self.deadline is not None:
+            real_number("deadline", self.deadline, above=0)
+
+
+_LEAST: Final = {"seed": 0, "trees": 1, "in_flight": 1, "batch": 1, "policy_retries": 0, "policy_failures": 1}
+"""Whole numbers of `[rollout]`, and the least that each may be."""
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -148,7 +166,7 @@ class Config:
             "problems": None if self.problems.ids is None else list(self.problems.ids),
             "limit": self.problems.limit,
         }
-        return {name: value for name, value in (_said(self.rollout) | chosen).items() if value is not None}
+        return {name: value for name, value in (said_by(self.rollout) | chosen).items() if value is not None}
 
     def task(self, **overrides: Any) -> Task:
         """Return the task.
@@ -161,7 +179,7 @@ class Config:
         """
         if self.problems.set is None:
             raise ConfigError(f'{self._where}no problem set; say problems = "NAME".')
-        name, problems, options = self.problems.set, self.problems, _said(self.task_table)
+        name, problems, options = self.problems.set, self.problems, said_by(self.task_table)
         found = {"split": problems.split, "path": problems.path, "problem_options": problems.options}
         options |= {key: value for key, value in found.items() if value is not None}
         if self.agents:
@@ -174,12 +192,28 @@ class Config:
                 )
             options["generators"] = self.team
         try:
-            return task_of(name, **{**options, **overrides})
+            task = task_of(name, **{**options, **overrides})
         except Mars2Error as error:
-            key = _blamed(str(error), _said(self.task_table))
+            key = _blamed(str(error), said_by(self.task_table))
             if self.file is not None and key not in self.changed:
                 error.args = (f"{self.file}: {f'{key}: ' if key else ''}{error}", *error.args[1:])
             raise
+        self._check_ids(task)
+        return task
+
+    def _check_ids(self, task: Task) -> None:
+        """Check that the problems that the file chooses are there.
+
+        Raises:
+            ConfigError: one is not.
+        """
+        if self.file is None or "problems.ids" in self.changed:
+            return
+        for id in self.problems.ids or ():
+            try:
+                task.problem(id)
+            except ConfigError as error:
+                raise ConfigError(f"{self.file}: problems.ids: {error}") from None
 
     def over(self, changes: Mapping[str, Any]) -> Config:
         """Return this configuration with some keys, such as `task.budget`, said otherwise.
@@ -213,16 +247,12 @@ class Config:
 
     def to_toml(self) -> str:
         """Return it as a file that says the same, with paths that are right wherever it lies."""
-        agents = {name: {key: value for key, value in _said(one).items() if value} for name, one in self.agents.items()}
-        tables = {"problems": _said(self.problems), "task": _said(self.task_table)}
-        tables |= {f"agents.{name}": agent for name, agent in agents.items()} | {"rollout": _said(self.rollout)}
-        parts = []
-        for name, table in tables.items():
-            if table:
-                parts.append(
-                    "\n".join([f"[{name}]", *(f"{_key(key)} = {_value(value)}" for key, value in table.items())])
-                )
-        return "\n\n".join(parts) + "\n"
+        agents = {
+            name: {key: value for key, value in said_by(one).items() if value} for name, one in self.agents.items()
+        }
+        tables = {"problems": said_by(self.problems), "task": said_by(self.task_table)}
+        tables |= {f"agents.{name}": agent for name, agent in agents.items()} | {"rollout": said_by(self.rollout)}
+        return toml_of(tables)
 
     @property
     def _where(self) -> str:
@@ -244,15 +274,24 @@ def load_config(path: str | os.PathLike[str]) -> Config:
         ConfigError: it cannot be read, or says something that makes no sense; the message names the file, the key and
             the value, and what is known instead.
     """
+    if not is_path(path):
+        raise ConfigError(f"load_config({path!r:.200}): give the path of a TOML file.")
     file = Path(path)
-    try:
-        found = tomllib.loads(file.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}.") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{file} is not UTF-8 text: {error}.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file} is not TOML: {error}.") from None
+    return config_of(file, read_toml(file))
+
+
+def config_of(file: Path, found: Mapping[str, Any], *, policies: Collection[str] | None = None) -> Config:
+    """Return the configuration that the tables of a file are.
+
+    Args:
+        file: where they were read from; relative paths in them are relative to its folder.
+        found: the tables.
+        policies: the names that agents call their policies by, where another table of the file says what these are;
+            by default a policy is a spec.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
     known = ("problems", "task", "agents", "rollout")
     for name, value in found.items():
         if name not in known:
@@ -260,7 +299,7 @@ def load_config(path: str | os.PathLike[str]) -> Config:
     problems = found.get("problems", {})
     if isinstance(problems, str):
         problems = {"set": problems}
-    reader = _Reader(file)
+    reader = Reader(file, policies)
     config = Config(
         reader.table(ProblemsTable, problems, "problems"),
         reader.table(TaskTable, found.get("task", {}), "task", {**_ELSEWHERE}),
@@ -268,7 +307,7 @@ def load_config(path: str | os.PathLike[str]) -> Config:
         reader.table(RolloutTable, found.get("rollout", {}), "rollout"),
         file,
     )
-    return _with_paths(config, Path(os.path.abspath(file)).parent)
+    return _with_paths(config, file, specs=policies is None)
 
 
 _ELSEWHERE: Final = {
@@ -283,10 +322,16 @@ _ELSEWHERE: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
-    """Reads tables, and says in errors where in which file a value stands."""
+class Reader:
+    """Reads tables, and says in errors where in which file a value stands.
+
+    Attributes:
+        file: the file.
+        policies: the names that agents call their policies by; None where they say what these are.
+    """
 
     file: Path
+    policies: Collection[str] | None = None
 
     def table(self, kind: type[T], found: Any, key: str, elsewhere: Mapping[str, str] | None = None) -> T:
         """Return a table as a dataclass."""
@@ -306,8 +351,9 @@ class _Reader:
             )
         try:
             return kind(**values)
-        except Mars2Error as error:  # Limits checks itself
-            raise ConfigError(f"{self.file}: {key}: {error}") from None
+        except Mars2Error as error:  # tables check their numbers themselves, and name the key alone
+            named = any(str(error).startswith(f"{name}=") for name in known)
+            raise ConfigError(f"{self.file}: {key}{'.' if named else ': '}{error}") from None
 
     def value(self, value: Any, kind: Any, key: str) -> Any:
         """Return a value, if it is of a type."""
@@ -326,6 +372,9 @@ class _Reader:
             raise self.error("agents", found, "a table from name to policy is needed")
         if not found:
             return {}
+        for name in found:
+            if f"{name}_0" in found:
+                raise ConfigError(f"{self.file}: agents: {name} is short for {name}_0, which is there too; keep one.")
         try:
             names = list(agent_names(list(found)))
         except ConfigError as error:
@@ -345,6 +394,13 @@ class _Reader:
                 )
             return AgentTable(None, role)
         text = self.value(table["policy"], str, f"{key}.policy")
+        if self.policies is not None:
+            if text not in self.policies:
+                why = unknown_name("policy", text, self.policies).removesuffix(".")
+                raise self.error(f"{key}.policy", text, f"{why} (the tables [policies.NAME])")
+            if others := [name for name in table if name not in ("policy", "role")]:
+                raise self.error(f"{key}.{others[0]}", table[others[0]], f"say it in [policies.{text}]")
+            return AgentTable(text, role)
         try:
             spec = parse_spec(text, "policy")
         except ConfigError as error:
@@ -359,7 +415,17 @@ class _Reader:
             if name in spec.options:
                 raise self.error(f"{key}.{name}", value, f"the policy {text!r:.100} says it too; say it once")
             spec.options[name] = self.option(value, f"{key}.{name}")
+        self.check_options(spec, key)
         return AgentTable(write_spec(spec), role)
+
+    def check_options(self, spec: Spec, key: str) -> None:
+        """Check that a policy takes its options, where what says so is installed here."""
+        try:
+            POLICIES.check(spec.name, spec.rest, options=spec.options, problems=None)
+        except PartError:  # only who plays needs its package
+            return
+        except ConfigError as error:
+            raise ConfigError(f"{self.file}: {key}: {error}") from None
 
     def option(self, value: Any, key: str) -> str:
         """Return the text of an option, as specs have it."""
@@ -367,6 +433,8 @@ class _Reader:
             return "true" if value else "false"
         if isinstance(value, list) and value and all(isinstance(one, str | int | float) for one in value):
             return "/".join(self.option(one, key) for one in value)
+        if isinstance(value, float) and not isfinite(value):
+            raise self.error(key, value, "a finite number is needed")
         if not isinstance(value, str | int | float):
             raise self.error(key, value, "a text, a number, true, false, or a list of these is needed")
         return str(value)
@@ -376,8 +444,8 @@ class _Reader:
         return ConfigError(f"{self.file}: {key}={value!r:.200}: {why}.")
 
 
-def _said(table: Any) -> dict[str, Any]:
-    """Return what a table says."""
+def said_by(table: Any) -> dict[str, Any]:
+    """Return what a table says: its fields that are not None."""
     return {one.name: value for one in fields(table) if (value := getattr(table, one.name)) is not None}
 
 
@@ -389,20 +457,33 @@ def _blamed(message: str, options: Mapping[str, Any]) -> str:
     return f"task.{name}" if name else ""
 
 
-def _with_paths(config: Config, folder: Path) -> Config:
-    """Return a configuration whose paths are those of its file's folder."""
+def placed_by(file: Path) -> Callable[[str], str]:
+    """Return what makes paths in a file, which are relative to its folder, right everywhere."""
+    folder = Path(os.path.abspath(file)).parent
 
     def placed(path: str) -> str:
         return os.path.normpath(folder / Path(path).expanduser())
 
+    return placed
+
+
+def set_with_path(name: str, placed: Callable[[str], str]) -> str:
+    """Return the name of a problem set with its path changed, if it is a file."""
+    return placed(name) if name.endswith((".jsonl", ".jsonl.gz")) else name
+
+
+def _with_paths(config: Config, file: Path, *, specs: bool) -> Config:
+    """Return a configuration whose paths are right everywhere; policies have some where they are specs."""
+    placed = placed_by(file)
+
     def of(table: Any, **change: Callable[[Any], Any]) -> Any:
-        said = _said(table)
+        said = said_by(table)
         return replace(table, **{name: function(said[name]) for name, function in change.items() if name in said})
 
     def spec(text: str) -> str:
         return spec_with_paths(text, placed)
 
-    def specs(given: Specs) -> Specs:
+    def generators(given: Specs) -> Specs:
         if isinstance(given, str):
             return spec(given)
         return {name: spec(one) for name, one in given.items()} if isinstance(given, dict) else [*map(spec, given)]
@@ -412,10 +493,10 @@ def _with_paths(config: Config, folder: Path) -> Config:
         problems=of(
             config.problems,
             path=placed,
-            set=lambda name: placed(name) if name.endswith((".jsonl", ".jsonl.gz")) else name,
+            set=lambda name: set_with_path(name, placed),
         ),
-        task_table=of(config.task_table, out=placed, generators=specs, reward_model=spec),
-        agents={name: of(agent, policy=spec) for name, agent in config.agents.items()},
+        task_table=of(config.task_table, out=placed, generators=generators, reward_model=spec),
+        agents={name: of(agent, policy=spec) if specs else agent for name, agent in config.agents.items()},
         rollout=of(config.rollout, out=placed),
     )
 
@@ -432,30 +513,3 @@ def spec_with_paths(text: str, placed: Callable[[str], str]) -> str:
 
     rest = placed(spec.rest) if spec.name == "replay" and spec.rest else changed(spec.rest)
     return write_spec(replace(spec, rest=rest, options={name: changed(value) for name, value in spec.options.items()}))
-
-
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _text(name)
-
-
-def _text(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _value(value: Any) -> str:
-    """Return a value as TOML writes it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, Limits):
-        value = {one.name: getattr(value, one.name) for one in fields(value)}
-    if isinstance(value, Mapping):
-        return (
-            "{ " + ", ".join(f"{_key(str(name))} = {_value(one)}" for name, one in value.items()) + " }"
-            if value
-            else "{}"
-        )
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_value, value)) + "]"
-    return str(value)

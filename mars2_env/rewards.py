@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from typing import Final, TypeAlias, TypeVar
 
+from mars2_env.base.blame import blamed
 from mars2_env.base.checks import shown
 from mars2_env.base.parts import Parts
 from mars2_env.episode import Episode
@@ -164,7 +165,8 @@ class Ledger:
         Raises:
             ConfigError: what the reward returned is neither a finite number nor one for every agent.
         """
-        amount: object = self._pay(actor, node)
+        with blamed("the reward", self._kind):
+            amount: object = self._pay(actor, node)
         try:
             if isinstance(amount, Mapping):
                 found = dict(amount)

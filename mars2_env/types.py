@@ -433,6 +433,13 @@ class Verdict:
             raise JudgeError(f"group({name!r:.100}): this verdict is on {', '.join(self.groups) or 'no group'} alone.")
         return Verdict(groups={name: self.groups[name]})
 
+    @property
+    def public(self) -> Verdict:
+        """As much of the verdict as may be quoted: the outcomes of public tests, and feedback that is about one."""
+        feedback = None if self.feedback is None or self.feedback.unshown else self.feedback
+        groups = {"public": self.groups["public"]} if "public" in self.groups else {}
+        return Verdict(groups=groups, settled=self.settled, feedback=feedback)
+
 
 class Message(TypedDict):
     """One chat message, in the form that chat templates and servers take."""
@@ -933,6 +940,36 @@ class RewardModel(Protocol):
 
     def score(self, problem: PublicView, programs: Sequence[str]) -> Sequence[float]:
         """Return one score in [0, 1] for each program, in order."""
+        ...
+
+
+@runtime_checkable
+class RatesTested(Protocol):
+    """An optional ability of reward models: takes into account what public tests found; it is then asked this way."""
+
+    def score_tested(
+        self, problem: PublicView, programs: Sequence[str], verdicts: Sequence[Verdict]
+    ) -> Sequence[float]:
+        """Return one score in [0, 1] for each program, in order.
+
+        Args:
+            problem: what may be seen of the problem.
+            programs: different programs, of one tree.
+            verdicts: of each program, `Verdict.public`.
+        """
+        ...
+
+
+@runtime_checkable
+class ChecksProblems(Protocol):
+    """An optional ability of reward models: is told what it will rate before the first program of it."""
+
+    def check_problems(self, problems: Sequence[PublicView]) -> None:
+        """Check that these may be rated.
+
+        Raises:
+            ConfigError: the model learned from one of them.
+        """
         ...
 
 

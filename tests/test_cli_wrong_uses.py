@@ -131,6 +131,7 @@ OTHERS = {
     f"search taco {TEAM} --split test": "give --path FILE; ",
     f"search taco {TEAM} --split test --path x --option hub=true": "give --path or --option hub=, not both",
     f"search quixbugs {TEAM}": "give --path FOLDER or --path ARCHIVE.tar.gz of a checkout",
+    f"search nowhere.jsonl {TEAM} --print-config": "nowhere.jsonl: there is no such file.",
     "evaluate nowhere": "nowhere: cannot be read: No such file or directory",
     "evaluate empty": "empty holds no trees; a run folder has its logs in empty/trees",
     "evaluate run/trees": "run/trees holds the logs of the run run; give that folder",

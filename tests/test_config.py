@@ -235,6 +235,14 @@ def test_values_of_options_are_texts_numbers_switches_and_lists(tmp_path: Path) 
         ('[agents.coder]\npolicy = "noise,slip=1"\nslip = 0', "agents.coder.slip=0: the policy 'noise,slip=1' says it"),
         ('[agents.coder]\npolicy = "noise"\nslip = 1979-05-27', "agents.coder.slip=datetime.date(1979, 5, 27): a text"),
         ('[agents]\nCoder = "noise"', "agents: agent name 'Coder'"),
+        ("[rollout]\ntrees = 0", "rollout.trees=0: must be a whole number of at least 1"),
+        ("[rollout]\nseed = -1", "rollout.seed=-1: must be a whole number of at least 0"),
+        ("[rollout]\ndeadline = -1", "rollout.deadline=-1.0: must be a finite number above 0"),
+        ("[rollout]\ndeadline = nan", "rollout.deadline=nan: must be"),
+        ("[problems]\nlimit = -1", "problems.limit=-1: must be a whole number of at least 1"),
+        ("[problems]\nids = []", "problems.ids=(): nothing would be played"),
+        ('[agents.coder]\npolicy = "noise"\nrepair = nan', "agents.coder.repair=nan: a finite number is needed"),
+        ('[agents]\ncoder = "noise"\ncoder_0 = "noise"', "agents: coder is short for coder_0, which is there too"),
         ("a =", "is not TOML: Invalid value (at "),
     ],
 )  # fmt: skip
@@ -253,6 +261,7 @@ def test_what_is_wrong_is_said_with_file_key_value_and_what_is_known(text: str, 
         ("[task]\nbudget = 3", 'no problem set; say problems = "NAME"'),
         ('problems = "startr"', "unknown environment or problem set 'startr'. Did you mean 'starter'"),
         ('problems = "starter"\n[task]\nbudget = "x=1"', "task.budget: unknown resource in budget"),
+        ('[problems]\nset = "starter"\nids = ["x"]', "problems.ids: unknown problem of 'starter' 'x'"),
         ('problems = "starter"\n[task]\nselector = "utc"', "task.selector: unknown selector 'utc'"),
         ('problems = "starter"\n[task]\nbudget = "coder_0.nodes=3,nodes=4"\n[agents]\ncodex = "noise"', "'coder_0'"),
         ('problems = "starter"\n[task]\nprompts = "chat,fixer_0=base"\n[agents]\ncoder = "noise"', "'fixer_0'"),
@@ -291,3 +300,30 @@ def test_where_generators_write_the_policies_of_agents_are_these(tmp_path: Path)
     given = text.replace('"noise:weak"', "{}").replace('"noise:default"', "{}")
     given = given.replace('game = "place"', 'game = "place"\ngenerators = "noise:perfect"')
     assert load_config(written(tmp_path, given)).task().generators == "noise:perfect"
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [("temprature = 1", "Did you mean 'temperature'"), ('temperature = "hot"', "temperature='hot' is not a number")],
+)
+def test_an_option_that_a_policy_does_not_take_is_said_with_file_and_agent(
+    option: str, says: str, tmp_path: Path
+) -> None:
+    @mars2_env.register_policy(f"picky{len(option)}")
+    def build(rest: str, *, problems: Any = None, temperature: float = 1.0) -> Any:
+        raise AssertionError("a file is read without building its policies")
+
+    with pytest.raises(ConfigError, match=rf"team.toml: agents.coder: policy 'picky\d+': .*{says}"):
+        load_config(written(tmp_path, f'[agents.coder]\npolicy = "picky{len(option)}:x"\n{option}'))
+
+
+def test_an_option_that_a_policy_does_not_take_is_said_with_its_agent(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, 'problems = "starter"\n[agents.fixer]\npolicy = "noise"\nreapir = 0.5'))
+    with pytest.raises(ConfigError, match=r"the policy of fixer_0: unknown option of noise 'reapir'. Did you mean"):
+        mars2_env.rollout(config.task(), config.team, **config.run)
+
+
+@pytest.mark.parametrize("path", [None, 3, ""])
+def test_what_is_no_path_is_no_file(path: Any) -> None:
+    with pytest.raises(ConfigError, match="give the path of a TOML file"):
+        load_config(path)

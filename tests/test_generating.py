@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
-from toys import FaultySandbox, Guesser, outcome, problem_set, sandbox
+from toys import Actor, FaultySandbox, Generator, outcome, problem_set, sandbox
 
 import mars2_env
 from mars2_env import PolicyError, Reply, Run, SandboxError, Task, Tree, Trial, Turn
@@ -27,39 +26,6 @@ def task(count: int = 4, box: Any = None, **options: Any) -> Task:
 
 def logs(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (out / "trees").glob("*.jsonl")}
-
-
-class Generator(Guesser):
-    """Guesses as `Guesser` does, turn by turn, after so many looks at what else the loop has to do."""
-
-    identity = "guesser"
-
-    def __init__(self, looks: Callable[[], int] = lambda: 1) -> None:
-        super().__init__()
-        self.looks = looks
-        self.open = self.most = 0
-        self.cancelled: list[Turn] = []
-
-    async def generate(self, turn: Turn, *, priority: int) -> Reply:
-        """Guess, at last."""
-        self.open += 1
-        self.most = max(self.most, self.open)
-        try:
-            for _ in range(self.looks()):
-                await asyncio.sleep(0)
-            self.turns.append(turn)
-            return self.reply(turn)
-        except asyncio.CancelledError:
-            self.cancelled.append(turn)
-            raise
-        finally:
-            self.open -= 1
-
-
-class Actor(Guesser):
-    """The same guesses by `act` alone."""
-
-    identity = "guesser"
 
 
 async def gathered(*args: Any, **options: Any) -> list[Tree]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,6 +103,44 @@ def test_an_exception_that_cannot_be_said_is_known_by_its_type(caplog: pytest.Lo
     (reason, *_) = [event.reason for event in tree.events if isinstance(event, Failed)]
     assert reason == "the policy of agent_0 failed: UnsayableError"
     assert "failed (UnsayableError), at" in caplog.text
+
+
+def test_what_fails_alike_again_and_again_is_said_once_and_then_counted(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(PolicyError, match="failed on 20 turns in a row"):
+        list(mars2_env.rollout(task(20), Failing(set(range(999))), policy_retries=0))
+    said = [record.getMessage() for record in caplog.records if "failed (ConnectionError" in record.getMessage()]
+    assert len(said) == 2 and said[1].endswith(": 10 times by now.")
+
+
+class _Loaded:
+    """Parts of others that raise what is none of the library's errors."""
+
+    def select(self, tree: Any, rng: Any, pending: Any = ()) -> Any:
+        raise KeyError("lost")
+
+    def score(self, problem: Any, programs: Any) -> Any:
+        raise KeyError("lost")
+
+
+def _lost(*given: Any) -> Any:
+    raise KeyError("lost")
+
+
+@pytest.mark.parametrize(
+    ("options", "called", "says"),
+    [
+        ({"selector": _Loaded()}, {}, r"select\(\) of the selector .*_Loaded"),
+        ({"reward_model": _Loaded()}, {}, r"score\(\) of the reward model .*_Loaded"),
+        ({"stop_when": _lost}, {}, "stop_when <function _lost"),
+        ({}, {"observer": _lost}, "the observer <function _lost"),
+    ],
+)
+def test_an_exception_of_a_part_says_which_part_raised_it(
+    options: dict[str, Any], called: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(KeyError) as found:
+        list(mars2_env.rollout(task(1, **options), Guesser(), **called))
+    assert any(re.search(says, note) for note in found.value.__notes__)
 
 
 def test_a_policy_that_fails_on_one_problem_costs_the_others_nothing(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mars2_env.prompt import blocks, programs
-from mars2_env.prompt.programs import WORK, extract_program, fenced, fenced_blocks, normal_form, parse
+from mars2_env.prompt.programs import MAX_READ, WORK, extract_program, fenced, fenced_blocks, normal_form, parse
 
 
 @pytest.mark.parametrize(
@@ -493,3 +493,10 @@ def test_threads_that_judge_side_by_side_never_parse_at_once() -> None:
         trees = list(threads.map(parse, [f"x = {number}" for number in range(3)]))
     assert all(tree is not None for tree in trees)
     assert met == []
+
+
+def test_of_a_very_long_reply_the_end_is_read() -> None:
+    thought = "<think>" + "hm, " * MAX_READ + "</think>\n"
+    assert extract_program(thought + "```python\nprint(1)\n```") == "print(1)\n"
+    endless = extract_program("```python\n" + "x = 1\n" * MAX_READ + "```")
+    assert endless is None or len(endless) <= MAX_READ

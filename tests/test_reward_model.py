@@ -154,3 +154,69 @@ def test_environments_pay_by_the_tests_alone(reward: str) -> None:
             paid.append(dict(env.rewards))
     assert paid[:6] == paid[6:]
     assert any(sum(one.values()) for one in paid)
+
+
+class Judging(LikesLarge):
+    """Rates by what public tests found, and refuses one problem."""
+
+    identity = "tested:1"
+
+    def __init__(self, rest: str = "") -> None:
+        super().__init__(rest)
+        self.verdicts: list[Verdict] = []
+
+    def score_tested(self, problem: PublicView, programs: Sequence[str], verdicts: Sequence[Verdict]) -> list[float]:
+        self.verdicts += verdicts
+        return [0.75 if verdict.passed else 0.25 for verdict in verdicts]
+
+    def check_problems(self, problems: Sequence[PublicView]) -> None:
+        if any(problem.id == "toy/1" for problem in problems):
+            raise ConfigError("learned from 'toy/1'")
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_model_that_asks_for_them_is_told_the_public_verdicts_and_no_others(named: bool) -> None:
+    mars2_env.register_reward_model("test-tested")(Judging)
+    task = mars2_env.task(
+        problem_set(1), sandbox=sandbox(), reward_model="test-tested" if named else Judging(), score_on="scoring"
+    )
+    model: Any = task.reward_model.model if named else task.reward_model  # type: ignore[union-attr]
+    (tree,) = mars2_env.rollout(task, Guesser(), in_flight=3)
+    assert {frozenset(verdict.groups) for verdict in model.verdicts} == {frozenset({"public"})}
+    assert all(verdict.feedback is None or not verdict.feedback.unshown for verdict in model.verdicts)
+    for node in tree.nodes:
+        assert node.model_score == (0.75 if node.verdict.group("public").passed else 0.25)
+    assert not model.seen  # `score` was not asked
+    env: Any = mars2_env.make(task)
+    env.reset(seed=0)
+    env.step({"program": "print(0)"})
+    assert env.episode.nodes[0].model_score == 0.75
+
+
+def test_a_model_that_refuses_a_problem_ends_a_run_before_it_begins(tmp_path: Path) -> None:
+    task = mars2_env.task(problem_set(3), sandbox=sandbox(), reward_model=Judging())
+    with pytest.raises(ConfigError, match="learned from 'toy/1'"):
+        mars2_env.rollout(task, Guesser(), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert len(list(mars2_env.rollout(task, Guesser(), problems=["toy/0", "toy/2"]))) == 2
+    env: Any = mars2_env.make(task)
+    with pytest.raises(ConfigError, match="learned from 'toy/1'"):
+        env.reset(seed=0, options={"problem": "toy/1"})
+
+
+def test_a_log_knows_a_model_by_what_it_says_it_is() -> None:
+    mars2_env.register_reward_model("test-tested")(Judging)
+    task = mars2_env.task(problem_set(1), sandbox=sandbox(), reward_model="test-tested:somewhere")
+    assert task.config()["reward_model"] == "tested:1"
+
+
+def test_the_public_part_of_a_verdict_quotes_nothing_else() -> None:
+    feedback = mars2_env.Feedback("wrong_answer", test=1, expected="3")
+    failed = Verdict({"public": ("passed", "wrong_answer"), "scoring": ("not_run",)}, feedback=feedback)
+    assert failed.public == Verdict({"public": ("passed", "wrong_answer")}, feedback=feedback)
+    unshown = Verdict(
+        {"public": ("passed",), "scoring": ("wrong_answer",)}, feedback=mars2_env.Feedback("wrong_answer", True)
+    )
+    assert unshown.public == Verdict({"public": ("passed",)})
+    assert Verdict(settled="no_program").public == Verdict(settled="no_program")
+    assert Verdict({"scoring": ("passed",)}).public == Verdict()

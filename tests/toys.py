@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,3 +70,36 @@ class Guesser:
         """Guess for one turn, from its seed alone."""
         parent = None if turn.parent is not None else seed("parent", turn.seed) % (max(turn.parents) + 1)
         return Reply(f"I guess:\n```python\nprint({seed('guess', turn.seed) % self.choices})\n```", parent=parent)
+
+
+class Generator(Guesser):
+    """Guesses as `Guesser` does, turn by turn, after so many looks at what else the loop has to do."""
+
+    identity = "guesser"
+
+    def __init__(self, looks: Callable[[], int] = lambda: 1) -> None:
+        super().__init__()
+        self.looks = looks
+        self.open = self.most = 0
+        self.cancelled: list[Turn] = []
+
+    async def generate(self, turn: Turn, *, priority: int) -> Reply:
+        """Guess, at last."""
+        self.open += 1
+        self.most = max(self.most, self.open)
+        try:
+            for _ in range(self.looks()):
+                await asyncio.sleep(0)
+            self.turns.append(turn)
+            return self.reply(turn)
+        except asyncio.CancelledError:
+            self.cancelled.append(turn)
+            raise
+        finally:
+            self.open -= 1
+
+
+class Actor(Guesser):
+    """The same guesses by `act` alone."""
+
+    identity = "guesser"

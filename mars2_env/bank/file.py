@@ -176,6 +176,8 @@ def bank_file(place: str | Path) -> Path:
             f"{path} holds a bank that is not finished; the `mars2 record` that began it goes on with it, and then it "
             "can be replayed."
         )
+    if file.exists():
+        raise LogError(f"{path} holds no bank: {file} is no regular file. `mars2 record` makes one.")
     raise LogError(f"{path} holds no bank: there is no {file}. `mars2 record` makes one.")
 
 
@@ -226,6 +228,8 @@ def read_bank(place: str | Path) -> Bank:
                 one = msgspec.json.decode(line, type=Recorded)
             except msgspec.MsgspecError as error:
                 raise LogError(f"{path}: line {number}: no recorded reply: {error}") from None
+            if one.place in found:
+                raise LogError(f"{path}: line {number} repeats an earlier one: a reply to the same turn.")
             found[one.place] = one
     except (OSError, EOFError, zlib.error) as error:
         raise LogError(f"{path} cannot be read as a bank: {error}.") from None

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from threading import get_ident
 from typing import Any, Final, TypeVar
 
@@ -24,6 +25,9 @@ T = TypeVar("T")
 
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What decoding JSON raises of bytes that are none, or none of the type that is asked for."""
+
+_FIRST: Final = frozenset({"problem_set", "split", "name"})
+"""Keys of a configuration on which others depend."""
 
 _PIECE: Final = 2**16
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -71,6 +75,7 @@ class Journal:
         """
         self.path = Path(path)
         self._file = -1
+        check_regular(self.path)
         with refusing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
@@ -158,12 +163,27 @@ def _whole(descriptor: int, size: int) -> int:
     return 0
 
 
+def check_regular(path: Path) -> None:
+    """Check that a path, if anything is there, is a file or a folder: to read a pipe or a device may take for ever.
+
+    Raises:
+        LogError: it is something else.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:  # whoever reads it says why it cannot be
+        return
+    if not (S_ISREG(mode) or S_ISDIR(mode)):
+        raise LogError(f"{path} is no file, but a pipe, a socket or a device; put it elsewhere.")
+
+
 def whole_lines(path: Path) -> list[bytes]:
     """Return the lines of a file, without newlines; one that was cut off is left out.
 
     Raises:
-        LogError: the file cannot be read.
+        LogError: the file cannot be read, or is a pipe or the like.
     """
+    check_regular(path)
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -255,6 +275,7 @@ def read_claim(path: Path) -> dict[str, Any]:
     Raises:
         LogError: the file is unreadable or says something else.
     """
+    check_regular(path)
     try:
         found = msgspec.json.decode(path.read_bytes())
     except OSError as error:
@@ -274,8 +295,10 @@ def check_same(where: str | Path, found: Any, wanted: Any, name: str = "") -> No
     """
     found, wanted = (msgspec.json.decode(msgspec.json.encode(one)) for one in (found, wanted))
     if isinstance(found, dict) and isinstance(wanted, dict):
-        # the parts before their hashes: a name and two values say more than two digests
-        order = sorted({*found, *wanted}, key=lambda key: (key.endswith("hash") or key == "problems", key))
+        # what decides other keys before these, the parts before their hashes: two digests say less than a name
+        order = sorted(
+            {*found, *wanted}, key=lambda key: (key.endswith("hash") or key == "problems", key not in _FIRST, key)
+        )
         for key in order:
             check_same(where, found.get(key), wanted.get(key), f"{name}.{key}" if name else str(key))
     elif found != wanted:

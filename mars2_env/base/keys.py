@@ -6,6 +6,7 @@ the uninterrupted run would have drawn.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import TypeAlias
 
@@ -14,8 +15,8 @@ import numpy as np
 Part: TypeAlias = str | int
 
 
-def key(*parts: Part) -> int:
-    """Return a 128-bit integer that depends on every part, its type and its place.
+def encoded(*parts: Part) -> bytes:
+    """Return the parts as bytes, one after the other.
 
     The encoding is injective (each part carries its type and length), so no two different lists of parts share one.
     """
@@ -23,7 +24,30 @@ def key(*parts: Part) -> int:
     for part in parts:
         data = str(part).encode("utf-8", "surrogatepass")
         pieces += (b"%b%d:" % (type(part).__name__.encode(), len(data)), data)
-    return int.from_bytes(blake2b(b"".join(pieces), digest_size=16).digest(), "big")
+    return b"".join(pieces)
+
+
+def key(*parts: Part) -> int:
+    """Return a 128-bit integer that depends on every part, its type and its place."""
+    return key_of(encoded(*parts))
+
+
+def key_of(code: bytes) -> int:
+    """Return the key of parts that are `encoded` already."""
+    return int.from_bytes(blake2b(code, digest_size=16).digest(), "big")
+
+
+def keys_between(head: bytes, numbers: Iterable[int], tails: Iterable[bytes]) -> list[int]:
+    """Return `key(*first, number, *last)` for each number, `encoded(*first)` and each `encoded(*last)` being given.
+
+    It is for drivers of many trees at once, for which what `key` costs beside its one hash is too much.
+    """
+    found = []
+    for number, tail in zip(numbers, tails, strict=True):
+        data = b"%d" % number
+        code = blake2b(b"%bint%d:%b%b" % (head, len(data), data, tail), digest_size=16)
+        found.append(int.from_bytes(code.digest(), "big"))
+    return found
 
 
 def seed(*parts: Part) -> int:

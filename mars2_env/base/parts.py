@@ -8,7 +8,7 @@ its like, for as long as the process lives.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
@@ -131,6 +131,17 @@ class Parts:
             ConfigError: it does not take these options, or one has a value of another type.
         """
         part = self.find(name)
+        read = self._read(part, name, given, options, context)
+        return part(*given, **context, **read)
+
+    def check(self, name: str, *given: Any, options: Mapping[str, Any], **context: Any) -> None:
+        """Check the options of a part as `build` does, and build nothing; arguments and errors are those of `build`."""
+        self._read(self.find(name), name, given, options, context)
+
+    def _read(
+        self, part: Any, name: str, given: Sequence[Any], options: Mapping[str, Any], context: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return a part's options, texts of them read as its annotations ask for."""
         signature = inspect.signature(part)
         try:
             if twice := context.keys() & options.keys():
@@ -147,8 +158,7 @@ class Parts:
                 f"{self.kind} {name!r}: {error}.{hint} Its options: {', '.join(taken) or 'none'}."
             ) from None
         texts = {option: value for option, value in options.items() if isinstance(value, str)}
-        read = typed_options(part, texts, f"{self.kind} {name!r}")
-        return part(*given, **context, **{**options, **read})
+        return {**options, **typed_options(part, texts, f"{self.kind} {name!r}")}
 
     def _load(self, name: str, point: EntryPoint) -> Any:
         try:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 import mars2_env
-from mars2_env.cli.options import chosen_sandbox
+from mars2_env.cli.options import chosen_sandbox, say
 from mars2_env.config import Config, load_config
 from mars2_env.errors import ConfigError
 from mars2_env.tasks import agent_names
@@ -87,6 +87,19 @@ def _is_written(ctx: typer.Context, name: str) -> bool:
     """Whether an option was written on the command line, or in an environment variable."""
     source = ctx.get_parameter_source(name)
     return source is not None and source.name not in ("DEFAULT", "DEFAULT_MAP")
+
+
+def print_plan(plan: Config) -> None:
+    """Print a plan as a configuration file.
+
+    Raises:
+        ConfigError: its problems are to come from a file that is not there.
+    """
+    named = plan.problems
+    place = named.set if named.set is not None and named.set.endswith((".jsonl", ".jsonl.gz")) else named.path
+    if place is not None and not Path(place).exists():
+        raise ConfigError(f"{place}: there is no such file.")
+    say(plan.to_toml().rstrip())
 
 
 def full_task(plan: Config, python_packages: list[str] | None) -> mars2_env.Task:

@@ -16,7 +16,8 @@ from mars2_env.base.parts import Parts
 from mars2_env.cli import problems
 from mars2_env.cli.env import env
 from mars2_env.cli.evaluate import evaluate
-from mars2_env.cli.interrupts import be_patient
+from mars2_env.cli.export import export
+from mars2_env.cli.interrupts import STATUS, be_patient
 from mars2_env.cli.judging import judge, sandbox_app
 from mars2_env.cli.options import say
 from mars2_env.cli.record import record
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (search, record, evaluate, judge, env):
+for command in (search, record, evaluate, judge, env, export):
     app.command()(speaks_of_options(command))
 app.add_typer(sandbox_app, name="sandbox")
 app.add_typer(problems.app, name="problems")
@@ -93,9 +94,12 @@ def _add_commands() -> None:
 def main() -> None:
     """Run the command line."""
     be_patient()
-    _add_commands()
     try:
+        _add_commands()
         app()
+    except KeyboardInterrupt:  # before a command began, or in one that keeps nothing
+        say("interrupted.", err=True)
+        sys.exit(STATUS)
     except Mars2Error as error:
         say(f"mars2: {error}", err=True)
         sys.exit(2)

@@ -11,7 +11,15 @@ import typer
 
 import mars2_env
 from mars2_env.base.meters import Meters
-from mars2_env.cli.configured import AgentOption, ConfigFile, PrintConfig, chosen_config, full_task, parse_agents
+from mars2_env.cli.configured import (
+    AgentOption,
+    ConfigFile,
+    PrintConfig,
+    chosen_config,
+    full_task,
+    parse_agents,
+    print_plan,
+)
 from mars2_env.cli.interrupts import interruptible
 from mars2_env.cli.options import (
     AsJson,
@@ -164,7 +172,7 @@ def search(
         },
     )
     if print_config:
-        say(plan.to_toml().rstrip())
+        print_plan(plan)
         return
     run = plan.run
     out = None if plan.rollout.out is None else Path(plan.rollout.out)

@@ -20,6 +20,7 @@ ALIASES: Final = {
     "problem_options": "option",
     "kind": "sandbox",
     "how": "answer",
+    "form": "format",
 }
 """What the library's functions call an option that the commands have under another name."""
 

@@ -212,9 +212,9 @@ def samples(
     given, how = list(trees), credit or Credit()
     found: list[Sample] = []
     left: Counter[str] = Counter()
-    told = [_trace_of(tree, None if traces is None else traces[number]) for number, tree in enumerate(given)]
-    calls = [[_generations(trace.get(node.id)) for node in tree.nodes] for tree, trace in zip(given, told, strict=True)]
-    lengths = [[sum(one.tokens[1] for one in reply if one.tokens) for reply in replies] for replies in calls]
+    told = [trace_of(tree, None if traces is None else traces[number]) for number, tree in enumerate(given)]
+    calls = [[generations(trace.get(node.id)) for node in tree.nodes] for tree, trace in zip(given, told, strict=True)]
+    lengths = [[tokens_written(reply) for reply in replies] for replies in calls]
     shaped, gained = advantages_of(given, how, lengths)
     for number, tree in enumerate(given):
         for place, node in enumerate(tree.nodes):
@@ -246,6 +246,11 @@ def samples(
                     )
                 )
     return Samples(tuple(found), dict(left))
+
+
+def tokens_written(reply: Iterable[Generation]) -> int:
+    """Return how many tokens a model wrote in the calls of a reply, as far as they tell."""
+    return sum(one.tokens[1] for one in reply if one.tokens)
 
 
 class _Sequence:
@@ -305,7 +310,7 @@ def versions_of(call: Generation) -> list[int]:
     ]
 
 
-def _generations(trace: Trace | None) -> tuple[Generation, ...]:
+def generations(trace: Trace | None) -> tuple[Generation, ...]:
     """Return what models wrote in a turn, in order."""
     if trace is None:
         return ()
@@ -314,7 +319,7 @@ def _generations(trace: Trace | None) -> tuple[Generation, ...]:
     return tuple(step.generation for step in trace.steps if step.generation is not None)
 
 
-def _trace_of(tree: Tree, given: Mapping[int, Trace] | None) -> dict[int, Trace]:
+def trace_of(tree: Tree, given: Mapping[int, Trace] | None) -> dict[int, Trace]:
     """Return the trace of each node of a tree."""
     if given is None and tree.path is None:
         raise ConfigError(

@@ -50,9 +50,10 @@ class Grade:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """To do: ask the reward model about these programs, in one call, and hand the scores to `rated`."""
+    """To do: ask the reward model about these programs and what tests found of them, and hand its scores to `rated`."""
 
     programs: tuple[str, ...]
+    verdicts: tuple[Verdict, ...]
 
 
 Work: TypeAlias = Plant | Ask | Grade | Rate
@@ -254,7 +255,10 @@ class Course:
                 if any(one.result is None for one in in_flight):
                     break  # what is asked about together must not depend on who was quick
                 self._rating = self._to_rate(in_flight)
-                work.append(Rate(tuple(one.submission.program or "" for one in self._rating if one.submission)))
+                programs = tuple(one.submission.program or "" for one in self._rating if one.submission)
+                work.append(
+                    Rate(programs, tuple(one.result for one in self._rating if isinstance(one.result, Verdict)))
+                )
                 break
             self._apply(going)
             del self._going[self._order.popleft()]
@@ -310,7 +314,8 @@ def used(reply: Reply, trace: Trace, agent: str, metered: Set[str]) -> Usage:
     ):
         if resource in metered and told is None:
             raise PolicyError(
-                f"the budget limits {resource}, and the policy of {agent} does not say how much a reply took: give "
-                f"Reply({where}), or another budget."
+                f"the budget limits {resource}, and the policy of {agent} does not say how much a reply took. A policy "
+                f"of your own gives Reply({where}); a server has to tell its usage, and one that does not wants "
+                "another budget, such as nodes=60."
             )
     return Usage(trace.completion_tokens, trace.policy_seconds, trace.judge_seconds, reply.cost or 0.0)

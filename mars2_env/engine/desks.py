@@ -70,12 +70,14 @@ class Asking:
         deadline: how many seconds one call may take.
         trial: what policies run programs on public tests with.
         meters: measure how long each agent's policy is at it, if anybody asks.
+        failures: how often policies failed how in a row, so that what fails alike is not said each time.
     """
 
     retries: int
     deadline: float
     trial: PublicTests
     meters: Meters | None = None
+    failures: Counter[str] = field(default_factory=Counter)
 
     def measured(self, turns: Sequence[Turn]) -> AbstractContextManager[None]:
         """Measure a block as answering these turns."""
@@ -187,6 +189,7 @@ class Lane:
             self._failed(one, replies)
             return
         self.failures = 0
+        self._asking.failures.clear()
         tried = [self._asking.trial.spent(asked.turn) for asked in one.asked]
         share = max(0.0, one.seconds - sum(tried)) / len(one.asked)
         self._driver.answered(
@@ -243,7 +246,7 @@ def _called(
     except Exception as error:
         if final(error):
             raise
-        warn_failed(turns[0].agent, error)
+        warn_failed(turns[0].agent, error, asking.failures)
         return error, time.perf_counter() - start
 
 
@@ -340,6 +343,8 @@ class Desk:
             except asyncio.CancelledError as error:
                 if self._tasks.get(asked) is not going:
                     raise  # nobody waits for it any more
+                if going.task is not None and going.task.cancelling():
+                    outcome = error  # all tasks of the loop are, as it ends
                 failure = RuntimeError(f"generate() was cancelled {error}".strip())
             except Exception as error:
                 if final(error):
@@ -354,10 +359,11 @@ class Desk:
             if outcome is not None:
                 break
             assert failure is not None
-            warn_failed(agent, failure)
+            warn_failed(agent, failure, self._asking.failures)
         del self._tasks[asked]
         if isinstance(outcome, Reply):
             self.failures = 0
+            self._asking.failures.clear()
             tried = self._asking.trial.spent(turn)
             seconds = max(0.0, time.perf_counter() - start - tried)
             self._driver.answered([(asked, outcome, trace_of(turn, outcome, seconds, tried))])

@@ -20,11 +20,12 @@ from functools import partial, wraps
 from typing import Any, Concatenate, Final, ParamSpec
 
 from mars2_env.base.abilities import keeps
+from mars2_env.base.blame import blamed
 from mars2_env.base.machine import cores
 from mars2_env.base.meters import JUDGE, QUEUE, Meters
 from mars2_env.engine.course import Ask, Grade, Plant, Rate, Work
 from mars2_env.engine.desks import Asked, Asking, Desk, Fault, Lane
-from mars2_env.engine.feed import Feed, Job
+from mars2_env.engine.feed import Feed, Job, claimed
 from mars2_env.engine.play import Play
 from mars2_env.engine.workers import Inbox, Raised, Workers
 from mars2_env.errors import LogInUseError, PolicyError
@@ -135,13 +136,15 @@ class Driver:
         self._more = True
         self._begun = self._over = self._poked = False
         self._error: BaseException | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
         self._beat: asyncio.TimerHandle | None = None
         self._end: asyncio.Task[None] | None = None
 
     def _begin(self) -> None:
         self._begun = True
         self._loop = asyncio.get_running_loop()
+        self._ending = self._loop.create_future()
+        self._guard = self._loop.create_task(self._guarding())
         self._inbox = Inbox(self._loop)
         self._judges = self._make_judges(self._inbox)
         self._raters = Workers(1, "mars2-rate", self._inbox)
@@ -160,10 +163,23 @@ class Driver:
             self._desk_of[agent] = self._desks[key]
         self._beat = self._loop.call_later(HEARTBEAT, self._renew)
 
+    async def _guarding(self) -> None:
+        """End the run where its loop ends: then every task is cancelled, and this one is there for nothing else."""
+        try:
+            await self._ending
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+
     @property
     def closes(self) -> bool:
         """Whether there is something to close even where nothing has begun."""
         return bool(self._closing)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it was closed, with nothing left to be done."""
+        return self._end is not None and self._end.done()
 
     async def _tried(self, work: Callable[[], Verdict]) -> Verdict:
         """Do what a policy that generates tries on the public tests: among the judges, who are no more than cores."""
@@ -173,7 +189,8 @@ class Driver:
     async def next(self) -> Tree | Raised | None:
         """Return the next tree that is finished; None when there are no more, and what ended the run otherwise.
 
-        Errors are returned: whoever asks raises them where nothing is torn down by it.
+        Errors are returned: whoever asks raises them where nothing is torn down by it. Any number may ask at a time;
+        who is cancelled in asking takes nothing with it.
         """
         if not self._begun and not self._over:
             try:
@@ -181,12 +198,13 @@ class Driver:
             except BaseException as error:
                 self.end(error)
         while not self._finished and not self._over:
-            self._waiter = asyncio.get_running_loop().create_future()
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
             self._poke()
             try:
-                await self._waiter
+                await waiter
             finally:
-                self._waiter = None
+                self._waiters.remove(waiter)
         if self._finished:
             self._poke()
             return self._finished.popleft()
@@ -258,18 +276,18 @@ class Driver:
                     self._grade(play, turn, partial(play.match.grade, submission))
                 case Plant():
                     self._grade(play, None, play.match.grade_seed)
-                case Rate(programs):
+                case Rate(programs, verdicts):
                     model = play.match.task.reward_model
                     assert model is not None
                     self._grading += 1
-                    rate = partial(ratings, model, play.match.episode.problem, programs)
+                    rate = partial(ratings, model, play.match.episode.problem, programs, verdicts)
                     timer = self._loop.call_later(self._settings.deadline, self._unrated, model)
                     self._raters.submit(rate, partial(self._rated, play, timer))
         if play not in self._going:
             return
         if (events := len(play.match.events)) > self._going[play]:
             self._going[play] = events
-            self._feed.renew(play.job)
+            self._hold(play.job)
         if play.course.done:
             del self._going[play]
             self._done.append(play)
@@ -294,7 +312,7 @@ class Driver:
             return
         try:
             self._settle()
-            if self._settings.in_step and (self._finished or self._waiter is None):
+            if self._settings.in_step and (self._finished or not self._waiters):
                 return
             self._claim()
             more_to_come = self._grading > 0 or any(desk.busy for desk in self._desks.values())
@@ -317,14 +335,15 @@ class Driver:
         for play in sorted(self._done, key=lambda play: play.job.number):
             self._done.remove(play)
             play.match.close()
-            self._feed.done(play.job)
+            with blamed("done() of the feed", self._feed):
+                self._feed.done(play.job)
             self._finished.append(play.match.tree())
         self._wake()
 
     def _claim(self) -> None:
         """Begin trees while there is room: those that nobody has taken yet count as well."""
         while self._more and len(self._going) + len(self._done) + len(self._finished) < self._settings.trees:
-            job = self._feed.claim()
+            job = claimed(self._feed)
             if job is None:
                 self._more = False
                 return
@@ -341,17 +360,24 @@ class Driver:
     def _renew(self) -> None:
         self._beat = self._loop.call_later(HEARTBEAT, self._renew)
         for play in self._going:
-            self._feed.renew(play.job)
+            self._hold(play.job)
+
+    def _hold(self, job: Job) -> None:
+        with blamed("renew() of the feed", self._feed):
+            self._feed.renew(job)
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def _torn_down(self) -> None:
         """Call back what is in flight, wait for it as long as there is patience, and close what is open."""
         if self._begun:
             if self._beat is not None:
                 self._beat.cancel()
+            if not self._ending.done():
+                self._ending.set_result(None)
             for play in self._going:
                 play.match.give_up()
             self._trial.give_up()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from mars2_env.base.blame import blamed
 from mars2_env.engine.course import Course
 from mars2_env.engine.feed import Job
 from mars2_env.episode import Event, Told
@@ -52,7 +53,8 @@ class Play:
     def _observe(self, event: Event) -> None:
         if self._observer is not None:
             trace = self._traces.pop(event.turn, None) if isinstance(event, Told) else None
-            self._observer(self.match.header, event, trace)
+            with blamed("the observer", self._observer):
+                self._observer(self.match.header, event, trace)
 
 
 def trace_of(turn: Turn, reply: Reply, seconds: float, tried: float = 0.0) -> Trace:

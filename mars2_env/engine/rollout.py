@@ -17,7 +17,7 @@ from mars2_env.engine.trees import AsyncTrees, Trees
 from mars2_env.errors import ConfigError, PolicyError
 from mars2_env.log import check_logs
 from mars2_env.problems import ProblemSet
-from mars2_env.tasks import GAMES, Match, Task, sandbox_of, seat
+from mars2_env.tasks import GAMES, Match, Task, check_rated, sandbox_of, seat
 from mars2_env.tasks import task as task_of
 from mars2_env.types import Closes, Generates, Gives, Policy
 
@@ -71,12 +71,14 @@ def rollout(
         policy_failures: after so many failed turns of a policy in a row, whatever the tree, the run ends: it is the
             policy that is out of order. What is written is kept.
         deadline: how many seconds one call of a policy may take. Then its turns have failed, and it is left behind.
-        feed: hands out the problems, where several runs share them; those of `problems` in order by default.
+        feed: hands out the problems, where several runs share them, in the place of `problems` and `limit`; those of
+            `problems` in order by default.
         observer: called with each event, in the thread that the run has.
         meters: measure how busy each agent's policy and the judge are (`mars2_env.base.meters.Meters`).
 
     Raises:
-        ConfigError: the team does not fit the task's agents, or a problem is unknown.
+        ConfigError: the team does not fit the task's agents, or a problem is unknown, or one that the reward model
+            learned from.
         LogError: `out` holds another run; the message names the key that differs. Or a file in it has the name of a
             log and is none. A tree that another run is growing is left out, with a warning; `skipped` names it.
         PolicyError: a policy did not return one reply a turn, or fails on all turns, or the budget limits what it says
@@ -147,8 +149,11 @@ def _driver(
     check_folder(out)
     function("observer", observer, optional=True, where="rollout")
     instance("meters", meters, Meters | None, "a Meters, or None", where="rollout")
-    if feed is not None and not isinstance(feed, Feed):
+    if feed is not None and (isinstance(feed, type) or not isinstance(feed, Feed)):
         raise ConfigError(f"rollout(feed={feed!r:.200}): an object with claim(), renew(job) and done(job) is needed.")
+    for name, chosen_by in (("problems", problems), ("limit", limit)):
+        if feed is not None and chosen_by is not None:
+            raise ConfigError(f"rollout({name}={chosen_by!r:.200}): the feed says what is played; leave it out.")
     if GAMES[task.rules.game].generators:
         raise ConfigError(
             f"rollout(game={task.rules.game!r}): policies write programs in 'write' and 'play'; a game with generators "
@@ -156,12 +161,15 @@ def _driver(
         )
     if problems is not None and (isinstance(problems, str) or not isinstance(problems, Iterable)):
         raise ConfigError(f"rollout(problems={problems!r:.200}): give a list of ids, such as [{problems!r:.80}].")
+    if problems is not None and not (problems := list(problems)):
+        raise ConfigError("rollout(problems=[]): nothing would be played; give the ids of some, or None for all.")
     if split is not None:
         task = task.on_split(split)
     chosen = list(task.problems)
     if problems is not None:
         chosen = list({found.id: found for found in map(task.problem, problems)}.values())
     ids = [problem.id for problem in chosen][:limit]
+    check_rated(task.reward_model, [problem.public_view() for problem in chosen[:limit]])
     task = on_its_sandbox(task, out)
     sandbox_of(task)  # its workers start while models are loaded
     policies = seat(task.agents, team, problems=task.problems, played=ids)

@@ -145,8 +145,7 @@ def claim_run(
     def wanted(found: dict[str, Any]) -> dict[str, Any]:
         # a file may move; its contents are in the hash
         same = {**run, "source": found.get("source"), "plan": found.get("plan")}
-        same["identities"] = found.get("identities")  # held to here, in words of its own
-        _check_identities(out, found, run["team"], identities)
+        same["identities"] = found.get("identities")  # held to below, in words of its own
         if "sandbox" not in found or kind is None:
             same["sandbox"] = found.get("sandbox")
         if isinstance(team := found.get("team"), dict):
@@ -157,6 +156,8 @@ def claim_run(
         return same
 
     def joined(found: dict[str, Any]) -> dict[str, Any]:
+        # last: what a policy is may depend on all else, such as on the problems
+        _check_identities(out, found, run["team"], identities)
         planned = found.get("plan")
         return {**found, "plan": list(dict.fromkeys([*(planned if isinstance(planned, list) else ()), *problems]))}
 

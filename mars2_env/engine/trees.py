@@ -13,15 +13,16 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextvars import copy_context
-from threading import Thread, current_thread
+from threading import Lock, Thread, current_thread
 from types import TracebackType
 from typing import Any, Final, Self
 from weakref import WeakSet
 
 from mars2_env.engine.driver import PATIENCE, Driver
 from mars2_env.engine.workers import Daemons, Raised
+from mars2_env.errors import Mars2Error
 from mars2_env.log import Tree
 
 _log = logging.getLogger(__name__)
@@ -34,7 +35,9 @@ class AsyncTrees(AsyncIterator[Tree]):
     """The finished trees of a run, for `async for`.
 
     The run goes on while nobody waits for a tree, but for what moves in step (`rollout`). Leave it by `aclose`, or by
-    `async with`: then everything in flight is called back and logs are closed.
+    `async with`: then everything in flight is called back and logs are closed; so it is where the loop ends, or the
+    run is forgotten. To be cancelled in waiting for a tree, as by a time-out, ends nothing: ask again. Any number may
+    wait at a time, on the one loop that first asked for a tree.
     """
 
     def __init__(self, driver: Driver) -> None:
@@ -53,12 +56,9 @@ class AsyncTrees(AsyncIterator[Tree]):
     async def __anext__(self) -> Tree:
         if self._closed:
             raise StopAsyncIteration
-        self._loop = asyncio.get_running_loop()
-        try:
-            came = await self._driver.next()
-        except BaseException:  # cancelled
-            await self.aclose()
-            raise
+        self._loop = self._loop or asyncio.get_running_loop()
+        self._check_loop()
+        came = await self._driver.next()
         if isinstance(came, Tree):
             return came
         self._closed = True
@@ -67,9 +67,23 @@ class AsyncTrees(AsyncIterator[Tree]):
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        """End the run. Idempotent."""
+        """End the run. Idempotent.
+
+        Raises:
+            Mars2Error: it goes on on another loop.
+        """
+        if not self._driver.ended:
+            self._check_loop()
         self._closed = True
-        await self._driver.close()
+        if not self._driver.ended:
+            await self._driver.close()
+
+    def _check_loop(self) -> None:
+        if self._loop not in (None, asyncio.get_running_loop()):
+            raise Mars2Error(
+                "the trees of one arollout grow on the event loop that first asked for one, and this is another: ask "
+                "for all of them in one asyncio.run. A run with `out` is gone on with by the same arollout made anew."
+            )
 
     async def __aenter__(self) -> Self:
         return self
@@ -89,8 +103,8 @@ class AsyncTrees(AsyncIterator[Tree]):
 class Trees(Iterator[Tree]):
     """The finished trees of a run.
 
-    Nothing happens before the first is asked for. Leave it by `close`, by `with`, or by forgetting it: then everything
-    in flight is called back and logs are closed.
+    Nothing happens before the first is asked for. Threads of one process may share it. Leave it by `close`, by `with`,
+    or by forgetting it: then everything in flight is called back and logs are closed.
     """
 
     def __init__(self, driver: Driver) -> None:
@@ -99,6 +113,7 @@ class Trees(Iterator[Tree]):
         self._thread: Thread | None = None
         self._closed = False
         self._pid = os.getpid()
+        self._lock = Lock()
 
     @property
     def skipped(self) -> tuple[str, ...]:
@@ -109,10 +124,19 @@ class Trees(Iterator[Tree]):
         return self
 
     def __next__(self) -> Tree:
-        if self._closed:
-            raise StopIteration
+        if self._thread is not None and os.getpid() != self._pid:
+            raise Mars2Error(
+                f"this rollout was begun in another process ({self._pid}), and grows its trees there; begin one of its "
+                "own here, in an output folder of its own."
+            )
+        with self._lock:  # what is handed to the loop before it is closed is answered, or cancelled
+            if self._closed:
+                raise StopIteration
+            asked = self._submit(self._driver.next())
         try:
-            came = self._submit(self._driver.next()).result()
+            came = asked.result()
+        except CancelledError:
+            raise StopIteration from None  # somebody else has closed it
         except BaseException:  # an interrupt
             self.close()
             raise
@@ -125,9 +149,12 @@ class Trees(Iterator[Tree]):
 
     def close(self) -> None:
         """End the run, within some seconds whatever hangs. Idempotent."""
-        if self._closed or os.getpid() != self._pid:  # a forked process has none of its threads
+        if os.getpid() != self._pid:  # a forked process has none of its threads
             return
-        self._closed = True
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
         if current_thread() is self._thread:  # forgotten by what runs there
             assert self._loop is not None
             self._loop.create_task(self._driver.close()).add_done_callback(lambda _: self._stop())
@@ -136,7 +163,7 @@ class Trees(Iterator[Tree]):
             if self._thread is not None or self._driver.closes:
                 self._submit(self._driver.close()).result(_LAST)
         except TimeoutError:
-            _log.warning("the run's event loop is blocked, by an observer perhaps; it is left behind.")
+            _log.warning("the run's event loop is blocked, by an observer or a feed perhaps; it is left behind.")
         finally:
             self._stop()
             if self._thread is not None:
@@ -157,6 +184,7 @@ class Trees(Iterator[Tree]):
 
     def _submit(self, what: Coroutine[Any, Any, Any]) -> Future[Any]:
         if self._loop is None:
+            self._pid = os.getpid()
             self._loop = asyncio.new_event_loop()
             self._loop.set_default_executor(Daemons(1))
             self._thread = Thread(target=copy_context().run, args=(_run, self._loop), name="mars2-rollout", daemon=True)

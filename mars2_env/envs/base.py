@@ -32,6 +32,23 @@ def checked_seed(seed: Any) -> int:
     return whole_number("seed", seed, least=0, where="reset")
 
 
+def named_problem(options: dict[str, Any] | None) -> str | None:
+    """Return the id of the problem that the options of a `reset` name; None where they name none.
+
+    Raises:
+        ConfigError: the options are no dict, the id is no text, or an option looks like a slip of the pen.
+    """
+    if options is not None and not isinstance(options, dict):
+        raise ConfigError(f"reset(options={options!r:.200}): options is a dict, such as {{'problem': id}}.")
+    for name in options or ():
+        if name != "problem" and get_close_matches(str(name), ["problem"], cutoff=0.75):
+            raise ConfigError(f"reset(options={options!r:.200}): no option {name!r}; did you mean 'problem'?")
+    problem = (options or {}).get("problem")
+    if problem is not None and not isinstance(problem, str):
+        raise ConfigError(f"reset(options={options!r:.200}): 'problem' is the id of a problem, a text.")
+    return problem
+
+
 class Matches:
     """The sequence of matches that an environment plays: which problem and seed come next, and how one is begun.
 
@@ -109,14 +126,7 @@ class Matches:
         base = self._base
         episode_seed = base if self._episodes == 0 else keys.seed("episode", base, self._episodes)
         self._episodes += 1
-        if options is not None and not isinstance(options, dict):
-            raise ConfigError(f"reset(options={options!r:.200}): options is a dict, such as {{'problem': id}}.")
-        for name in options or ():
-            if name != "problem" and get_close_matches(str(name), ["problem"], cutoff=0.75):
-                raise ConfigError(f"reset(options={options!r:.200}): no option {name!r}; did you mean 'problem'?")
-        problem = (options or {}).get("problem")
-        if problem is not None and not isinstance(problem, str):
-            raise ConfigError(f"reset(options={options!r:.200}): 'problem' is the id of a problem, a text.")
+        problem = named_problem(options)
         if problem is None:
             number = int(keys.generator("problem", episode_seed).integers(len(self.task.problems)))
             problem = self.task.problems.problems[number].id

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from mars2_env.base.texts import well_formed
 from mars2_env.errors import ConfigError
 from mars2_env.features import Layout
+from mars2_env.prompt.programs import MAX_READ
 
 PROBLEM_LENGTH = 50_000
 TREE_LENGTH = 20_000
 PROMPT_LENGTH = 200_000
-PROGRAM_LENGTH = 200_000
+PROGRAM_LENGTH = MAX_READ
 SAMPLE_LENGTH = 200
 
 CUT = "\n[... cut ...]\n"

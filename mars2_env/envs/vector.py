@@ -61,7 +61,7 @@ class RouteVector(VectorEnv[Any, Any, Any]):
         if overrides or not isinstance(task, Task):
             task = _task(task, **overrides)
         self.num_envs = whole_number("num_envs", num_envs)
-        self.autoreset_mode = _mode(autoreset_mode)
+        self.autoreset_mode = autoreset_mode_of(autoreset_mode)
         self.generators = seat(task.agents, task.generators or {}, problems=task.problems)
         self.envs = [TreeSearchRoute(replace(task, generators=self.generators)) for _ in range(num_envs)]
         self.metadata = {**self.envs[0].metadata, "autoreset_mode": self.autoreset_mode}
@@ -82,8 +82,8 @@ class RouteVector(VectorEnv[Any, Any, Any]):
 
         Of `options`, `reset_mask` (an array of bool) says which environments begin anew; the others go on.
         """
-        chosen, options = _reset_mask(options, self.num_envs)
-        seeds = _seeds(seed, self.num_envs)
+        chosen, options = reset_mask_of(options, self.num_envs)
+        seeds = seeds_of(seed, self.num_envs)
         numbers = np.flatnonzero(chosen).tolist()
         infos: dict[str, Any] = {}
         begun = _begin([partial(self.envs[number].reset, seed=seeds[number], options=options) for number in numbers])
@@ -183,7 +183,7 @@ class RoundsVector:
             ConfigError: there is no environment, or no such mode.
         """
         self.num_envs = whole_number("num_envs", num_envs)
-        self.autoreset_mode = _mode(autoreset_mode)
+        self.autoreset_mode = autoreset_mode_of(autoreset_mode)
         if task.generators is not None:
             task = replace(task, generators=seat(task.agents, task.generators, problems=task.problems))
         self.envs = [TreeSearchParallel(task) for _ in range(num_envs)]
@@ -223,8 +223,8 @@ class RoundsVector:
 
         Of `options`, `reset_mask` (an array of bool) says which environments begin anew; the others go on.
         """
-        chosen, options = _reset_mask(options, self.num_envs)
-        seeds = _seeds(seed, self.num_envs)
+        chosen, options = reset_mask_of(options, self.num_envs)
+        seeds = seeds_of(seed, self.num_envs)
         numbers = np.flatnonzero(chosen).tolist()
         infos: list[dict[str, dict[str, Any]]] = [{}] * self.num_envs
         begun = _begin([partial(self.envs[number].reset, seed=seeds[number], options=options) for number in numbers])
@@ -326,7 +326,12 @@ def _begin(resets: Sequence[Callable[[], Made]]) -> list[Made]:
     return side_by_side(resets) if resets else []
 
 
-def _mode(mode: AutoresetMode | str) -> AutoresetMode:
+def autoreset_mode_of(mode: AutoresetMode | str) -> AutoresetMode:
+    """Return the mode of a name.
+
+    Raises:
+        ConfigError: there is none.
+    """
     try:
         return AutoresetMode(mode)
     except ValueError:
@@ -334,7 +339,12 @@ def _mode(mode: AutoresetMode | str) -> AutoresetMode:
         raise ConfigError(f"autoreset_mode={mode!r:.200} is none of {known}.") from None
 
 
-def _seeds(seed: int | Sequence[int | None] | None, count: int) -> list[int | None]:
+def seeds_of(seed: int | Sequence[int | None] | None, count: int) -> list[int | None]:
+    """Return the seed of each environment: None where the environment goes on with its own.
+
+    Raises:
+        ConfigError: the seeds are not whole numbers of at least 0, one for each environment.
+    """
     if seed is None:
         return [None] * count
     if isinstance(seed, int | np.integer):
@@ -356,8 +366,12 @@ def _each(space: gymnasium.Space[Any], actions: Any, where: str) -> list[Any]:
         ) from None
 
 
-def _reset_mask(options: dict[str, Any] | None, count: int) -> tuple[Bools, dict[str, Any] | None]:
-    """Return which environments are to be reset, and the other options."""
+def reset_mask_of(options: dict[str, Any] | None, count: int) -> tuple[Bools, dict[str, Any] | None]:
+    """Return which environments are to be reset, and the other options.
+
+    Raises:
+        ConfigError: the mask is no array of bool that names one at least.
+    """
     if options is not None and not isinstance(options, dict):
         raise ConfigError(f"reset(options={options!r:.200}): options is a dict, such as {{'problem': id}}.")
     if not options or "reset_mask" not in options:

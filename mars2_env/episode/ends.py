@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
+from mars2_env.base.blame import blamed
 from mars2_env.base.checks import shown
 from mars2_env.episode.events import EndReason
 from mars2_env.episode.state import State
@@ -60,7 +61,8 @@ def _asked(stop_when: StopRule, state: State) -> bool | str:
     Raises:
         ConfigError: it is neither True nor False, nor None, nor a text.
     """
-    why: Any = stop_when(state)
+    with blamed("stop_when", stop_when):
+        why: Any = stop_when(state)
     if why is None:
         return False
     if isinstance(why, bool | np.bool_):

@@ -25,6 +25,7 @@ from typing import Any, Final, Self, get_args
 import numpy as np
 
 from mars2_env.base import checks
+from mars2_env.base.blame import blamed
 from mars2_env.base.texts import well_formed
 from mars2_env.episode.ends import StopRule, reason_to_end
 from mars2_env.episode.events import (
@@ -494,7 +495,8 @@ class Episode(State):
         self.tree.allowed = None if all(allowed) else read_only(np.array(allowed))
         size = len(self.tree)
         try:
-            choice = self.selector.select(self.tree, rng, pending)
+            with blamed("select() of the selector", self.selector):
+                choice = self.selector.select(self.tree, rng, pending)
         except ValueError as error:
             if "read-only" not in str(error):
                 raise

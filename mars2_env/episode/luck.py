@@ -6,9 +6,14 @@ parent it is. The seed of the turn that writes a node is made of its key; the dr
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Final
+
 import numpy as np
 
 from mars2_env.base import keys
+
+_CHILD: Final = keys.encoded("child")
 
 
 def root_key(seed: int, problem: str) -> int:
@@ -25,6 +30,21 @@ def child_key(parent: int, agent: str, ordinal: int) -> int:
         ordinal: how many children the agent wrote under this parent before it.
     """
     return keys.key("child", parent, agent, ordinal)
+
+
+def child_tail(agent: str, ordinal: int) -> bytes:
+    """Return what tells a child from others of its parent, as `child_keys` takes it."""
+    return keys.encoded(agent, ordinal)
+
+
+def child_keys(parents: Iterable[int], tails: Iterable[bytes]) -> list[int]:
+    """Return the keys of many children at once: `child_key(parent, agent, ordinal)` for each.
+
+    Args:
+        parents: the keys of their parents.
+        tails: for each its `child_tail(agent, ordinal)`.
+    """
+    return keys.keys_between(_CHILD, parents, tails)
 
 
 def seed_of(key: int) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from mars2_env.base.checks import is_path
-from mars2_env.episode import Event, Rules, State
+from mars2_env.episode import Event, Rules, State, Told
 from mars2_env.errors import LogError, Mars2Error
 from mars2_env.log.codec import Header
 from mars2_env.log.page import tree_html
@@ -95,6 +95,8 @@ def follow(state: State, events: Iterable[Event], path: Path | None) -> None:
     place = "" if path is None else f"{path}: "
     for line, event in enumerate(events, start=2):
         try:
+            if isinstance(event, Told):
+                _check_score(state, event)
             state.apply(event)
         except _DAMAGE as error:
             raise LogError(f"{place}line {line}: the events do not make a tree: {_said(error)}") from None
@@ -102,6 +104,20 @@ def follow(state: State, events: Iterable[Event], path: Path | None) -> None:
         state.answer()  # what only the whole shows, such as verdicts on other groups of tests
     except _DAMAGE as error:
         raise LogError(f"{place}the events do not make a tree: {_said(error)}") from None
+
+
+def _check_score(state: State, told: Told) -> None:
+    """Check that a score is what the outcomes beside it make of it, where no driver gave one of its own.
+
+    Raises:
+        LogError: it is not: one of the two was changed by hand.
+    """
+    if told.given:
+        return
+    earlier = told.duplicate_of
+    wanted = state.rules.score_of(told.verdict) if earlier is None else state.node(earlier).score
+    if told.score != wanted:
+        raise LogError(f"the score of turn {told.turn} is {told.score:g}, and its outcomes make it {wanted:g}.")
 
 
 def _said(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from mars2_env.base.journal import UNREADABLE, Journal, check_same, whole_lines
+from mars2_env.base.journal import UNREADABLE, Journal, check_regular, check_same, whole_lines
 from mars2_env.episode.events import Asked, Cancelled, Ended, Event, Failed
 from mars2_env.errors import LogError
 from mars2_env.log.codec import SCHEMA, Header, decode_event, encode_event
@@ -54,9 +54,16 @@ def check_logs(out: str | Path) -> None:
     """Check that what has the name of a log in a run folder is one, by its header, and that no tree has two.
 
     Raises:
-        LogError: one cannot be read, or is none of this schema, or there are two of one tree; it is named.
+        LogError: one cannot be read, or is none of this schema, or is of another tree than its name says, or there are
+            two of one tree; it is named.
     """
-    check_once((path, read_header(path)) for path in log_files(out))
+    logs = [(path, read_header(path)) for path in log_files(out)]
+    check_once(logs)
+    for path, header in logs:
+        if header is not None and path.name != (name := log_path(out, header.problem, header.seed).name):
+            raise LogError(
+                f"{path} is the log of {header.problem}, seed {header.seed}; call it {name} again, or put it elsewhere."
+            )
 
 
 def check_once(logs: Iterable[tuple[Path, Header | None]]) -> None:
@@ -117,6 +124,7 @@ def read_header(path: Path) -> Header | None:
     Raises:
         LogError: the log cannot be read, or its first line is none of this schema.
     """
+    check_regular(path)
     try:
         with path.open("rb") as file:
             line = file.readline()

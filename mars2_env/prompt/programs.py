@@ -52,7 +52,19 @@ from mars2_env.prompt.unfenced import (
     told_in_json,
 )
 
-__all__ = ["MAX_PARSED", "extract_program", "fenced", "fenced_blocks", "normal_form", "parse", "syntax_tree"]
+__all__ = [
+    "MAX_PARSED",
+    "MAX_READ",
+    "extract_program",
+    "fenced",
+    "fenced_blocks",
+    "normal_form",
+    "parse",
+    "syntax_tree",
+]
+
+MAX_READ: Final = 200_000
+"""Of a longer reply the last so many characters are read: an answer ends a reply, and thinking may go before it."""
 
 WORK: Final = 16
 """How many times its own length the parser may be given of a reply: so a hostile one costs no more than linear time."""
@@ -187,7 +199,7 @@ def extract_program(reply: str, defines: str | None = None) -> str | None:
     """Return the program in a reply, or None where there is none; the rules are in this module's docstring.
 
     Args:
-        reply: what an agent returned.
+        reply: what an agent returned; of a very long one the end is read (`MAX_READ`).
         defines: the function that the program is called by, if it is.
 
     Raises:
@@ -195,7 +207,7 @@ def extract_program(reply: str, defines: str | None = None) -> str | None:
     """
     checks.text("reply", reply, where="extract_program")
     checks.instance("defines", defines, str | None, "the name of a function, or None", where="extract_program")
-    return _extracted(reply, defines)
+    return _extracted(reply[-MAX_READ:], defines)
 
 
 @kept

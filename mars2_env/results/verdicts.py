@@ -12,6 +12,7 @@ from typing import Final, Generic, TypeVar
 import msgspec
 
 from mars2_env.base.journal import Journal, read_journal
+from mars2_env.errors import LogError
 from mars2_env.log import Tree
 
 HIDDEN_FILE: Final = "hidden.jsonl"
@@ -49,7 +50,10 @@ class Kept(Generic[Stored]):
     def __init__(self, path: Path | None, kind: type[Stored]) -> None:
         self._path = path
         found: Iterable[Stored] = () if path is None else read_journal(path, kind)
-        self._known: dict[str, Stored] = {one.key: one for one in found}
+        try:
+            self._known: dict[str, Stored] = {one.key: one for one in found}
+        except LogError as error:
+            raise LogError(f"{error} Delete that line, or the file: it holds nothing that is not found anew.") from None
         self._journal: Journal | None = None
         self._lock = Lock()
 

@@ -9,7 +9,7 @@ from mars2_env.tasks.build import OPTIONS, add_task, task
 from mars2_env.tasks.game import GAMES, Api, Game
 from mars2_env.tasks.match import Match, begin, ratings, sandbox_of, shared_sandbox, void
 from mars2_env.tasks.options import TaskOptions
-from mars2_env.tasks.policies import identity_of
+from mars2_env.tasks.policies import check_rated, identity_of
 from mars2_env.tasks.presets import PRESETS, TASKS
 from mars2_env.tasks.task import OnFault, Share, Task, load_from
 from mars2_env.tasks.team import (
@@ -48,6 +48,7 @@ __all__ = [
     "call",
     "call_key",
     "calls",
+    "check_rated",
     "failed",
     "identity_of",
     "load_from",

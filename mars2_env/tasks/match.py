@@ -12,6 +12,8 @@ from pathlib import Path
 from threading import Event as Flag
 from threading import Lock
 
+from mars2_env.base.abilities import keeps
+from mars2_env.base.blame import blamed
 from mars2_env.episode import Episode, Event, Submission
 from mars2_env.errors import LogError, PolicyError, SandboxError, SandboxUnavailableError
 from mars2_env.judge import Judge
@@ -20,8 +22,9 @@ from mars2_env.sandbox import Sandbox, make_sandbox
 from mars2_env.search.budget import Usage
 from mars2_env.search.tree import checked_score
 from mars2_env.tasks.absence import outlasting
+from mars2_env.tasks.policies import check_rated, itself
 from mars2_env.tasks.task import OnFault, Task
-from mars2_env.types import Node, PublicView, Reply, RewardModel, Turn, Verdict
+from mars2_env.types import Node, PublicView, RatesTested, Reply, RewardModel, Turn, Verdict
 
 _shared: dict[str, Sandbox] = {}
 _shared_lock = Lock()
@@ -72,13 +75,26 @@ def void(episode: Episode, turn: Turn, error: SandboxError | PolicyError, on_fau
     episode.fail(turn, str(error), "policy" if isinstance(error, PolicyError) else "sandbox")
 
 
-def ratings(model: RewardModel, problem: PublicView, programs: Sequence[str]) -> list[float]:
+def ratings(
+    model: RewardModel, problem: PublicView, programs: Sequence[str], verdicts: Sequence[Verdict]
+) -> list[float]:
     """Return what a reward model says of programs of one problem, one score in [0, 1] each.
+
+    Args:
+        model: the model; of its verdicts it sees what may be quoted, where it `RatesTested`.
+        problem: what may be seen of the problem.
+        programs: the programs.
+        verdicts: one for each.
 
     Raises:
         PolicyError: it returned something else.
     """
-    scores = model.score(problem, programs)
+    own = itself(model)
+    with blamed("score() of the reward model", model):
+        if keeps(own, RatesTested):
+            scores = own.score_tested(problem, programs, [verdict.public for verdict in verdicts])
+        else:
+            scores = own.score(problem, programs)
     try:
         found = [checked_score(score) for score in scores]
         if len(found) == len(programs):
@@ -117,10 +133,12 @@ class Match:
 
         Raises:
             LogError: the log in `out` belongs to another configuration, or is there already and not to be resumed.
+            ConfigError: the task's reward model learned from this problem.
         """
         self.task = task
         self._given_up = Flag()
         self.problem = task.problem(problem)
+        check_rated(task.reward_model, [self.problem.public_view()])
         sandbox = sandbox_of(task)
         self.judge = Judge(sandbox, strict_types=task.strict_types)
         self.header = task.header(problem, seed, sandbox.identity)
@@ -202,7 +220,7 @@ class Match:
         rating = None
         submission = self.episode.submit(turn, reply)
         if self.task.reward_model is not None and submission.program is not None and submission.duplicate_of is None:
-            (rating,) = ratings(self.task.reward_model, self.episode.problem, [submission.program])
+            (rating,) = ratings(self.task.reward_model, self.episode.problem, [submission.program], [verdict])
         return self.episode.tell(turn, reply, verdict, model_score=rating, usage=usage)
 
     def fault(self, turn: Turn, error: SandboxError | PolicyError) -> None:

@@ -10,11 +10,12 @@ from hashlib import sha256
 from pathlib import PurePath
 from typing import Any, Final, Protocol, TypeVar
 
+from mars2_env.base.abilities import keeps
 from mars2_env.base.parts import Parts
 from mars2_env.base.spec import parse_spec
 from mars2_env.errors import PolicyError
 from mars2_env.problems.base import ProblemSet
-from mars2_env.types import Identified, Policy, PublicView, RewardModel
+from mars2_env.types import ChecksProblems, Identified, Policy, PublicView, RewardModel
 
 POLICIES: Final = Parts("policy", "mars2_env.policies")
 _ADDRESS: Final = re.compile(r"\b0x[0-9a-fA-F]{4,}")
@@ -72,7 +73,7 @@ def make_policy(text: str, *, problems: ProblemSet | None = None) -> Policy:
     return policy
 
 
-def identity_of(policy: Policy) -> str:
+def identity_of(policy: Policy | Identified) -> str:
     """Return what a run folder knows a policy by, so that no other goes on with its run.
 
     That is its `identity` (`Identified`); else, of a dataclass, its name and those fields that hold plain values, since
@@ -107,7 +108,11 @@ def _is_plain(value: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class NamedRewardModel:
-    """A reward model under the spec that it was built from: the header of a log knows it by that, options and all."""
+    """A reward model under the name by which the header of a log knows it.
+
+    That is its `identity`, if it has one (`Identified`): what lies behind a path may change. Else it is the spec that
+    it was built from, options and all.
+    """
 
     name: str
     model: RewardModel
@@ -128,4 +133,20 @@ def make_reward_model(text: str) -> NamedRewardModel:
     model: RewardModel = REWARD_MODELS.build(spec.name, spec.rest, options=spec.options)
     if not isinstance(model, RewardModel):
         raise PolicyError(f"reward model {text!r}: its factory returned {type(model).__name__}, which has no score().")
-    return NamedRewardModel(text, model)
+    return NamedRewardModel(identity_of(model) if keeps(model, Identified) else text, model)
+
+
+def itself(model: RewardModel) -> RewardModel:
+    """Return a reward model without the name that a spec gave it: optional abilities are the model's own."""
+    return model.model if isinstance(model, NamedRewardModel) else model
+
+
+def check_rated(model: RewardModel | None, problems: Sequence[PublicView]) -> None:
+    """Check that a task's reward model, if there is one, may rate programs for these problems.
+
+    Raises:
+        ConfigError: it learned from one of them.
+    """
+    own = None if model is None else itself(model)
+    if own is not None and keeps(own, ChecksProblems):
+        own.check_problems(problems)

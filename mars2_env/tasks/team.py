@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import re
@@ -15,7 +16,7 @@ from typing import Any, Final, TypeAlias, cast
 from mars2_env.base.abilities import keeps
 from mars2_env.base.checks import is_whole, said
 from mars2_env.base.texts import well_formed
-from mars2_env.errors import ConfigError, Mars2Error, PolicyError
+from mars2_env.errors import ConfigError, Mars2Error, PolicyError, PolicyUnavailableError
 from mars2_env.problems import ProblemSet
 from mars2_env.tasks.policies import make_policy
 from mars2_env.types import ActsTogether, Policy, Prepares, Reply, Trial, Turn
@@ -109,7 +110,11 @@ def seat(
         policy = given[agent]
         if isinstance(policy, str):
             if policy not in built:
-                built[policy] = make_policy(policy, problems=problems)
+                try:
+                    built[policy] = make_policy(policy, problems=problems)
+                except ConfigError as error:
+                    error.args = (f"the policy of {agent}: {error}", *error.args[1:])
+                    raise
             policy = built[policy]
         if isinstance(policy, type) or not callable(getattr(policy, "act", None)):
             raise PolicyError(f"the policy of {agent} is {policy!r}; an object with act(turns) is needed.")
@@ -155,9 +160,9 @@ def replies_of(
     for _ in range(retries + 1):
         try:
             return [*call(policies, turns, trial)]
-        except Mars2Error:
-            raise
         except Exception as error:  # whatever a server or a model may raise
+            if isinstance(error, Mars2Error) and not isinstance(error, PolicyUnavailableError):
+                raise
             failure = error
             warn_failed(turns[0].agent, error)
     if len(turns) > 1:
@@ -173,9 +178,23 @@ def failed(agent: str, error: Exception) -> PolicyError:
     return fault
 
 
-def warn_failed(agent: str, error: Exception) -> None:
-    """Say that a call of a policy failed, and where."""
-    _log.warning("the policy of %s failed (%s), at %s.", agent, _said(error), _place(error))
+def warn_failed(agent: str, error: Exception, times: Counter[str] | None = None) -> None:
+    """Say that a call of a policy failed, and where.
+
+    Args:
+        agent: whose policy it is.
+        error: how it failed.
+        times: how often what was said; what fails alike is said the first time, and then the 10th, the 100th, ...
+    """
+    said = f"the policy of {agent} failed ({_said(error)}), at {_place(error)}"
+    if times is None:
+        _log.warning("%s.", said)
+        return
+    times[said] += 1
+    if times[said] == 1:
+        _log.warning("%s.", said)
+    elif set(str(times[said])) == {"1", "0"} and str(times[said]).count("1") == 1:
+        _log.warning("%s: %d times by now.", said, times[said])
 
 
 def _said(error: Exception) -> str:
@@ -204,13 +223,17 @@ def call(policies: Mapping[str, Policy], turns: Sequence[Turn], trial: Trial | N
 
     Raises:
         PolicyError: the policy did not return one `Reply` a turn.
+        RuntimeError: what it waits for was cancelled: a failure like any other, which `asyncio.CancelledError` is not.
     """
     policy = policies[turns[0].agent]
-    if keeps(policy, ActsTogether):
-        replies = policy.act_together([(policies[turn.agent], turn) for turn in turns])
-    else:
-        tool: dict[str, Any] = {"trial": trial} if takes_trial(policy.act) else {}
-        replies = policy.act(list(turns), **tool)
+    try:
+        if keeps(policy, ActsTogether):
+            replies = policy.act_together([(policies[turn.agent], turn) for turn in turns])
+        else:
+            tool: dict[str, Any] = {"trial": trial} if takes_trial(policy.act) else {}
+            replies = policy.act(list(turns), **tool)
+    except asyncio.CancelledError as error:
+        raise RuntimeError(f"act() was cancelled {error}".strip()) from error
     if inspect.isawaitable(replies):
         if inspect.iscoroutine(replies):
             replies.close()

@@ -25,16 +25,10 @@ from mars2_env.types import Closes, Generates, Gives, Limited, PublicView, Stdin
 
 pytest.importorskip("openai", reason="needs the extra openai")
 
+from mars2_agents import Replicas
 from mars2_agents.policies import chat_wire as wire
-from mars2_agents.policies.openai import (
-    OpenAIPolicy,
-    ServerError,
-    checked_url,
-    from_spec,
-    key_of,
-    model_and_url,
-    pause_before,
-)
+from mars2_agents.policies.chat_address import checked_url, key_of, model_and_url
+from mars2_agents.policies.openai import OpenAIPolicy, ServerError, from_spec, pause_before
 
 KEY = "sk-very/secret-0123456789"
 PROGRAM = "```python\nprint(1)\n```"
@@ -137,7 +131,7 @@ def test_a_server_that_never_answers_is_an_error_that_is_worth_a_retry(make: Mak
     policy, _, pauses = make(lambda body: error(503, "down"), retries=2)
     with pytest.raises(ServerError, match=r"openai:toy at http://127.*asked 3 times: 503: down\.") as found:
         policy.act([turn()])
-    assert not isinstance(found.value, mars2_env.Mars2Error)
+    assert isinstance(found.value, mars2_env.PolicyUnavailableError)
     assert len(pauses) == 2
 
 
@@ -247,6 +241,54 @@ def test_urls_that_may_hold_secrets_are_refused_without_a_word_of_them(url: str,
     with pytest.raises(ConfigError, match=says) as found:
         checked_url(url)
     assert KEY not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "toy@htp://localhost:8000/v1",
+        "toy@ftp://host/v1",
+        "toy@ws://host",
+        "toy@http:/host/v1",
+        "toy@//host/v1",
+        "toy@",
+        "@",
+        "toy@localhost",
+        "toy@[::1]:8000/v1",
+        "toy@127.0.0.1/api",
+        "toy@api.host.com/",
+        "ftp://host/v1",
+        "toy@http://",
+        "toy@http://host:99999/v1",
+        "toy@http://host:x/v1",
+        "toy@http://:8000/v1",
+        "toy@http://[::1/v1",
+    ],
+)
+def test_what_is_meant_to_name_a_server_and_does_not_is_no_model_at_the_default_server(rest: str) -> None:
+    with pytest.raises(ConfigError, match="URL"):
+        from_spec(rest)
+
+
+def test_a_scheme_may_be_in_capitals_and_models_may_have_an_at_sign() -> None:
+    assert from_spec("toy@HTTP://127.0.0.1:1/V1", key_env="none").base_url == "http://127.0.0.1:1/V1"
+    for model in ("@cf/meta/x", "claude-x@20240620", "gemini@001"):
+        assert model_and_url(model) == (model, None)
+
+
+def test_an_empty_url_is_not_the_default_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="base_url"):
+        OpenAIPolicy("toy", "")
+    monkeypatch.setenv("OPENAI_BASE_URL", "")
+    assert OpenAIPolicy("toy").base_url == "https://api.openai.com/v1"
+
+
+def test_another_replica_answers_for_a_server_that_is_away(make: Make) -> None:
+    away, _, _ = make(lambda body: error(503, "down"), retries=0)
+    there, _, _ = make(lambda body: chat(PROGRAM))
+    task = mars2_env.task(problem_set(4), agents=["a"], budget=2, sandbox=sandbox())
+    trees = list(mars2_env.rollout(task, Replicas([away, there])))
+    assert [(tree.ended, len(tree.nodes)) for tree in trees] == [("budget", 2)] * 4
 
 
 def test_keys_come_from_the_named_variable_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,20 +74,30 @@ class Client:
         if not python:
             pytest.skip(f"no vLLM: run `make vllm`, or set {PYTHON}")
         self.environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), PYTHON: python}
+        self.started: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", "mars2_env.cli", *self.words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=self.environment,
             )
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """Leave no process behind."""
+        for process in self.started:
+            process.kill()
+            process.wait()
 
     def told(self) -> int:
         """How many turns its logs tell to be done."""
-        return sum(isinstance(event, Told) for tree in mars2_env.read_log(self.out) for event in tree.events)
+        trees = mars2_env.read_log(self.out) if (self.out / "trees").is_dir() else []
+        return sum(isinstance(event, Told) for tree in trees for event in tree.events)
 
 
 def run_until(client: subprocess.Popen[bytes], there: Callable[[], bool], log: Path) -> None:
@@ -128,20 +138,24 @@ def unsettled(tree: Tree) -> set[int]:
     return asked - {event.turn for event in tree.events if isinstance(event, Told | Failed | Cancelled)}
 
 
+@pytest.fixture
+def client(problems: Path, adapter: Path, tmp_path: Path) -> Iterator[Client]:
+    """The command, none of whose processes outlives the test."""
+    out, short = tmp_path / "run", f"max_new_tokens={TOKENS}"
+    words = [
+        "search", str(problems), "--budget", str(NODES), "--trees", "8", "--out", str(out),
+        "--agent", f"coder=vllm:smollm2,{short},kind=cpu,max_model_len=2048",
+        "--agent", f"fixer=hf:smollm2,lora={adapter},{short},batch_size=4",
+    ]  # fmt: skip
+    made = Client(words, out, tmp_path / "client.log")
+    yield made
+    made.end()
+
+
 def test_a_run_of_two_models_ends_complete_though_its_process_and_its_server_were_killed(
-    problems: Path, adapter: Path, tmp_path: Path
+    client: Client, problems: Path
 ) -> None:
-    out, log = tmp_path / "run", tmp_path / "client.log"
-    short = f"max_new_tokens={TOKENS}"
-    client = Client(
-        [
-            "search", str(problems), "--budget", str(NODES), "--trees", "8", "--out", str(out),
-            "--agent", f"coder=vllm:smollm2,{short},kind=cpu,max_model_len=2048",
-            "--agent", f"fixer=hf:smollm2,lora={adapter},{short},batch_size=4",
-        ],
-        out,
-        log,
-    )  # fmt: skip
+    out, log = client.out, client.log
     nodes = 2 * EACH * NODES
 
     first = client.start()

@@ -21,7 +21,7 @@ class Replica:
         self.gives: Sequence[Given] = ("token_ids", "logprobs")
         self.asked: list[str] = []
         self.weights: list[tuple[str, int]] = []
-        self.error: PolicyError | None = None
+        self.error: Exception | None = None
         self.closed = 0
 
     def act(self, turns: list[Turn]) -> list[Reply]:
@@ -145,3 +145,31 @@ def test_replicas_of_different_models_are_refused() -> None:
         Replicas([Replica("a"), Replica("b")])
     with pytest.raises(ConfigError, match="at least one"):
         Replicas([])
+
+
+@pytest.mark.parametrize(
+    ("policies", "says"),
+    [
+        ("ab", "give a list of policies"),
+        (None, "give a list of policies"),
+        (Replica(), "give a list of policies"),
+        ([Replica(), 3], "3 is no policy"),
+        ([Replica], "is no policy"),
+        ([], "at least one"),
+    ],
+)
+def test_what_replicas_cannot_be_made_of_is_said_at_once(policies: object, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        Replicas(policies)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError("reset"), TimeoutError("late")])
+def test_a_replica_whose_connection_fails_is_gone_too(error: Exception) -> None:
+    replicas = [Replica(), Replica()]
+    replicas[0].error = error
+    policy = Replicas(replicas)
+    assert len(policy.act([turn(problem) for problem in range(4)])) == 4
+    assert policy.alive == (1,)
+    replicas[1].error = error
+    with pytest.raises(PolicyUnavailableError, match=f"all 2 replicas are gone; the last: {error}"):
+        asyncio.run(policy.generate(turn(0), priority=0))

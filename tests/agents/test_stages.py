@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mars2_agents.policies.stages import MAX_OBSERVATION, Stages, StageTemplates, ToolUser, observation, tried_program
+from mars2_agents.policies.stage_templates import StageTemplates
+from mars2_agents.policies.stages import MAX_OBSERVATION, Stages, ToolUser, observation, tried_program
 from toys import FaultySandbox, problem_set, sandbox
 
 import mars2_env
@@ -359,3 +360,20 @@ def test_a_step_of_a_member_that_tells_no_tokens_leaves_the_count_open() -> None
     (reply,) = Stages(Silent()).act([a_turn(toys)], trial=PublicTests(toys))
     assert reply.tokens is None
     assert reply.steps[0] == Step("coder", Generation(text=RIGHT))
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Stages(Member(), templates="x"), "Stages.templates='x'"),
+        (lambda: Stages(Member(), templates=""), "Stages.templates=''"),
+        (lambda: Stages(Member(), planner=0), "0 is no policy"),
+        (lambda: Stages(Member(), debugger=0), "0 is no policy"),
+        (lambda: ToolUser(Member(), templates=StageTemplates), "ToolUser.templates="),
+        (lambda: ToolUser(Member(), role=3), "ToolUser.role=3"),
+        (lambda: StageTemplates(plan=3), "StageTemplates.plan=3"),
+    ],
+)
+def test_what_stages_cannot_be_made_of_is_said_at_once(make: Callable[[], Any], says: str) -> None:
+    with pytest.raises((ConfigError, PolicyError), match=says):
+        make()

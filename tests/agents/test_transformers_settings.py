@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from mars2_agents.policies import transformers as transformers_policy
 from mars2_agents.policies.chat_tokens import CUT, fitted_prompt, with_system
+from mars2_agents.policies.engine import _loaded
 from mars2_agents.policies.transformers import Engine, Settings, TransformersPolicy, before_first, from_spec
 
-from mars2_env.errors import ConfigError
+from mars2_env.errors import ConfigError, PolicyError
 from mars2_env.types import Call, Generation, Gives, Message, Problem, Reply, TestCase, Turn
 
 ADD = Problem("add", "Add.", Call("add"), public=(TestCase([1, 2], 3),))
@@ -122,3 +123,28 @@ def test_texts_in_a_spec_may_hold_what_specs_use(engine: Engine, monkeypatch: py
     assert (settings.top_k, settings.thinking) == (40, 9)
     with pytest.raises(ConfigError, match="JSON's escapes"):
         from_spec("tiny", stop="\\q")
+
+
+class _Hub:
+    """Stands for a class of transformers, with a cache that holds some names."""
+
+    def __init__(self, *cached: str) -> None:
+        self.cached = cached
+        self.asked: list[bool] = []
+
+    def from_pretrained(self, name: str, *, local_files_only: bool = False, **options: Any) -> str:
+        self.asked.append(local_files_only)
+        if local_files_only and name not in self.cached:
+            raise OSError("not there")
+        return name
+
+
+def test_a_name_of_the_hub_comes_from_the_cache_and_without_a_hub_one_message_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    hub = _Hub("org/here")
+    assert _loaded("hf:org/here", hub, "org/here") == "org/here"
+    with pytest.raises(PolicyError, match=r"hf:org/away is no folder and in no cache .*http://127.0.0.1:9"):
+        _loaded("hf:org/away", hub, "org/away")
+    assert hub.asked == [True, True]  # nothing was asked of a hub that is not there

@@ -415,6 +415,12 @@ def test_a_spec_with_an_address_uses_the_server_there(fake: FakeVLLM, tokenizer:
         policy.close()
 
 
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/v1", "unix:/nowhere/vllm"])
+def test_a_server_that_a_spec_names_and_nobody_runs_is_said_before_the_first_turn(address: str) -> None:
+    with pytest.raises(PolicyUnavailableError, match=f"nothing listens at {address}"):
+        from_spec(f"smollm2@{address}")
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [

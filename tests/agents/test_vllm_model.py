@@ -156,6 +156,15 @@ def test_the_same_seed_gives_the_same_tokens_alone_and_among_others(policy: VLLM
     assert policy.engine.tells_spans
 
 
+def test_more_prompts_at_a_time_than_a_step_takes_are_answered_as_each_alone(policy: VLLMPolicy) -> None:
+    turns = [turn(seed, "Write a Python function that adds two numbers. " * (85 + seed)) for seed in range(4)]
+    short = VLLMPolicy(policy.engine, max_new_tokens=4)
+    among = short.act(turns)
+    told = [reply.generation for reply in among if reply.generation]
+    assert sum(len(made.prompt_ids) for made in told) > 2048
+    assert [ids(short.act([one])[0]) for one in turns[:2]] == [ids(reply) for reply in among[:2]]
+
+
 def test_a_cancelled_turn_runs_no_more_in_the_server(policy: VLLMPolicy, server: VLLMServer) -> None:
     long = VLLMPolicy(policy.engine, temperature=2.0, top_p=1.0, max_new_tokens=900)
 
@@ -206,8 +215,11 @@ def test_two_adapters_and_the_base_model_answer_in_one_server(policy: VLLMPolicy
     async def ask() -> list[Reply]:
         return list(await asyncio.gather(*(each.generate(turn(5), priority=0) for each in (policy, one, two))))
 
+    (before,) = policy.act([turn(5)])
     replies = asyncio.run(ask())
     assert len({ids(reply) for reply in replies}) == 3
+    (after,) = policy.act([turn(5)])
+    assert ids(before) == ids(replies[0]) == ids(after)
     one.update_weights(paths[1], 1)
     (now,) = one.act([turn(5)])
     assert now.generation is not None

@@ -208,7 +208,7 @@ def test_the_command_of_a_cpu_server(model: str) -> None:
     said = dict(pairwise(words))
     assert (said["--dtype"], said["--uds"], said["--max-loras"]) == ("float32", "/s", "2")
     assert (said["--logprobs-mode"], said["--scheduling-policy"]) == ("processed_logprobs", "priority")
-    assert {"--enforce-eager", "--enable-scale-out", "--enable-lora"} < set(words)
+    assert {"--enforce-eager", "--no-enable-chunked-prefill", "--enable-scale-out", "--enable-lora"} < set(words)
     assert "--host" not in words
 
 

@@ -22,6 +22,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from mars2_env.log import read_log
 
 CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.truncate", "shutil.rmtree")
 
@@ -58,16 +59,17 @@ class Moments:
         """Nothing."""
 
 
-def run(out: Path, moment: int | None, told: Path) -> None:
+def run(out: Path, moment: int | None, told: Path, lora: bool, settings: dict[str, Any]) -> None:
     """Train in a process of its own until a moment, or to the end; then tell what came of it."""
     import torch
-    from tiny_students import training
+    from tiny_students import student, training
 
     torch.set_num_threads(1)
     seed(0)  # of Python's own generator, which a checkpoint holds as well
     moments = Moments(out, moment)
     sys.addaudithook(moments.audit)
-    with training(out, progress=moments) as made:
+    students = {"a": student(0, lora=lora), "b": student(1)}
+    with training(out, students=students, settings=settings, progress=moments) as made:
         reports = [asdict(report)["counts"] for report in made]
     told.write_bytes(msgspec.json.encode({"moments": moments.count, "counts": reports[-1] if reports else None}))
 
@@ -80,10 +82,12 @@ class Runner:
         loaded = ["mars2_agents.training.trainer", "transformers.models.llama.modeling_llama"]
         self.context.set_forkserver_preload(loaded)
 
-    def __call__(self, out: Path, moment: int | None = None) -> dict[str, Any] | None:
+    def __call__(
+        self, out: Path, moment: int | None = None, *, lora: bool = False, **settings: Any
+    ) -> dict[str, Any] | None:
         """Train until a moment; return what the run told, None where it was killed."""
         told = out.with_suffix(".told")
-        child = self.context.Process(target=run, args=(out, moment, told))
+        child = self.context.Process(target=run, args=(out, moment, told, lora, settings))
         child.start()
         child.join(300)
         assert child.exitcode in (0, -signal.SIGKILL), f"the training ended by {child.exitcode}"
@@ -124,15 +128,15 @@ def check_same(out: Path, found: dict[str, Any], whole: tuple[Path, dict[str, An
     assert found["counts"] in (told["counts"], None)  # None: it was killed behind its last checkpoint
 
 
-def killed_until(runner: Runner, out: Path, moments: list[int]) -> tuple[int, dict[str, Any]]:
+def killed_until(runner: Runner, out: Path, moments: list[int], **options: Any) -> tuple[int, dict[str, Any]]:
     """Kill a training at moments, one after the other, as long as it does not end before; then let it end."""
     kills = 0
     for moment in moments:
-        found = runner(out, moment)
+        found = runner(out, moment, **options)
         if found is not None:
             return kills, found
         kills += 1
-    found = runner(out)
+    found = runner(out, **options)
     assert found is not None
     return kills, found
 
@@ -156,3 +160,29 @@ def test_a_training_that_is_killed_at_twenty_moments_comes_to_the_same_weights(
         more, found = killed_until(runner, tmp_path / str(trial), moments)
         check_same(tmp_path / str(trial), found, whole)
         kills, trial = kills + more, trial + 1
+
+
+@pytest.mark.slow
+def test_adapters_come_to_the_same_weights_too(runner: Runner, tmp_path: Path) -> None:
+    found = runner(tmp_path / "whole", lora=True)
+    assert found is not None
+    draw = Random(14)
+    moments = [draw.randrange(1, found["moments"] // 2) for _ in range(5)]
+    kills, again = killed_until(runner, tmp_path / "run", moments, lora=True)
+    assert kills >= 3
+    check_same(tmp_path / "run", again, (tmp_path / "whole", found))
+
+
+@pytest.mark.slow
+def test_a_training_that_grows_ahead_loses_nothing_by_kills(runner: Runner, tmp_path: Path) -> None:
+    settings = {"sync": False, "max_staleness": 1, "steps": 8}
+    draw = Random(15)
+    kills, _ = killed_until(runner, tmp_path / "run", [draw.randrange(100, 250) for _ in range(6)], **settings)
+    assert kills >= 3
+    out = tmp_path / "run"
+    assert [line["step"] for line in metrics(out)] == list(range(9))
+    trees = [tree for step in sorted((out / "rollouts").iterdir()) for tree in read_log(step)]
+    assert len(trees) == 16 and all(tree.ended == "budget" for tree in trees)
+    last = metrics(out)[-1]
+    given = sum(value for name, value in last.items() if name.endswith("/given"))
+    assert given == sum(len(tree.nodes) for tree in trees) == 64

@@ -16,7 +16,7 @@ pytest.importorskip("transformers")
 
 from mars2_agents.training.evaluating import HeldOut  # noqa: E402
 from mars2_agents.training.settings import Student  # noqa: E402
-from tiny_students import TEAM, algorithm, outcome, student, task, training, weights  # noqa: E402
+from tiny_students import TEAM, algorithm, outcome, problem, student, task, training, weights  # noqa: E402
 
 import mars2_env  # noqa: E402
 from mars2_env import (  # noqa: E402
@@ -26,6 +26,7 @@ from mars2_env import (  # noqa: E402
     Problem,
     ProblemSet,
     Reply,
+    Run,
     SandboxError,
     TestCase,
     Turn,
@@ -128,6 +129,17 @@ def test_nothing_that_trains_sees_a_hidden_test(whole: Any) -> None:
         assert file.is_dir() or b"hidden" not in file.read_bytes()
 
 
+def test_algorithms_are_given_problems_without_hidden_tests(tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    def looking(trees: Any, crew: Any) -> Mapping[str, Any]:
+        seen.extend(problem.hidden for problem in crew.task.problems)
+        return algorithm(trees, crew)
+
+    next(training(tmp_path, students=students(), algorithm=looking, held_out=None))
+    assert seen == [()] * 6
+
+
 def test_steps_that_were_made_in_another_process_are_over_and_the_rest_is_the_same(whole: Any, tmp_path: Path) -> None:
     with training(tmp_path, students=students()) as begun:
         assert [next(begun).step, next(begun).step] == [1, 2]
@@ -174,6 +186,18 @@ def test_several_agents_may_share_one_student(tmp_path: Path) -> None:
     )
     assert found[-1].counts["both"].given == 16 and found[-1].versions["both"] == one.policy.weights_version > 0
     assert same(one.policy.engine.model, one.learner.model)
+
+
+def test_a_team_learns_what_is_rewarded(tmp_path: Path) -> None:
+    def wanted(program: str, input: str) -> Any:
+        return Run("ok", output=str(int("print(7)" in program)))
+
+    asked = ProblemSet("sevens", tuple(problem(number) for number in (1, 3, 5, 7)))
+    played = mars2_env.task(asked, agents=["coder", "fixer"], budget=6, sandbox=ScriptedSandbox(wanted))
+    settings = {"steps": 8, "problems": 4, "batch": 8}
+    found = list(training(tmp_path, task=played, students=students(lr=0.02), settings=settings, held_out=None))
+    rewards = [report.values["train/reward"] for report in found]
+    assert rewards[0] < 0.2 and min(rewards[-2:]) > 0.7
 
 
 def test_a_policy_updates_without_waiting_for_the_others(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def problem(number: int) -> Problem:
     """A problem that asks for a sum."""
     wanted = str(number % 2)
     tests = {group: (TestCase(f"{group} {number}", wanted),) for group in ("public", "scoring", "hidden")}
-    return Problem(f"sum/{number}", f"Problem {number}: print {wanted}.", **tests)
+    return Problem(f"sum/{number}", f"Problem {number}: print {wanted}.", reference=f"print({wanted})\n", **tests)
 
 
 def problem_set(count: int = 6) -> ProblemSet:

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from mars2_env.errors import ConfigError
@@ -116,8 +117,39 @@ class Scorer(torch.nn.Module):
 
 
 def _logprobs(head: Any, hidden: Tensor, targets: Tensor, temperature: float) -> Tensor:
-    logits = head(hidden).float() / temperature
-    return logits.gather(-1, targets[:, None])[:, 0] - logits.logsumexp(-1)
+    logits = head(hidden).float()
+    if temperature != 1:
+        logits = logits.div_(temperature)  # in place: nothing else has them, and they are the largest tensor of all
+    found: Tensor = _OfTargets.apply(logits, targets)
+    return found
+
+
+class _OfTargets(torch.autograd.Function):
+    """The log-probabilities of targets, log softmax(logits)[target]; backwards softmax is made in one buffer.
+
+    Composed of operations it would have four of the size of the logits at a time, and has two.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return them, (tokens,).
+
+        Args:
+            ctx: of autograd.
+            logits: (tokens, vocabulary).
+            targets: (tokens,).
+        """
+        norms = logits.logsumexp(-1)
+        ctx.save_for_backward(logits, targets, norms)
+        return logits.gather(-1, targets[:, None])[:, 0] - norms
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Return the gradient by logits: gradient (1[target] - softmax)."""
+        logits, targets, norms = ctx.saved_tensors
+        found = (logits - norms[:, None]).exp_().mul_(-gradient[:, None])
+        return found.scatter_add_(-1, targets[:, None], gradient[:, None]), None
 
 
 def base_of(model: Any) -> Any:

@@ -5,12 +5,16 @@ Weights are read from safetensors alone and no code of a checkpoint is ever run:
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from hashlib import file_digest
 from pathlib import Path
 from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, Final
+from urllib.error import HTTPError
+from urllib.request import Request as Asked
+from urllib.request import urlopen
 
 from mars2_agents.policies.smollm2 import INSTALL, checkpoint, offline, without_bars
 from mars2_env.errors import ConfigError, PolicyError, unknown_name
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
 
 UNBOUNDED: Final = 10**9
 PICKLED: Final = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+HUB_SECONDS: Final = 10.0
+"""How long the hub is waited for before anything is asked of it."""
 ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
 ADAPTER_CONFIG: Final = "adapter_config.json"
 
@@ -211,32 +217,60 @@ def engine(name: str, *, dtype: str = "auto", device: str = "auto") -> Engine:
         ConfigError: the dtype or device is unknown.
     """
     try:
-        import torch
+        import torch  # noqa: F401
         import transformers  # noqa: F401
     except ImportError as error:
         raise PolicyError(f"hf:{name} needs torch and transformers ({error}): {INSTALL}") from error
+    device = device_of(device)
+    kind = dtype_of(dtype, device)
+    place = place_of(name)
+    key = (str(place), str(kind), device)
+    with _engines_lock:
+        if key not in _engines or _engines[key].weights_version:
+            model = read_model(f"hf:{name}", place, dtype=kind).to(device)
+            _engines[key] = Engine(model, read_tokenizer(f"hf:{name}", place), name=name)
+        return _engines[key]
+
+
+def device_of(device: str) -> str:
+    """Return a torch device that can be used here; `auto` is the GPU if there is one.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    import torch
+
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if dtype == "auto":
-        dtype = "float32" if device == "cpu" else "bfloat16"
-    kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if dtype not in kinds:
-        raise ConfigError(unknown_name("dtype", dtype, [*kinds, "auto"]))
+        return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"device={device!r} is not usable here: {reason}. Use auto, cpu or cuda.") from error
-    place = _checkpoint_of(name)
-    key = (str(place), dtype, device)
-    with _engines_lock:
-        if key not in _engines or _engines[key].weights_version:
-            model = read_model(f"hf:{name}", place, dtype=kinds[dtype]).to(device)
-            _engines[key] = Engine(model, read_tokenizer(f"hf:{name}", place), name=name)
-        return _engines[key]
+    return device
 
 
-def _checkpoint_of(name: str) -> Path | str:
+def dtype_of(dtype: str, device: str) -> Any:
+    """Return torch's dtype of a name; `auto` is float32 on a CPU and bfloat16 on a GPU.
+
+    Raises:
+        ConfigError: the name is unknown.
+    """
+    import torch
+
+    kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    kinds["auto"] = torch.float32 if device == "cpu" else torch.bfloat16
+    if dtype not in kinds:
+        raise ConfigError(unknown_name("dtype", dtype, kinds))
+    return kinds[dtype]
+
+
+def place_of(name: str) -> Path | str:
+    """Return the folder of a checkpoint, or the name that it has on the hub.
+
+    Raises:
+        PolicyError: there is no such folder.
+    """
     if name == "smollm2":
         return checkpoint()
     folder = Path(name).expanduser()
@@ -281,9 +315,32 @@ def _loaded(said: str, kind: Any, place: Path | str, **options: Any) -> Any:
         if isinstance(place, Path):
             with offline(), without_bars():
                 return kind.from_pretrained(str(place), local_files_only=True, trust_remote_code=False, **options)
-        return kind.from_pretrained(place, trust_remote_code=False, **options)
+        return _of_the_hub(said, kind, place, trust_remote_code=False, **options)
     except (OSError, ValueError) as error:
         raise PolicyError(f"{said} cannot be loaded: {_reason(error)}") from error
+
+
+def _of_the_hub(said: str, kind: Any, name: str, **options: Any) -> Any:
+    """Return what the hub's cache on this machine holds, and else what the hub does, if it is there at all.
+
+    Raises:
+        PolicyError: it is in no cache, and the hub does not answer.
+    """
+    try:
+        with offline(), without_bars():
+            return kind.from_pretrained(name, local_files_only=True, **options)
+    except (OSError, ValueError):
+        hub = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    try:
+        urlopen(Asked(hub, method="HEAD"), timeout=HUB_SECONDS).close()
+    except HTTPError:  # it answers
+        pass
+    except (OSError, ValueError) as error:
+        raise PolicyError(
+            f"{said} is no folder and in no cache on this machine, and the hub does not answer ({hub}: {error}). Give "
+            "the folder of a checkpoint."
+        ) from None
+    return kind.from_pretrained(name, **options)
 
 
 def _refuse_pickles(said: str, folder: Path) -> None:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
-import re
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, fields, replace
@@ -21,6 +19,7 @@ from hashlib import sha256
 from typing import Any, Final, TypeVar
 
 from mars2_agents.policies import chat_wire as wire
+from mars2_agents.policies.chat_address import DEFAULT_KEY, NO_KEY, key_of, model_and_url, server_url
 from mars2_agents.policies.chat_wire import Answer, Dialect, Refusal, Sampling
 from mars2_agents.policies.prices import Prices, cost, read_prices
 from mars2_agents.policies.private_loop import Gate, PrivateLoop
@@ -28,15 +27,10 @@ from mars2_agents.policies.transformers import named_parent
 from mars2_env.base.checks import real_number, whole_number
 from mars2_env.base.extras import needed_by
 from mars2_env.base.keys import seed as keyed
-from mars2_env.errors import ConfigError, PolicyError, unknown_name
+from mars2_env.errors import ConfigError, PolicyError, PolicyUnavailableError, unknown_name
 from mars2_env.problems.base import ProblemSet
 from mars2_env.prompt import completion, messages_text, tokens_of
 from mars2_env.types import Given, LogprobsKind, Message, Reply, Turn
-
-DEFAULT_URL: Final = "https://api.openai.com/v1"
-DEFAULT_KEY: Final = "OPENAI_API_KEY"
-NO_KEY: Final = "none"
-"""What `key_env` says of a server that wants no key."""
 
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 30.0
@@ -49,7 +43,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-class ServerError(Exception):
+class ServerError(PolicyUnavailableError):
     """A server that did not answer, however often it was asked: no fault of the policy's, and worth asking again."""
 
 
@@ -105,7 +99,7 @@ class OpenAIPolicy:
         if not isinstance(system, str):
             raise ConfigError(f"OpenAIPolicy(system={system!r:.200}): give a text.")
         self.model = model
-        self.base_url = checked_url(base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_URL)
+        self.base_url = server_url(base_url)
         self.sampling = replace(sampling or Sampling(), **settings)
         self.system = system
         self._concurrency = whole_number("concurrency", concurrency, where="OpenAIPolicy")
@@ -356,49 +350,6 @@ def pause_before(retry: int, seed: int, told: float | None) -> float:
     return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0**retry) * spread
 
 
-def checked_url(url: str) -> str:
-    """Return the URL of a server, without the slash at its end.
-
-    Raises:
-        ConfigError: it is none, or holds what may be a secret; that is not quoted.
-    """
-    if not isinstance(url, str) or not re.match(r"https?://[^/\s]", url):
-        raise ConfigError("base_url: give the URL of a server with its scheme, such as http://localhost:8000/v1.")
-    if set(url) & set("@?#"):
-        raise ConfigError(
-            "base_url: a user, a password or a query may be a secret, and would stand in logs. Name the environment "
-            "variable that holds the key by key_env=."
-        )
-    return url.rstrip("/")
-
-
-def key_of(variable: str, url: str, *, chosen: bool) -> str:
-    """Return the key that an environment variable holds; "" for none.
-
-    Args:
-        variable: its name, or "none".
-        url: of the server.
-        chosen: whether the user named the variable, which then has to be there.
-
-    Raises:
-        ConfigError: it cannot be the name of a variable. It is not quoted, since it may be a key.
-        PolicyError: it is needed and not there, or holds what cannot be a key.
-    """
-    if variable == NO_KEY:
-        return ""
-    if not isinstance(variable, str) or not re.fullmatch(r"[A-Z_][A-Z0-9_]{0,99}", variable):
-        raise ConfigError(
-            "key_env: give the name of an environment variable in capitals, such as OPENAI_API_KEY, or none. A key "
-            "itself is never given here."
-        )
-    key = os.environ.get(variable, "").strip()
-    if not key and (chosen or url == DEFAULT_URL):
-        raise PolicyError(f"{url} needs a key: put it into the environment variable {variable}.")
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise PolicyError(f"what the environment variable {variable} holds is no key: letters, digits and signs alone.")
-    return key
-
-
 def from_spec(
     rest: str,
     *,
@@ -429,7 +380,7 @@ def from_spec(
         reasoning_effort: see there.
         logprobs: see there.
         logprobs_kind: see there.
-        system: see there; a spec has no commas in it.
+        system: see there; between double quotes where it has commas.
         prices: a TOML file.
         key_env: see there.
         concurrency: see there.
@@ -453,20 +404,6 @@ def from_spec(
         timeout=timeout,
         retries=retries,
     )
-
-
-def model_and_url(rest: str) -> tuple[str, str | None]:
-    """Return the model and the URL in `MODEL@URL`; models may have an @ of their own.
-
-    Raises:
-        ConfigError: there is no model, or the URL has no scheme.
-    """
-    model, *urls = re.split(r"@(?=https?://)", rest, maxsplit=1)
-    if not model or model.startswith(("http://", "https://")):
-        raise ConfigError("openai needs a model: openai:MODEL or openai:MODEL@URL.")
-    if not urls and re.search(r"@(?:localhost|[^@/]+:\d+|[^@/]+/v\d)", model):
-        raise ConfigError(f"openai:{rest:.200}: give the URL with its scheme, as in MODEL@http://localhost:8000/v1.")
-    return model, urls[0] if urls else None
 
 
 def _name_of(turn: Turn) -> str:

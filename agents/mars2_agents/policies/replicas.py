@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256
@@ -20,6 +20,8 @@ from mars2_env.types import Closes, Generates, Given, Gives, Identified, Limited
 
 T = TypeVar("T")
 
+AWAY: Final = (PolicyUnavailableError, ConnectionError, TimeoutError)
+"""What says that a replica is gone; the last two are Python's own, of a client that does not know the first."""
 REMEMBERED: Final = 2**16
 """Of how many problems it is remembered to which replica they went."""
 
@@ -28,20 +30,25 @@ class Replicas:
     """Policies of one model, each on a machine or GPU of its own.
 
     A tree is known by its problem: the first turn of a problem goes to the replica that has least to do, the others
-    follow it. A replica that is gone (`PolicyUnavailableError`) is asked no more, and its trees go to the others;
-    `revive` lets it be asked again.
+    follow it. A replica that is gone (`AWAY`) is asked no more, and its trees go to the others; `revive` lets it be
+    asked again.
 
     Args:
         policies: the replicas; equal `identity`, where they tell it.
 
     Raises:
-        ConfigError: there is none, or they are not the same.
+        ConfigError: there is none, or they are not the same, or something is no policy.
     """
 
     def __init__(self, policies: Sequence[Policy]) -> None:
+        if isinstance(policies, str) or not isinstance(policies, Iterable):
+            raise ConfigError(f"Replicas({policies!r:.200}): give a list of policies.")
         self.policies = tuple(policies)
         if not self.policies:
             raise ConfigError("Replicas([]): give at least one policy.")
+        for one in self.policies:
+            if isinstance(one, type) or not callable(getattr(one, "act", None)):
+                raise ConfigError(f"Replicas: {one!r:.200} is no policy; one with act(turns) is needed.")
         names = {one.identity for one in self.policies if isinstance(one, Identified)}
         if len(names) > 1:
             raise ConfigError(f"Replicas: {min(names)!r} and {max(names)!r} are not the same policy.")
@@ -107,7 +114,7 @@ class Replicas:
                     if isinstance(replica, Generates):
                         return await replica.generate(turn, priority=priority)
                     return (await asyncio.to_thread(replica.act, [turn]))[0]
-            except PolicyUnavailableError as error:
+            except AWAY as error:
                 self._lost(place, error)
 
     def act(self, turns: list[Turn]) -> list[Reply]:
@@ -129,7 +136,7 @@ class Replicas:
             for place, future in asked.items():
                 try:
                     replies |= dict(zip(parts[place], future.result(), strict=True))
-                except PolicyUnavailableError as error:
+                except AWAY as error:
                     self._lost(place, error)
         return [replies[index] for index in range(len(turns))]
 
@@ -158,7 +165,7 @@ class Replicas:
             self._homes.move_to_end(problem)
             return home
 
-    def _lost(self, place: int, error: PolicyUnavailableError) -> None:
+    def _lost(self, place: int, error: Exception) -> None:
         """Ask a replica no more.
 
         Raises:
@@ -226,11 +233,11 @@ def rank(problem: str, place: int) -> bytes:
     return sha256(f"{place}:{problem}".encode()).digest()
 
 
-def unavailable(give: Callable[[Any], None], replica: Any) -> PolicyUnavailableError | None:
+def unavailable(give: Callable[[Any], None], replica: Any) -> Exception | None:
     """Return how a replica that is given something turns out to be gone; None where it has it."""
     try:
         give(replica)
-    except PolicyUnavailableError as error:
+    except AWAY as error:
         return error
     return None
 

@@ -18,14 +18,15 @@ from hashlib import sha256
 from math import isnan, nan
 from typing import Any, Final, TypeAlias
 
+from mars2_agents.policies.stage_templates import StageTemplates
 from mars2_agents.policies.transformers import PARENT, named_parent
 from mars2_env.base.abilities import keeps
-from mars2_env.base.checks import whole_number
+from mars2_env.base.checks import instance, text, whole_number
 from mars2_env.base.keys import seed as keyed
 from mars2_env.base.texts import elided
 from mars2_env.errors import PolicyError
 from mars2_env.prompt import completion, extract_program, feedback_text
-from mars2_env.prompt.programs import fenced_blocks
+from mars2_env.prompt.programs import MAX_READ, fenced_blocks
 from mars2_env.tasks import call, calls, identity_of, takes_trial
 from mars2_env.types import (
     Call,
@@ -55,44 +56,6 @@ ASIDE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class StageTemplates:
-    """The words of the stages; raise the number in the name where they change.
-
-    They stand behind the turn's own prompt, which says the problem: what all stages of a turn are asked begins alike,
-    so that servers find it in their caches. Texts of models and tools are put behind these words, never into them.
-
-    Attributes:
-        name: what identities call these words.
-        plan: asks for a plan.
-        planned: stands before the plan.
-        code: asks for the program.
-        debug: asks for a repair, behind what the public tests said.
-        tool: says how a program is tried; `{tries}` is how often.
-        again: stands behind what a try said; `{tries}` is how often the model may still try.
-        last: stands there when it may not try any more.
-    """
-
-    name: str = "stages-1"
-    plan: str = (
-        "First a plan: do not write the program yet. Say in at most ten lines which algorithm solves the problem "
-        "within its limits, which cases are easily got wrong, and in which steps the program is to be written."
-    )
-    planned: str = "A plan for this, which may have mistakes:"
-    code: str = "Now write the program."
-    debug: str = (
-        "Find the mistake and correct it. Reply with the complete corrected program in one ```python block, not with "
-        "the part that changes."
-    )
-    tool: str = (
-        "Before you answer you may try programs on the public tests, at most {tries} times: reply with the complete "
-        "program in one block tagged `test` (```test) and nothing behind it, and you are told what came of it. Your "
-        "answer is the first reply without such a block."
-    )
-    again: str = "You may try {tries} more times, or answer with the complete program in one ```python block."
-    last: str = "That was the last try. Answer now, with the complete program in one ```python block."
-
-
-@dataclass(frozen=True, slots=True)
 class Ask:
     """A member is to be asked, in a role."""
 
@@ -118,6 +81,7 @@ class _Team:
     """What policies made of policies share: how a course is driven, and what the members give together."""
 
     def __init__(self, members: Sequence[Policy], templates: StageTemplates) -> None:
+        instance("templates", templates, StageTemplates, "StageTemplates, or None", where=type(self).__name__)
         for member in members:
             if isinstance(member, type) or not callable(getattr(member, "act", None)):
                 raise PolicyError(
@@ -263,10 +227,10 @@ class Stages(_Team):
         rounds: int = 2,
         templates: StageTemplates | None = None,
     ) -> None:
-        self.coder, self.planner, self.debugger = coder, planner, debugger or coder
+        self.coder, self.planner, self.debugger = coder, planner, coder if debugger is None else debugger
         self.rounds = whole_number("rounds", rounds, least=0, where="Stages")
         members = [coder, self.debugger] if planner is None else [planner, coder, self.debugger]
-        super().__init__(members, templates or StageTemplates())
+        super().__init__(members, StageTemplates() if templates is None else templates)
 
     def __repr__(self) -> str:
         return f"Stages({self.coder!r}, planner={self.planner!r}, debugger={self.debugger!r}, rounds={self.rounds})"
@@ -321,7 +285,8 @@ class ToolUser(_Team):
     ) -> None:
         self.model, self.role = model, role
         self.tries = whole_number("tries", tries, where="ToolUser")
-        super().__init__([model], templates or StageTemplates())
+        text("role", role, empty=False, where="ToolUser")
+        super().__init__([model], StageTemplates() if templates is None else templates)
 
     def __repr__(self) -> str:
         return f"ToolUser({self.model!r}, tries={self.tries})"
@@ -407,11 +372,12 @@ def observation(verdict: Verdict) -> str:
     return elided(f"{passed}\n\n{feedback_text(verdict.feedback)}", MAX_OBSERVATION)
 
 
-_RUN: Final = re.compile(r"^\W*RUN\W*$", re.MULTILINE)
+_RUN: Final = re.compile(r"^[^\w\n]*RUN[^\w\n]*$", re.MULTILINE)
 
 
 def tried_program(turn: Turn, text: str) -> str | None:
     """Return the program that a reply wants to be tried, or None where it is an answer."""
+    text = text[-MAX_READ:]
     blocks = [block.body for block in fenced_blocks(text) if block.tag == "test" and block.body.strip()]
     if blocks:
         return blocks[-1]

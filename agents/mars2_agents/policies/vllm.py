@@ -20,9 +20,9 @@ from mars2_agents.policies.transformers import named_parent
 from mars2_agents.policies.vllm_engine import Adapter, Completion, Request, VLLMEngine
 from mars2_agents.policies.vllm_http import HTTPEngine
 from mars2_agents.policies.vllm_inside import InsideEngine
-from mars2_agents.policies.vllm_server import Address, ServerOptions, VLLMServer, checkpoint_of
+from mars2_agents.policies.vllm_server import Address, ServerOptions, VLLMServer, address_of, checkpoint_of, listens
 from mars2_env.base.checks import real_number, whole_number
-from mars2_env.errors import ConfigError, unknown_name
+from mars2_env.errors import ConfigError, PolicyUnavailableError, unknown_name
 from mars2_env.problems.base import ProblemSet
 from mars2_env.types import Generation, Given, Reply, Turn
 
@@ -414,7 +414,8 @@ def from_spec(
 
     Raises:
         ConfigError: the rest is missing, an option makes no sense, or there is no Python with vLLM.
-        PolicyError: the server cannot be started, or there is no such checkpoint.
+        PolicyError: the server cannot be started, or does not listen where it is said to run already, or there is no
+            such checkpoint.
     """
     settings = Settings(temperature, top_p, top_k, max_new_tokens, context, stop, system)
     place, at, address = rest.partition("@")
@@ -437,6 +438,10 @@ def from_spec(
     if at:
         if inside or python or options != ServerOptions(place or address):
             raise ConfigError(f"vllm:{rest}: a server that runs already takes no options of how it is run.")
+        if not listens(address_of(address)):
+            raise PolicyUnavailableError(
+                f"vllm:{rest:.200}: nothing listens at {address}. Start the server, or mend the address."
+            )
         engine = HTTPEngine(address, place or None, concurrency=concurrency, timeout=timeout)
         return _owning(VLLMPolicy(engine, settings, lora=lora), engine)
     checkpoint_of(place)  # so that a slip is known at once

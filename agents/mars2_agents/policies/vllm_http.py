@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 from mars2_agents.policies import vllm_worker
 from mars2_agents.policies.vllm_engine import Adapter, Completion, Request, VLLMEngine, spans_of
-from mars2_agents.policies.vllm_server import Address, VLLMServer, address_of, checkpoint_of, repacks
+from mars2_agents.policies.vllm_server import Address, VLLMServer, address_of, checkpoint_of, mended
 from mars2_agents.policies.vllm_transfer import NCCLTransfer
 from mars2_env.base.extras import needed_by
 from mars2_env.errors import PolicyError, PolicyUnavailableError
@@ -157,6 +157,8 @@ class HTTPEngine(VLLMEngine):
         logprob = await self._trying(self._probe)
         self.tells_spans = self._route == GENERATE
         self.logprobs_kind = kind_of_logprobs(logprob)
+        if self.server is not None and self.server.options.max_loras:
+            await self._mend(vllm_worker.Mends.mars2_part_adapters)
 
     async def _probe(self) -> float:
         probe = Request((1,), PROBE, priority=1)
@@ -295,12 +297,16 @@ class HTTPEngine(VLLMEngine):
                 await self._sent(self._transfer, path)
                 return
             await self._control("/collective_rpc", {"method": "reload_weights", "kwargs": {"weights_path": path}})
-            if self.server is not None and repacks(self.server.options):
-                await self._control("/collective_rpc", {"method": vllm_worker.Repacks.mars2_repack.__name__})
+            await self._mend(vllm_worker.Mends.mars2_repack)
         except PolicyUnavailableError as error:  # vLLM answers 500 to weights that it cannot read, and lives on
             if self.server is not None and not self.server.alive:
                 raise
             raise PolicyError(str(error)) from error
+
+    async def _mend(self, how: Callable[..., None]) -> None:
+        """Have the workers do a thing of our extension, where they were given it."""
+        if self.server is not None and mended(self.server.options):
+            await self._control("/collective_rpc", {"method": how.__name__})
 
     async def _sent(self, transfer: NCCLTransfer, path: str) -> None:
         """Send the tensors of a checkpoint; what the transfer asks of the server goes over this connection."""

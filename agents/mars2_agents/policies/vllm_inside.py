@@ -11,7 +11,7 @@ from typing import Any
 
 from mars2_agents.policies import vllm_worker
 from mars2_agents.policies.vllm_engine import Adapter, Completion, Request, VLLMEngine, spans_of
-from mars2_agents.policies.vllm_server import ServerOptions, checkpoint_of, environment, kind_of, repacks
+from mars2_agents.policies.vllm_server import ServerOptions, checkpoint_of, environment, kind_of, mended
 from mars2_env.base.extras import needed_by
 from mars2_env.errors import PolicyError, PolicyUnavailableError
 
@@ -62,6 +62,8 @@ class InsideEngine(VLLMEngine):
                 AsyncEngineArgs(**engine_arguments(self.options, self._place) | self._arguments)
             )
             self.context = int(self._llm.model_config.max_model_len)
+            if mended(self.options) and self.options.max_loras:
+                await self._llm.collective_rpc(vllm_worker.Mends.mars2_part_adapters.__name__)
 
     async def _ask(self, request: Request, salt: str) -> Completion:
         from vllm import SamplingParams
@@ -102,8 +104,8 @@ class InsideEngine(VLLMEngine):
     async def _reload(self, path: str) -> None:
         try:
             await self._llm.collective_rpc("reload_weights", kwargs={"weights_path": path})
-            if repacks(self.options):
-                await self._llm.collective_rpc(vllm_worker.Repacks.mars2_repack.__name__)
+            if mended(self.options):
+                await self._llm.collective_rpc(vllm_worker.Mends.mars2_repack.__name__)
         except Exception as error:  # whatever a worker raises comes as an error of some kind
             raise PolicyError(f"{self.name}: the weights {path} cannot be loaded: {error}") from error
 
@@ -153,6 +155,10 @@ def engine_arguments(options: ServerOptions, place: str) -> dict[str, Any]:
         found["max_model_len"] = options.max_model_len
     if options.max_loras:
         found |= {"enable_lora": True, "max_loras": options.max_loras, "max_lora_rank": options.max_lora_rank}
-    if repacks(options):
-        found["worker_extension_cls"] = f"{vllm_worker.__name__}.{vllm_worker.Repacks.__name__}"
-    return found | ({"enforce_eager": True} if cpu else {"gpu_memory_utilization": options.gpu_memory})
+    if mended(options):
+        found["worker_extension_cls"] = f"{vllm_worker.__name__}.{vllm_worker.Mends.__name__}"
+    return found | (
+        {"enforce_eager": True, "enable_chunked_prefill": False}
+        if cpu
+        else {"gpu_memory_utilization": options.gpu_memory}
+    )

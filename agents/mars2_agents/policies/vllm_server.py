@@ -37,6 +37,7 @@ from mars2_env.errors import ConfigError, PolicyError, PolicyUnavailableError
 PYTHON: Final = "MARS2_VLLM_PYTHON"
 LOCAL: Final = ("127.0.0.1", "localhost")
 SOCKET: Final = "vllm.sock"
+PATIENCE: Final = "3600"
 EXTENSION: Final = "mars2_vllm_worker"
 LONGEST_SOCKET: Final = 100
 """A Unix socket's path has at most 107 bytes."""
@@ -181,13 +182,15 @@ def command(options: ServerOptions, python: str, place: str, address: Address) -
         words += ["--enable-lora", "--max-loras", str(options.max_loras)]
         words += ["--max-lora-rank", str(options.max_lora_rank)]
     if cpu:
-        words += ["--enforce-eager"]
+        # A prompt that is taken in parts ends vLLM's engine on a CPU where the request has a seed: it wants to take the
+        # draw of each part back, and a generator on a CPU has no offset.
+        words += ["--enforce-eager", "--no-enable-chunked-prefill"]
     else:
         words += ["--gpu-memory-utilization", str(options.gpu_memory)]
     if options.tensor_parallel > 1:
         words += ["--tensor-parallel-size", str(options.tensor_parallel)]
-    if repacks(options):
-        words += ["--worker-extension-cls", f"{EXTENSION}.{vllm_worker.Repacks.__name__}"]
+    if mended(options):
+        words += ["--worker-extension-cls", f"{EXTENSION}.{vllm_worker.Mends.__name__}"]
     if address.socket:
         words += ["--uds", address.socket]
     else:
@@ -208,7 +211,7 @@ def environment(options: ServerOptions, place: str, folder: str, base: Mapping[s
     found |= {"VLLM_NO_USAGE_STATS": "1", "VLLM_RPC_BASE_PATH": folder}
     if Path(place).is_dir():
         found |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-    if folder and repacks(options):
+    if folder and mended(options):
         found["PYTHONPATH"] = folder
     if options.control:
         found["VLLM_SERVER_DEV_MODE"] = "1"
@@ -218,13 +221,15 @@ def environment(options: ServerOptions, place: str, folder: str, base: Mapping[s
         # Left to itself vLLM keeps a core back, which on a small machine is much.
         mine = ",".join(map(str, sorted(os.sched_getaffinity(0))))
         found |= {"VLLM_CPU_KVCACHE_SPACE": str(options.cache_gb), "VLLM_CPU_OMP_THREADS_BIND": options.cores or mine}
+        # vLLM gives up an engine that takes minutes to start, or for a step; on a busy machine it may.
+        found = {"VLLM_ENGINE_READY_TIMEOUT_S": PATIENCE, "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": PATIENCE} | found
     elif options.gpus:
         found["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, options.gpus))
     return found
 
 
-def repacks(options: ServerOptions) -> bool:
-    """Return whether a server needs our worker extension to take new weights whole (`vllm_worker`)."""
+def mended(options: ServerOptions) -> bool:
+    """Return whether the workers of a server are given our extension (`vllm_worker`)."""
     return options.control and kind_of(options) == "cpu"
 
 
@@ -446,7 +451,8 @@ class VLLMServer:
                     pass
                 else:
                     status = self._keeper.returncode
-                    raise PolicyUnavailableError(f"the vLLM server ended with status {status}:\n{self.output()}")
+                    said = self.output() or "it printed nothing; is its Python (python=) one that has vLLM?"
+                    raise PolicyUnavailableError(f"the vLLM server ended with status {status}:\n{said}")
                 if listens(self.address):
                     with suppress(httpx2.TransportError):
                         if client.get("/health").status_code == 200:
@@ -468,18 +474,21 @@ class VLLMServer:
 
 def listens(address: Address) -> bool:
     """Return whether a connection to an address is taken."""
-    with socket.socket(socket.AF_UNIX if address.socket else socket.AF_INET) as tried:
-        tried.settimeout(10.0)
-        try:
-            tried.connect(address.socket or _host_and_port(address.url))
-        except OSError:
-            return False
-        return True
+    try:
+        if address.socket is None:
+            socket.create_connection(_host_and_port(address.url), 10.0).close()
+            return True
+        with socket.socket(socket.AF_UNIX) as tried:
+            tried.settimeout(10.0)
+            tried.connect(address.socket)
+    except OSError:
+        return False
+    return True
 
 
 def _host_and_port(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
-    return str(parts.hostname), int(parts.port or 80)
+    return str(parts.hostname), parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _private_folder() -> str:

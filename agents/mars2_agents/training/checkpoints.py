@@ -12,12 +12,9 @@ the step, inside which `rollout` goes on; so what a checkpoint lacks is made aga
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +23,7 @@ from urllib.parse import quote
 import torch
 from safetensors.torch import load_file, save_file
 
+from mars2_agents.learners.folders import written
 from mars2_agents.learners.updating import Learns
 from mars2_agents.training.buffers import Buffer
 from mars2_env.base.journal import refusing
@@ -82,7 +80,7 @@ def save_checkpoint(out: Path, step: int, learners: Mapping[str, Learns], buffer
     Raises:
         LogError: it cannot be written; then it is as if nothing had been.
     """
-    with refusing(out / "checkpoints"), written_whole(out / "checkpoints" / f"{step:06d}") as build:
+    with refusing(out / "checkpoints"), written(out / "checkpoints" / f"{step:06d}") as build:
         for name, learner in learners.items():
             learner.save(build / "learners" / folder_of(name))
         for name, buffer in buffers.items():
@@ -119,37 +117,6 @@ def load_checkpoint(out: Path, learners: Mapping[str, Learns], buffers: Mapping[
             hint = f" Remove that folder to go on from the checkpoint before it, {found[-2].name}; nothing is lost."
         raise LogError(f"{place} cannot be gone on from: {error}.{hint}") from error
     return Place(step, place)
-
-
-@contextmanager
-def written_whole(target: Path) -> Iterator[Path]:
-    """Make a folder that is there when the block is through, with all that is in it, or not at all.
-
-    One that is there already, as where a step is made again, is replaced.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    build = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    old = build.with_name(f"{build.name}.old")
-    try:
-        yield build
-        for file in [one for one in build.rglob("*") if one.is_file()]:
-            _sync(file)
-        build.chmod(0o755)
-        if target.exists():
-            target.rename(old)
-        build.rename(target)
-        _sync(target.parent)
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
-        shutil.rmtree(build, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _clear(folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -99,6 +99,12 @@ def planned(
     found = Plan(task, dict(team), dict(students), algorithm, settings, Path(out), tuple(ids), held, evaluation)
     claim(found.out / CLAIM, found.config())
     return found
+
+
+def without_hidden(task: Task) -> Task:
+    """Return a task whose problems have no hidden tests, for what trains to look at."""
+    problems = tuple(replace(problem, hidden=()) for problem in task.problems)
+    return replace(task, problems=replace(task.problems, problems=problems))
 
 
 def name_of(algorithm: Any) -> str:

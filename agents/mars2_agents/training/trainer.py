@@ -25,7 +25,6 @@ from typing import Final
 
 from mars2_agents.algorithms.lesson import Algorithm, Crew, Encodes, Lesson
 from mars2_agents.learners.updating import Report, update
-from mars2_agents.policies.smollm2 import without_bars
 from mars2_agents.training.buffers import Buffer, Counts
 from mars2_agents.training.checkpoints import folder_of, load_checkpoint, save_checkpoint
 from mars2_agents.training.evaluating import Evaluation, HeldOut, evaluated, hard_coding
@@ -33,7 +32,7 @@ from mars2_agents.training.filtering import kept_samples, kept_trees
 from mars2_agents.training.growing import Ahead, Grower, Grown, in_turn, seated
 from mars2_agents.training.measures import Measures
 from mars2_agents.training.pacing import Heartbeat, Pacer, Pulse
-from mars2_agents.training.plan import Plan, planned
+from mars2_agents.training.plan import Plan, planned, without_hidden
 from mars2_agents.training.progress import Numbers, Progress, Silent, summary
 from mars2_agents.training.settings import Settings, Student
 from mars2_agents.training.telling import step_measures, warnings_of
@@ -48,9 +47,6 @@ from mars2_env.render.metrics import MetricsKind
 from mars2_env.tasks import Task
 
 _log = logging.getLogger(__name__)
-
-WEIGHTS_KEPT: Final = 2
-"""Exported weights of a policy that stay: a server may still be reading those from before."""
 
 GROW: Final = "grow"
 WAIT: Final = "wait"
@@ -140,7 +136,7 @@ class Training(Iterator[StepReport]):
         self._buffers = {name: Buffer(batch) for name, batch in plan.batches.items()}
         policies = {name: one.policy for name, one in plan.students.items()}
         encoders = {name: policy for name, policy in policies.items() if keeps(policy, Encodes)}
-        self._crew = Crew(plan.team, encoders, plan.task)
+        self._crew = Crew(plan.team, encoders, without_hidden(plan.task))
         self._seats = seated(plan.team, policies)
         self._from = load_checkpoint(plan.out, self._learners, self._buffers)
         self.step = 0 if self._from is None else self._from.step
@@ -301,11 +297,14 @@ class Training(Iterator[StepReport]):
         """Export a learner's weights and give them to the policy that acts."""
         folder = self._plan.out / "weights" / folder_of(name)
         learner = self._learners[name]
-        with without_bars():
-            ref = learner.export(folder / f"{learner.version:08d}")
-        deliver(self._plan.students[name].policy, ref)
-        for old in sorted(folder.iterdir())[:-WEIGHTS_KEPT]:
-            shutil.rmtree(old, ignore_errors=True)
+        new = folder / f"{learner.version:08d}"
+        deliver(self._plan.students[name].policy, learner.export(new))
+        others = sorted(one for one in folder.iterdir() if one != new) if folder.is_dir() else []
+        # A server may still be reading those from before; later ones are of a run that was cut off.
+        before = [one for one in others if one.name.isdecimal() and one < new][-1:]
+        for old in others:
+            if old not in before:
+                shutil.rmtree(old, ignore_errors=True)
 
     def _evaluate(self, step: int, held: HeldOut, task: Task) -> Evaluation:
         plan = self._plan

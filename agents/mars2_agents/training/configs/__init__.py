@@ -1,0 +1,1 @@
+"""Configurations of `mars2 train` that come with the package."""

@@ -1,0 +1,98 @@
+"""What decides a game on the bank's tables: a task of the ordinary environment, as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mars2_bench.suite.authors import BankAuthor
+from mars2_bench.suite.bank import Bank
+from mars2_env.errors import ConfigError
+from mars2_env.features import Layout
+from mars2_env.search.budget import MAX_NODES
+from mars2_env.tasks import Task, seat
+
+REWARDS: Final = ("progress", "score", "difference")
+
+
+@dataclass(frozen=True, eq=False)
+class TableGame:
+    """A game of P problems and A agents.
+
+    Attributes:
+        task: the task; its generators are the bank's authors.
+        bank: the bank.
+        layout: of what is observed, with an observer in `place`.
+        places: where each problem of the task is in the bank's tables, shape (P,).
+        scores: of each program of the bank, shape (problems of the bank, 64).
+        outcomes: what each came to, as a place in `bank.OUTCOMES`, likewise.
+        chances: fresh, mend and slip of each agent's author, shape (3, A, problems of the bank, 6).
+        stop: how many solutions end a tree; 0: none do.
+    """
+
+    task: Task
+    bank: Bank
+    layout: Layout
+    places: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    outcomes: NDArray[np.uint8]
+    chances: NDArray[np.float64]
+    stop: int
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """The names of the agents."""
+        return self.layout.agents
+
+    @property
+    def budget(self) -> int:
+        """How many expansions a tree has."""
+        return self.layout.budget
+
+
+def table_game(task: Task) -> TableGame:
+    """Return what decides the game of a task whose generators are the bank's authors.
+
+    Raises:
+        ConfigError: the tables cannot play it: another generator, game, problem, score, reward, or a log or picture.
+    """
+    rules, options = task.rules, []
+    if task.api not in ("parallel", "gymnasium") or rules.game not in ("place", "route"):
+        options.append(f"game={rules.game!r} with api={task.api!r} (route, or place with api='parallel')")
+    if rules.score != "fraction":
+        options.append(f"score={rules.score!r} ('fraction')")
+    if task.reward not in REWARDS:
+        options.append(f"reward={task.reward!r:.100} ({', '.join(REWARDS)})")
+    for name in ("out", "render_mode", "reward_model", "stop_when"):
+        if getattr(task, name) is not None:
+            options.append(f"{name} (None)")
+    if rules.patience is not None:
+        options.append(f"patience={rules.patience} (None)")
+    if task.budget.nodes == MAX_NODES or task.budget.metered or task.budget.agents:
+        options.append(f"budget={task.budget} (a number of nodes)")
+    if options:
+        raise ConfigError(f"tables of the bank play no task with {'; '.join(options)}: what they play is in brackets.")
+    generators = seat(task.agents, task.generators or {}, problems=task.problems)
+    authors = [policy for policy in generators.values() if isinstance(policy, BankAuthor)]
+    if len(authors) < len(generators):
+        strangers = [agent for agent, policy in generators.items() if not isinstance(policy, BankAuthor)]
+        raise ConfigError(
+            f"tables of the bank know its own authors alone (generators='bank:able', say), and {strangers[0]} has "
+            f"{generators[strangers[0]]!r:.200}."
+        )
+    bank = authors[0].bank
+    for problem in task.problems:
+        bank.entry(problem.id)
+    return TableGame(
+        task,
+        bank,
+        Layout(task.budget.nodes, tuple(task.agents), observer=rules.game == "place"),
+        np.array([bank.places[problem.id] for problem in task.problems]),
+        bank.scores(rules.score_on),
+        bank.outcomes(rules.tests),
+        np.stack([author.skill.tables(bank) for author in authors], axis=1),
+        int(rules.stop_on_solved),
+    )
