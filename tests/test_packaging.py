@@ -85,7 +85,7 @@ found["noise"].load()
 print(sorted(found))
 """
     found = run(installed / "python", "-c", code, cwd=tmp_path)
-    assert found.strip() == "['hf', 'noise', 'openai', 'replay', 'vllm']"
+    assert found.strip() == "['bank', 'hf', 'noise', 'openai', 'replay', 'vllm']"
 
 
 def test_the_command_line_works_where_only_core_dependencies_are(installed: Path, tmp_path: Path) -> None:
