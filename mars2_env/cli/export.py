@@ -114,3 +114,6 @@ def export(
     say(f"{found.samples} samples of {found.trees} trees, {found.tokens} tokens to be trained, are in {found.path}.")
     for reason, count in sorted(found.left_out.items()):
         say(f"left out: {count} ({reason})", err=True)
+    if not found.samples:
+        say("no tokens were recorded in this run, so there is nothing to train on.", err=True)
+        raise typer.Exit(1)

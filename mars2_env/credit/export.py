@@ -141,10 +141,10 @@ def write_samples(
         LogError: there is no log there, or one is damaged.
     """
     target, how = Path(out), credit or Credit()
-    if target.is_dir() or (target.exists() and not overwrite):
-        hint = (
-            "it is a folder; name a file" if target.is_dir() else "it is there already; overwrite it, or name another"
-        )
+    if target.exists() and (not overwrite or not target.is_file()):
+        hint = "it is there already; overwrite it, or name another"
+        if not target.is_file():
+            hint = "it is a folder; name a file" if target.is_dir() else "it is no regular file; name another"
         raise ConfigError(f"write_samples(out={str(out)!r}): {hint}.")
     kind = form or _form_of(target)
     one_of("form", kind, FORMS, where="write_samples")

@@ -15,7 +15,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from mars2_env.base.checks import one_of, real_number
+from mars2_env.base.checks import instance, one_of, real_number
 from mars2_env.credit.advantages import ESTIMATORS, SCOPES, Estimator, Scope, advantages, scope_groups
 from mars2_env.credit.arrays import Bools, Floats
 from mars2_env.credit.named import SHAPING, NodeCredit, check_credit, node_credit
@@ -66,6 +66,7 @@ class Credit:
         one_of("scope", self.scope, SCOPES, where="Credit")
         one_of("estimator", self.estimator, ESTIMATORS, where="Credit")
         one_of("duplicates", self.duplicates, DUPLICATES, where="Credit")
+        real_number("factor", self.factor, least=0, where="Credit")
         if self.max_length is not None:  # so that a slip is known before any tree is grown
             overlong_penalty([], max_length=self.max_length, buffer=self.buffer, factor=self.factor)
 
@@ -209,7 +210,10 @@ def samples(
         ConfigError: a tree was not logged and has no trace, or an agent has no policy.
         LogError: a trace cannot be read.
     """
+    instance("credit", credit, Credit | None, "a Credit, such as Credit(credit='c3')", where="samples")
     given, how = list(trees), credit or Credit()
+    if strange := next((one for one in given if not isinstance(one, Tree)), None):
+        raise ConfigError(f"samples: {strange!r:.200} is no tree; give what `read_log` returns.")
     found: list[Sample] = []
     left: Counter[str] = Counter()
     told = [trace_of(tree, None if traces is None else traces[number]) for number, tree in enumerate(given)]

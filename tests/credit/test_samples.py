@@ -156,3 +156,12 @@ def test_a_tree_that_was_not_logged_says_so() -> None:
 
 def test_no_trees_give_no_samples() -> None:
     assert samples([]).samples == ()
+
+
+def test_what_is_no_tree_and_what_is_no_credit_is_refused() -> None:
+    with pytest.raises(ConfigError, match="is no tree; give what `read_log` returns"):
+        samples("runs/x")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="a Credit"):
+        samples([], credit="c3")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="factor"):
+        Credit(factor=-1)

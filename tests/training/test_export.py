@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,10 @@ def test_a_file_is_whole_or_not_there_and_is_not_replaced_unasked(
     with pytest.raises(ConfigError, match="it is a folder"):
         write_samples(run, tmp_path)
     assert out.read_text() == "precious"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="no regular file"):
+        write_samples(run, tmp_path / "pipe", form="jsonl", overwrite=True)
+    (tmp_path / "pipe").unlink()
     write_samples(run, out, overwrite=True)
     assert len(rows_of(out)) == 32 and list(tmp_path.iterdir()) == [out]
 
@@ -209,6 +214,17 @@ def test_without_pyarrow_the_error_names_the_extra(run: Path, tmp_path: Path, mo
     with pytest.raises(ExtraError, match=r"samples in Parquet: .*pyarrow.*pip install 'mars2-env\["):
         write_samples(run, tmp_path / "s.parquet")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_fails_where_there_is_nothing_to_train_on(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare = tmp_path / "bare" / "trees"
+    bare.mkdir(parents=True)
+    for log in (run / "trees").glob("*.jsonl"):
+        (bare / log.name).write_bytes(log.read_bytes())
+    status, _, told = command(capsys, monkeypatch, bare.parent, "--out", tmp_path / "s.jsonl")
+    assert status == 1 and "no tokens were recorded" in told
 
 
 def test_the_command_says_what_it_wrote_and_what_it_left_out(

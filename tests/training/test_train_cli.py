@@ -253,6 +253,8 @@ def test_a_dry_run_and_a_printed_configuration_leave_nothing_behind(
     status, printed, told = mars2(monkeypatch, capfd, "train.toml", "--dry-run")
     assert status == 0, told
     assert re.search(r"a step: about 12 replies of at most 1 tokens", printed)
+    status, printed, told = mars2(monkeypatch, capfd, "train.toml", "--dry-run", "--set", "algorithm.low=-1")
+    assert status == 2 and "algorithm" in told and "low" in told
     status, printed, told = mars2(monkeypatch, capfd, "train.toml", "--print-config", "--out", "other")
     assert status == 0, told
     assert f'out = "{tmp_path / "other"}"' in printed

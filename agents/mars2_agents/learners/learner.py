@@ -91,7 +91,10 @@ class Optimising:
         flag("checkpointing", self.checkpointing, where="Optimising")
         one_of("precision", self.precision, get_args(Precision), where="Optimising")
         whole_number("seed", self.seed, least=0, where="Optimising")
-        object.__setattr__(self, "betas", tuple(self.betas))
+        if not isinstance(self.betas, tuple | list) or len(self.betas) != 2:
+            raise ConfigError(f"Optimising(betas={self.betas!r:.200}): give two numbers, such as (0.9, 0.999).")
+        betas = (real_number("betas", beta, least=0, most=1, where="Optimising") for beta in self.betas)
+        object.__setattr__(self, "betas", tuple(betas))
 
     def rate(self, update: int) -> float:
         """Return the learning rate of an update, counted from 0."""

@@ -76,8 +76,10 @@ def train(
 
         torch.set_num_threads(training.run.threads)
     if dry_run:
+        from mars2_agents.training.building import build_algorithm
         from mars2_agents.training.forecast import Rates, forecast, measured
 
+        build_algorithm(training, training.task())
         found = forecast(training, gpus=gpus)
         rates = measured(found) if flops is None else Rates(flops, flops)
         say_json(found.to_dict(rates)) if as_json else say(found.text(rates))
