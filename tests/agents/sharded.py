@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from learning import LONGER, gspo, model
+from small_learners import LONGER, gspo, model
 from mars2_agents.algorithms.lesson import Scores
 from mars2_agents.learners import losses
 from mars2_agents.learners.adapting import frozen, lora

@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from learning import LONGER, check_same, gradients, model, sample  # noqa: E402
+from small_learners import LONGER, check_same, gradients, model, sample  # noqa: E402
 from mars2_agents.algorithms.lesson import Loss, Scores  # noqa: E402
 from mars2_agents.learners import losses  # noqa: E402
 from mars2_agents.learners.learner import Learner, Optimising  # noqa: E402

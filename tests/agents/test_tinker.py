@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
-from learning import BATCH, LONGER, check_same, gradients, gspo, model, sample  # noqa: E402
+from small_learners import BATCH, LONGER, check_same, gradients, gspo, model, sample  # noqa: E402
 from mars2_agents.algorithms.lesson import Scores  # noqa: E402
 from mars2_agents.learners import losses  # noqa: E402
 from mars2_agents.learners.adapting import lora  # noqa: E402

@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from learning import BATCH, gspo, model, sample  # noqa: E402
+from small_learners import BATCH, gspo, model, sample  # noqa: E402
 from mars2_agents.algorithms.lesson import Scores  # noqa: E402
 from mars2_agents.learners import losses  # noqa: E402
 from mars2_agents.learners.learner import Learner, Optimising  # noqa: E402

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from learning import model
+from small_learners import model
 from mars2_agents.learners.adapting import lora
 
 
