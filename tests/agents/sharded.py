@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from small_learners import LONGER, gspo, model
 from mars2_agents.algorithms.lesson import Scores
 from mars2_agents.learners import losses
 from mars2_agents.learners.adapting import frozen, lora
@@ -22,6 +21,7 @@ from mars2_agents.learners.learner import Learner, Optimising
 from mars2_agents.learners.sharding import Shards
 from mars2_agents.learners.statistics import derivative
 from mars2_agents.learners.updating import scores_of, update
+from small_learners import LONGER, gspo, model
 from torch.distributed.tensor import DTensor
 
 from mars2_env import LogError

@@ -12,10 +12,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
-from small_learners import BATCH, LONGER, check_same, gradients, gspo, model, sample  # noqa: E402
 from mars2_agents.learners.adapting import frozen, full, lora  # noqa: E402
 from mars2_agents.learners.learner import Learner, Optimising  # noqa: E402
 from mars2_agents.learners.updating import update  # noqa: E402
+from small_learners import BATCH, LONGER, check_same, gradients, gspo, model, sample  # noqa: E402
 
 from mars2_env import ConfigError  # noqa: E402
 

@@ -11,13 +11,13 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from small_learners import LONGER, check_same, gradients, model, sample  # noqa: E402
 from mars2_agents.algorithms.lesson import Loss, Scores  # noqa: E402
 from mars2_agents.learners import losses  # noqa: E402
 from mars2_agents.learners.learner import Learner, Optimising  # noqa: E402
 from mars2_agents.learners.scoring import Scorer  # noqa: E402
 from mars2_agents.learners.statistics import derivative  # noqa: E402
 from mars2_agents.learners.updating import scores_of  # noqa: E402
+from small_learners import LONGER, check_same, gradients, model, sample  # noqa: E402
 
 
 def weights(s: Scores) -> Any:

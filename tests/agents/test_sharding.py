@@ -15,9 +15,9 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
-from small_learners import LONGER, model  # noqa: E402
 from mars2_agents.learners.learner import Learner  # noqa: E402
 from mars2_agents.learners.sharding import Shards, deal, layers_of  # noqa: E402
+from small_learners import LONGER, model  # noqa: E402
 
 from mars2_env import ConfigError  # noqa: E402
 

@@ -14,7 +14,6 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
-from small_learners import BATCH, LONGER, check_same, gradients, gspo, model, sample  # noqa: E402
 from mars2_agents.algorithms.lesson import Scores  # noqa: E402
 from mars2_agents.learners import losses  # noqa: E402
 from mars2_agents.learners.adapting import lora  # noqa: E402
@@ -22,6 +21,7 @@ from mars2_agents.learners.learner import Learner, Optimising  # noqa: E402
 from mars2_agents.learners.statistics import derivative  # noqa: E402
 from mars2_agents.learners.tinker import TinkerLearner, begin  # noqa: E402
 from mars2_agents.learners.updating import scores_of, update  # noqa: E402
+from small_learners import BATCH, LONGER, check_same, gradients, gspo, model, sample  # noqa: E402
 from tinker_service import TYPES, ServiceClient  # noqa: E402
 
 from mars2_env import ConfigError, LogError  # noqa: E402

@@ -12,11 +12,11 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from small_learners import BATCH, gspo, model, sample  # noqa: E402
 from mars2_agents.algorithms.lesson import Scores  # noqa: E402
 from mars2_agents.learners import losses  # noqa: E402
 from mars2_agents.learners.learner import Learner, Optimising  # noqa: E402
 from mars2_agents.learners.updating import scores_of, trainable, update  # noqa: E402
+from small_learners import BATCH, gspo, model, sample  # noqa: E402
 
 from mars2_env import ConfigError  # noqa: E402
 

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from small_learners import model
 from mars2_agents.learners.adapting import lora
+from small_learners import model
 
 
 @dataclass(frozen=True)
