@@ -23,6 +23,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import process_time
 from typing import Any, Final
 
 import numpy as np
@@ -38,7 +39,8 @@ from numpy.typing import NDArray
 import mars2_env
 from mars2_bench.command import run as run_command
 from mars2_bench.search.paired import bootstrap_interval, minimum_detectable_effect
-from mars2_env import Limits, ProblemSet, Results, load_problems, make_sandbox
+from mars2_env import Limits, ProblemSet, PublicView, Results, RewardModel, load_problems, make_sandbox
+from mars2_env.base import keys
 from mars2_env.problems.starter import TEMPLATES
 from mars2_env.results import AnswerRule
 from mars2_env.sandbox import CachedSandbox, Sandbox
@@ -50,6 +52,7 @@ LEFT_OUT: Final = frozenset(template.name for template in TEMPLATES[4::5])
 """The templates that training never sees."""
 LEARN, CHOOSE, CALIBRATE = ("0", "1", "2"), ("3",), ("4",)
 """Variants of a template in the train split, by what they are for."""
+CPU_SECONDS: Final = "cpu_seconds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ def full() -> Size:
         "pairwise, tied": replace(base, compare="tied", epochs=12),
         "pointwise": replace(base, objective="pointwise"),
     }
-    return Size(4, 1, len(TEMPLATES), 16, settings, (0.1, 0.25))
+    return Size(4, 2, len(TEMPLATES), 16, settings, (0.1, 0.25, 0.4))
 
 
 def quick() -> Size:
@@ -149,7 +152,9 @@ def learned(name: str, settings: Settings, out: Path, examples: Examples) -> Lea
         return load_reward_model(folder, device=settings.device)
     kept = examples.of(chosen_of(examples.problems, LEARN))
     held_out = examples.of(chosen_of(examples.problems, CALIBRATE))
+    begun = process_time()
     model = calibrate(fit(kept, settings, observer=_shown(name)), held_out)
+    model = model.told(learned={**model.about.learned, CPU_SECONDS: round(process_time() - begun)})
     model.save(folder)
     return model
 
@@ -196,6 +201,14 @@ class Arm:
             f"| {self.name} | {own.mean():.3f} | {difference.mean():+.3f} [{low:+.3f}, {high:+.3f}] | "
             f"{minimum_detectable_effect(difference):.3f} |"
         )
+
+
+class Chance:
+    """A reward model that knows nothing: what a model adds, it adds to this."""
+
+    def score(self, problem: PublicView, programs: Sequence[str]) -> list[float]:
+        """Return numbers in [0, 1) that are as good as drawn, and the same each time."""
+        return [keys.seed("chance", problem.id, program) % 2**32 / 2**32 for program in programs]
 
 
 class Study:
@@ -254,6 +267,9 @@ class Study:
             f"Learned from {len(examples.of(chosen_of(examples.problems, LEARN)).rows)} programs of "
             f"{len(chosen_of(examples.problems, LEARN))} training problems; {self.size.nodes} nodes a tree.",
             "",
+            "CPU seconds of training, on one core: "
+            + ", ".join(f"{name}: {model.about.learned[CPU_SECONDS]}" for name, model in models.items()),
+            "",
             "Chosen on training problems (variant 3), by AUC among programs that pass all public tests:",
             "",
         )
@@ -276,6 +292,7 @@ class Study:
         found = [read_examples([run], problems=problems).rows for run, problems in zip(plain, self.fresh, strict=True)]
         examples = Examples(tuple(row for rows in found for row in rows))
         arms = [Arm("without a model (the latest of the best)", self.answered(plain, self.fresh, "best"))]
+        arms.append(Arm("the same trees, answer by chance among the best", self.answered_by(Chance(), plain, examples)))
         for name, model in models.items():
             arms.append(Arm(f"the same trees, answer by '{name}'", self.answered_by(model, plain, examples)))
         guided = f"guided by '{best}' (weight {weight}), answer by it"
@@ -296,7 +313,7 @@ class Study:
             yield from ("", "| search and answer | Pass@1(MCTS) | difference | smallest found |", "|---|---|---|---|")
             yield from (arm.row(arms[0], ids) for arm in arms)
 
-    def answered_by(self, model: LearnedRewardModel, runs: Sequence[Path], examples: Examples) -> dict[str, float]:
+    def answered_by(self, model: RewardModel, runs: Sequence[Path], examples: Examples) -> dict[str, float]:
         """Return problem -> Pass@1(MCTS) of fresh runs whose search had no model, by a model's choice."""
         passed = {(row.problem, row.program): row.passed for row in examples.rows}
         found: dict[str, float] = {}

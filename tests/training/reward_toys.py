@@ -74,5 +74,5 @@ def example(number: int, kind: str, text: int) -> Example:
         "passed" if kind != "broken" else "runtime_error\nNameError: name 'broken' is not defined",
         program(kind, text),
         kind == "careful",
-        kind != "broken",
+        "failed" if kind == "broken" else "passed",
     )

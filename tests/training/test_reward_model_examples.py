@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import reward_toys as toys
-from mars2_agents.models.examples import UNTESTED, Examples, digest, facts, read_examples, split
+from mars2_agents.models.examples import UNTESTED, Examples, digest, facts, read_examples, split, status
 
 import mars2_env
 from mars2_env import ConfigError, Feedback, Verdict
@@ -22,6 +22,7 @@ def test_programs_come_once_each_with_the_verdict_of_the_evaluation(tmp_path: Pa
     for row in found.rows:
         assert row.passed == ("careful" in row.program)
         assert row.public == ("broken" not in row.program)
+        assert row.status == ("failed" if "broken" in row.program else "passed")
         assert row.statement == problems[row.problem].statement
     assert len(read_examples([tmp_path, tmp_path], problems=problems).rows) == len(found.rows)
 
@@ -41,6 +42,7 @@ def test_facts_are_those_of_public_tests() -> None:
     assert facts(unshown) == facts(Verdict({"public": ("passed",), "scoring": ("passed",)})) == "passed"
     assert facts(None) == facts(Verdict()) == UNTESTED
     assert facts(Verdict(settled="no_program")) == "no_program"
+    assert [status(one) for one in (verdict, unshown, None, Verdict())] == ["failed", "passed", "untested", "untested"]
 
 
 def test_a_run_that_was_not_evaluated_says_which_command_does_it(tmp_path: Path) -> None:

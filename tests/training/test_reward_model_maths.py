@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra transformers")
 
-from mars2_agents.models.calibration import Calibration, calibrated  # noqa: E402
+from mars2_agents.models.calibration import (  # noqa: E402
+    Calibration,
+    calibrated,
+    calibrated_by_status,
+    probabilities,
+)
 from mars2_agents.models.measures import (  # noqa: E402
     auc,
     auc_by_problem,
@@ -135,3 +141,21 @@ def test_an_interval_resamples_problems_and_not_programs() -> None:
     low, high = interval_by_problem(lambda at: float(value[at].mean()), problems.tolist())
     spread = value[::25].std(ddof=1) / math.sqrt(40)
     assert high - low == pytest.approx(2 * 1.96 * spread, rel=0.2)
+
+
+def test_each_status_has_a_calibration_of_its_own_and_where_all_came_out_alike_their_share() -> None:
+    rng = np.random.default_rng(5)
+    scores = rng.normal(0, 2, 6_000)
+    status: list[Any] = (["passed"] * 2 + ["failed"]) * 2_000
+    tested = np.array([one == "passed" for one in status])
+    passed = tested & (rng.random(6_000) < 1 / (1 + np.exp(-(scores + 1))))
+    found = calibrated_by_status(scores, passed, status)
+    assert (found["passed"].slope, found["passed"].offset) == pytest.approx((1.0, 1.0), abs=0.15)
+    assert found["failed"].slope == 0
+    assert found["failed"]([-5.0, 5.0]).tolist() == pytest.approx([1 / 2_002] * 2)
+    assert found["untested"] == calibrated(scores, passed)  # nothing is known of these
+    together = calibrated(scores, passed)(scores)
+    apart = probabilities(found, scores, status)
+    assert auc(apart, passed) > auc(together, passed) + 0.1
+    assert brier(apart, passed) < brier(together, passed)
+    assert len(set(calibrated_by_status(scores, passed, status, "temperature").values())) == 1

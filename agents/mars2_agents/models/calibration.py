@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +13,10 @@ from mars2_env.base.checks import one_of, real_number
 from mars2_env.errors import ConfigError
 
 Method: TypeAlias = Literal["platt", "temperature", "none"]
+Status: TypeAlias = Literal["passed", "failed", "untested"]
+"""What public tests said of a program: that it passes all, that it does not, or nothing."""
+
+STATUSES: Final[tuple[Status, ...]] = get_args(Status)
 Floats: TypeAlias = NDArray[np.float64]
 
 _STEPS = 100
@@ -66,8 +71,47 @@ def calibrated(scores: ArrayLike, passed: ArrayLike, method: Method = "platt") -
         slope, offset = _fitted(np.stack([x, np.ones_like(x)], axis=1), targets)
     if slope > 0:
         return Calibration(float(slope), float(offset))
-    mean = float(targets.mean())
-    return Calibration(0.0, float(np.log(mean / (1 - mean))) if method == "platt" else 0.0)
+    return _constant(y) if method == "platt" else Calibration(0.0, 0.0)
+
+
+def calibrated_by_status(
+    scores: ArrayLike, passed: ArrayLike, status: Sequence[Status], method: Method = "platt"
+) -> dict[Status, Calibration]:
+    """Return a calibration for each status.
+
+    That a program fails a public test says more than any text, and how scores relate to probabilities differs between
+    those that do and those that do not. So `platt` is fitted for each status by itself; where all programs of one came
+    out alike it is their smoothed share, and where there are none it is that of all programs together. The other
+    methods have no offset to tell statuses apart by, and are the same for all.
+
+    Args:
+        scores: (programs,), raw.
+        passed: (programs,), whether each passed the hidden tests.
+        status: of each program.
+        method: as for `calibrated`.
+
+    Raises:
+        ConfigError: as `calibrated` of all programs.
+    """
+    x, y = np.asarray(scores, np.float64), np.asarray(passed, bool)
+    found = dict.fromkeys(STATUSES, calibrated(x, y, method))
+    if method == "platt":
+        for one in set(status):
+            own = np.array([other == one for other in status])
+            alike = y[own].all() or not y[own].any()
+            found[one] = _constant(y[own]) if alike else calibrated(x[own], y[own], method)
+    return found
+
+
+def probabilities(calibration: Mapping[Status, Calibration], scores: ArrayLike, status: Sequence[Status]) -> Floats:
+    """Return the probability of each score, (programs,), by the calibration of its status."""
+    return np.array([calibration[one](x) for x, one in zip(np.asarray(scores), status, strict=True)], np.float64)
+
+
+def _constant(passed: NDArray[np.bool_]) -> Calibration:
+    """Return the calibration that says the smoothed share of programs that passed, whatever the score."""
+    mean = float(_smoothed(passed).mean())
+    return Calibration(0.0, float(np.log(mean / (1 - mean))))
 
 
 def _smoothed(passed: NDArray[np.bool_]) -> Floats:

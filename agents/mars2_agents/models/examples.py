@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from mars2_agents.models.calibration import Status
 from mars2_env.base.checks import real_number
 from mars2_env.engine import RUN_FILE, read_run
 from mars2_env.errors import ConfigError
@@ -38,7 +39,7 @@ class Example:
         facts: what public tests found (`facts`).
         program: the program.
         passed: whether it passed the problem's hidden tests.
-        public: whether it passed all public ones.
+        status: what public ones said.
     """
 
     problem: str
@@ -46,7 +47,12 @@ class Example:
     facts: str
     program: str
     passed: bool
-    public: bool
+    status: Status
+
+    @property
+    def public(self) -> bool:
+        """Whether it passed all public tests, of which there was at least one."""
+        return self.status == "passed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,11 @@ class Examples:
         """The ids of the problems, in order -> a digest of the statement."""
         statements = {row.problem: row.statement for row in self.rows}
         return {problem: digest(statement) for problem, statement in statements.items()}
+
+    @property
+    def statuses(self) -> list[Status]:
+        """What public tests said of each."""
+        return [row.status for row in self.rows]
 
     @property
     def passed(self) -> np.ndarray:
@@ -91,6 +102,14 @@ def facts(verdict: Verdict | None) -> str:
     if feedback is None or not feedback.error_type:
         return outcomes
     return f"{outcomes}\n{feedback.error_type}: {feedback.error_message}"
+
+
+def status(verdict: Verdict | None) -> Status:
+    """Return what public tests said of a program, in a word."""
+    outcomes = () if verdict is None else verdict.public.outcomes
+    if not outcomes:
+        return "untested"
+    return "passed" if all(one == "passed" for one in outcomes) else "failed"
 
 
 def digest(statement: str) -> str:
@@ -170,7 +189,7 @@ def _read(
             else:
                 public = node.verdict.public
                 rows[tree.problem, node.program] = Example(
-                    tree.problem, statement, facts(public), node.program, hidden.passed, public.passed
+                    tree.problem, statement, facts(public), node.program, hidden.passed, status(public)
                 )
     if programs and not judged:
         raise ConfigError(

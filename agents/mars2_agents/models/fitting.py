@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mars2_agents.models.calibration import Calibration, Method, calibrated
+from mars2_agents.models.calibration import Method, calibrated, calibrated_by_status
 from mars2_agents.models.checkpoints import SCRATCH, Scratch, new_classifier, on_device, read_checkpoint, with_adapter
 from mars2_agents.models.encoding import HEADINGS, Encoder, new_tokenizer, padded
 from mars2_agents.models.examples import UNTESTED, Examples
@@ -227,10 +227,10 @@ def _step(optimizer: Any, trained: Sequence[Tensor], loss: Tensor, rate: float) 
     optimizer.step()
 
 
-def raw_scores(model: LearnedRewardModel, examples: Examples) -> np.ndarray:
-    """Return the model's raw score of each example with its facts, shape (rows,)."""
+def raw_scores(model: LearnedRewardModel, examples: Examples, *, untested: bool = False) -> np.ndarray:
+    """Return the model's raw score of each example, with its facts or as if nobody had run a test, shape (rows,)."""
     texts = _Texts(examples, model.encoder)
-    return model.raw(texts(range(len(examples.rows)), [False] * len(examples.rows)))
+    return model.raw(texts(range(len(examples.rows)), [untested] * len(examples.rows)))
 
 
 def calibrate(model: LearnedRewardModel, held_out: Examples, method: Method = "platt") -> LearnedRewardModel:
@@ -240,7 +240,9 @@ def calibrate(model: LearnedRewardModel, held_out: Examples, method: Method = "p
         ConfigError: it was trained on one of them, or they do not have programs of both kinds.
     """
     check_fresh(model, held_out, "calibrated")
-    found: Calibration = calibrated(raw_scores(model, held_out), held_out.passed, method)
+    found = calibrated_by_status(raw_scores(model, held_out), held_out.passed, held_out.statuses, method)
+    if method == "platt":
+        found["untested"] = calibrated(raw_scores(model, held_out, untested=True), held_out.passed, method)
     return model.told(calibration=found, problems={**model.about.problems, **held_out.problems})
 
 

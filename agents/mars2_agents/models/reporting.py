@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mars2_agents.models.calibration import Calibration
+from mars2_agents.models.calibration import Calibration, probabilities
 from mars2_agents.models.examples import Examples
 from mars2_agents.models.fitting import check_fresh, raw_scores
 from mars2_agents.models.measures import auc, auc_by_problem, brier, calibration_error, interval_by_problem
@@ -101,16 +101,16 @@ def report(model: LearnedRewardModel, held_out: Examples, *, seed: int = 0) -> R
     raw, passed = raw_scores(model, held_out), held_out.passed
     problems = [row.problem for row in held_out.rows]
     public = np.array([row.public for row in held_out.rows])
-    before, after = Calibration()(raw), model.about.calibration(raw)
+    before, after = Calibration()(raw), probabilities(model.about.calibration, raw, held_out.statuses)
     tied_problems = [problem for problem, one in zip(problems, public, strict=True) if one]
-    within = auc_by_problem(raw, passed, problems)
-    tied = auc_by_problem(raw[public], passed[public], tied_problems)
+    within = auc_by_problem(after, passed, problems)
+    tied = auc_by_problem(after[public], passed[public], tied_problems)
     return Report(
         programs=len(raw),
         problems=len(set(problems)),
         passed=float(passed.mean()),
-        auc=auc(raw, passed),
-        auc_interval=interval_by_problem(lambda at: auc(raw[at], passed[at]), problems, seed=seed),
+        auc=auc(after, passed),
+        auc_interval=interval_by_problem(lambda at: auc(after[at], passed[at]), problems, seed=seed),
         within=_mean(within),
         within_interval=interval_by_problem(lambda at: _mean(within[at]), range(len(within)), seed=seed),
         tied=_mean(tied),

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mars2_agents.models.calibration import Calibration, Floats
+from mars2_agents.models.calibration import STATUSES, Calibration, Floats, Status, probabilities
 from mars2_agents.models.checkpoints import on_device, own_weights, read_checkpoint
 from mars2_agents.models.encoding import Encoder, padded
-from mars2_agents.models.examples import digest, facts
+from mars2_agents.models.examples import digest, facts, status
 from mars2_agents.models.folder import replaced
 from mars2_agents.policies.smollm2 import without_bars
 from mars2_env.base.checks import whole_number
@@ -42,14 +42,14 @@ class About:
     Attributes:
         max_tokens: of a text (`Encoder`).
         problems: the ids of the problems that it learned from, calibration included -> digest of the statement.
-        calibration: from raw scores to probabilities.
+        calibration: from raw scores to probabilities, by what public tests said.
         base: the checkpoint that an adapter lies over; "" where the folder has all of the weights.
         learned: what it was trained with and on, and what was measured then: for who looks.
     """
 
     max_tokens: int
     problems: Mapping[str, str]
-    calibration: Calibration = field(default_factory=Calibration)
+    calibration: Mapping[Status, Calibration] = field(default_factory=lambda: dict.fromkeys(STATUSES, Calibration()))
     base: str = ""
     learned: Mapping[str, Any] = field(default_factory=dict)
 
@@ -81,7 +81,7 @@ class LearnedRewardModel:
     @cached_property
     def name(self) -> str:
         """What logs know the model by: a digest of all that decides its scores."""
-        found = sha256(json.dumps([self.about.max_tokens, asdict(self.about.calibration), self.about.base]).encode())
+        found = sha256(json.dumps([self.about.max_tokens, asdict(self.about)["calibration"], self.about.base]).encode())
         for name, tensor in sorted(own_weights(self.model).items()):
             found.update(name.encode())
             found.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
@@ -125,7 +125,8 @@ class LearnedRewardModel:
             self.encoder(problem.statement, facts(verdict), program)
             for program, verdict in zip(programs, verdicts, strict=True)
         ]
-        return [round(float(one), DIGITS) for one in self.about.calibration(self.raw(rows))]
+        found = probabilities(self.about.calibration, self.raw(rows), [status(verdict) for verdict in verdicts])
+        return [round(float(one), DIGITS) for one in found]
 
     def raw(self, rows: Sequence[Sequence[int]]) -> Floats:
         """Return the classifier's own score of each text, shape (rows,); those of like length share a forward pass.
@@ -203,7 +204,7 @@ def _read_about(place: Path) -> About:
     try:
         found = json.loads((place / FILE).read_text(encoding="utf-8"))
         problems = {str(id): str(one) for id, one in found["problems"].items()}
-        calibration = Calibration(**found["calibration"])
+        calibration = {one: Calibration(**found["calibration"][one]) for one in STATUSES}
         return About(int(found["max_tokens"]), problems, calibration, str(found["base"]), dict(found["learned"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LogError(
