@@ -599,8 +599,10 @@ def test_another_error_of_a_selector_is_its_own() -> None:
         def select(self, tree: SearchTree, rng: Any, pending: Any) -> Any:
             raise ValueError("mine")
 
-    with pytest.raises(ValueError, match=r"^mine$"):
+    with pytest.raises(ValueError, match=r"^mine\b") as caught:
         episode(selector=Breaks()).ask()
+    assert caught.value.args == ("mine",)
+    assert "select() of the selector" in caught.value.__notes__[0]
 
 
 def test_the_free_numbers_of_many_agents_are_found_in_one_pass() -> None:
