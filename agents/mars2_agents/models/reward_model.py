@@ -20,13 +20,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mars2_agents.learners.folders import written
 from mars2_agents.models.calibration import STATUSES, Calibration, Floats, Status, probabilities
 from mars2_agents.models.checkpoints import on_device, own_weights, read_checkpoint
 from mars2_agents.models.encoding import Encoder, padded
 from mars2_agents.models.examples import digest, facts, status
-from mars2_agents.models.folder import replaced
 from mars2_agents.policies.smollm2 import without_bars
 from mars2_env.base.checks import whole_number
+from mars2_env.base.journal import refusing
 from mars2_env.errors import ConfigError, LogError
 from mars2_env.types import PublicView, Verdict
 
@@ -157,7 +158,7 @@ class LearnedRewardModel:
         """
         target = Path(folder)
         check_target(target)
-        with replaced(target) as build, without_bars():
+        with refusing(target), written(target) as build, without_bars():
             self.model.save_pretrained(build)
             self.encoder.tokenizer.save_pretrained(build)
             (build / FILE).write_text(json.dumps(asdict(self.about), indent=1), encoding="utf-8")

@@ -130,19 +130,23 @@ def _door(policy: Any, ref: WeightsRef) -> _Door:
         told = getattr(policy, "weights_version", None)
         return _Door(told if isinstance(told, int) else None, lambda: True, lambda: policy.load_weights(ref))
     if isinstance(policy, TransformersPolicy):
-        return _transformers_adapter(policy, ref) if ref.adapter else _transformers_weights(policy, ref)
+        return _transformers_adapter(policy, ref) if ref.adapter else _weights(policy, ref, policy.engine.load_weights)
     if isinstance(policy, VLLMPolicy):
-        return _vllm_adapter(policy, ref) if ref.adapter else _vllm_weights(policy, ref)
+        return _vllm_adapter(policy, ref) if ref.adapter else _weights(policy, ref, policy.update_weights)
     raise PolicyError(f"deliver: {policy!r:.200} takes no weights; these do: {TAKERS}.")
 
 
-def _transformers_weights(policy: TransformersPolicy, ref: WeightsRef) -> _Door:
+def _weights(policy: TransformersPolicy | VLLMPolicy, ref: WeightsRef, take: Callable[[str, int], None]) -> _Door:
     engine = policy.engine
-    _refuse_below_adapter(policy, ref, policy.adapter is not None)
+    if policy.adapter is not None:
+        raise PolicyError(
+            f"deliver({ref.path!r}): {policy!r:.200} acts with a LoRA adapter, and takes adapters; these are full "
+            "weights, for which that adapter was not made. Give it no adapter, or train one."
+        )
     return _Door(
         engine.weights_version,
         lambda: engine.weights is None or _one_place(engine.weights, ref.path),
-        lambda: engine.load_weights(ref.path, ref.version),
+        lambda: take(ref.path, ref.version),
     )
 
 
@@ -155,16 +159,6 @@ def _transformers_adapter(policy: TransformersPolicy, ref: WeightsRef) -> _Door:
     )
 
 
-def _vllm_weights(policy: VLLMPolicy, ref: WeightsRef) -> _Door:
-    engine = policy.engine
-    _refuse_below_adapter(policy, ref, policy.adapter is not None)
-    return _Door(
-        engine.weights_version,
-        lambda: engine.weights is None or _one_place(engine.weights, ref.path),
-        lambda: policy.update_weights(ref.path, ref.version),
-    )
-
-
 def _vllm_adapter(policy: VLLMPolicy, ref: WeightsRef) -> _Door:
     held = policy.adapter
     return _Door(
@@ -172,14 +166,6 @@ def _vllm_adapter(policy: VLLMPolicy, ref: WeightsRef) -> _Door:
         lambda: held is not None and _one_place(held[0], ref.path),
         lambda: policy.load_adapter(ref.path, ref.version),
     )
-
-
-def _refuse_below_adapter(policy: Any, ref: WeightsRef, has_adapter: bool) -> None:
-    if has_adapter:
-        raise PolicyError(
-            f"deliver({ref.path!r}): {policy!r:.200} acts with a LoRA adapter, and takes adapters; these are full "
-            "weights, for which that adapter was not made. Give it no adapter, or train one."
-        )
 
 
 def _one_place(one: str, other: str) -> bool:
