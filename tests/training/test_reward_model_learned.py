@@ -219,13 +219,13 @@ def test_a_folder_of_something_else_is_never_replaced(learned: LearnedRewardMode
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from mars2_agents.models import folder
+from mars2_agents.learners import folders
 sync = os.fsync
 def deadly(handle):
     sync(handle)
     os.kill(os.getpid(), signal.SIGKILL)
-folder.os.fsync = deadly
-with folder.replaced(Path(sys.argv[1])) as build:
+folders.os.fsync = deadly
+with folders.written(Path(sys.argv[1])) as build:
     (build / "rm.json").write_text("half")
 """
 
