@@ -14,7 +14,6 @@ from mars2_env.envs.base import Matches, checked_seed, node_info
 from mars2_env.envs.judging import graded, submitted
 from mars2_env.envs.views import written
 from mars2_env.errors import ConfigError, EpisodeError, PolicyError, SandboxError
-from mars2_env.features import Layout
 from mars2_env.tasks import Task, TaskOptions, seat
 from mars2_env.tasks import task as _task  # an environment has an argument of that name
 from mars2_env.types import Reply, Turn, Verdict
@@ -36,7 +35,7 @@ class TreeSearchRoute(Matches, gymnasium.Env[dict[str, Any], Any]):
 
     **Observation space.** `Dict(observation=Box(0, 1, (F,), float32), action_mask=Box(0, 1, (actions,), int8))`. The
     vector is laid out by `mars2_env.features.Layout(budget, agents, observer=False)`; the mask is also in
-    `info["action_mask"]`.
+    `info["action_mask"]`. With `clues` it also has so many numbers about the problem.
 
     **Rewards.** `progress` (default): how much the tree's best score rose; an episode's sum is the best final score.
     `score`: the new node's score, 0 for an illegal action and for a copy of an earlier program.
@@ -75,8 +74,7 @@ class TreeSearchRoute(Matches, gymnasium.Env[dict[str, Any], Any]):
         self._cut_off = False
         self._slots = task.budget.nodes + 1
         actions = len(task.agents) * self._slots
-        layout = Layout(task.budget.nodes, tuple(task.agents), observer=False)
-        self.observation_space = spaces.numeric_observations(layout, actions)
+        self.observation_space = spaces.numeric_observations(spaces.layout_of(task, observer=False), actions)
         self.action_space = gymnasium.spaces.Discrete(actions)
 
     def reset(
