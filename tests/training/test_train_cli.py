@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,12 +19,13 @@ pytest.importorskip("transformers", reason="needs the extra train")
 
 import torch
 from mars2_agents.training.cli import train
-from tiny_students import model, tokenizer
+from tiny_students import model, problem, tokenizer
 
 import mars2_env
 from mars2_env.cli.main import COMMANDS, main
 from mars2_env.credit import samples
 from mars2_env.errors import SandboxUnavailableError
+from mars2_env.tasks.policies import make_policy
 
 FILE = """
 problems = "toys.jsonl"
@@ -180,6 +182,22 @@ def test_a_file_becomes_new_weights_curves_and_samples(
     status, _, told = mars2(monkeypatch, capfd, folder / "train.toml", "--set", "algorithm.gamma=0.25")
     assert status == 2
     assert "algorithm" in told
+
+
+def test_what_was_trained_acts_by_its_own_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = placed(tmp_path)
+    status, printed, told = mars2(monkeypatch, capfd, folder / "train.toml", "--set", "training.steps=1", "--json")
+    assert status == 0, told
+    place = Path(json.loads(printed)["weights"]["tiny"])
+    shutil.rmtree(folder / "model")
+    policy = make_policy(f"hf:{place},max_new_tokens=1,temperature=1.0,top_p=1.0")
+    episode = mars2_env.Episode(problem(0).public_view(), ["coder_0"], "mars2", 1, seed=1)
+    (reply,) = policy.act([episode.ask()])
+    assert re.fullmatch(r"print\(\d+\)\n|", reply.text)
+    assert policy.completion_ids("print(7)\n") == (3 + 7, 1)
+    assert {file.suffix for file in place.iterdir()} <= {".json", ".safetensors", ".jinja"}
 
 
 @pytest.mark.slow

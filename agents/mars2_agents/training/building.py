@@ -119,10 +119,11 @@ def _student(training: Training, name: str, table: PolicyTable) -> Student:
     policy = _sampler(training, name, table)
     device = device_of(table.device)
     model = _model(table, device)
-    reference = None
+    reference = tokenizer = None
     if table.train == "full":
         full(model)
         reference = frozen(model, dtype_of("auto", device)) if table.reference else None
+        tokenizer = read_tokenizer(table.model or "", place_of(table.checkpoint))
     else:
         model = lora(
             model,
@@ -132,7 +133,8 @@ def _student(training: Training, name: str, table: PolicyTable) -> Student:
             targets=table.targets,
             seed=seed("adapter", training.settings.seed, name) % 2**31,
         )
-    return Student(policy, Learner(model, training.optimising[name], reference=reference), table.batch)
+    learner = Learner(model, training.optimising[name], reference=reference, tokenizer=tokenizer)
+    return Student(policy, learner, table.batch)
 
 
 def _model(table: PolicyTable, device: str) -> Any:
