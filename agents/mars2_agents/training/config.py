@@ -47,17 +47,10 @@ from mars2_agents.policies.transformers import Settings as Sampling
 from mars2_agents.training.evaluating import HeldOut
 from mars2_agents.training.settings import Settings
 from mars2_agents.training.tables import SAMPLED_WHOLE, AlgorithmTable, HeldOutTable, PolicyTable, RunTable
+from mars2_env.base.places import placed_by, set_with_path, spec_with_paths
 from mars2_env.base.spec import Spec, parse_spec, plain
 from mars2_env.base.toml import read_toml, toml_of
-from mars2_env.config import (
-    Config,
-    Reader,
-    config_of,
-    placed_by,
-    said_by,
-    set_with_path,
-    spec_with_paths,
-)
+from mars2_env.config import Config, Reader, config_of, placed_message, said_by
 from mars2_env.errors import ConfigError, Mars2Error, unknown_name
 from mars2_env.problems import load_problems
 from mars2_env.tasks import Task
@@ -123,7 +116,8 @@ class Training:
         try:
             return self.recipe(**self.algorithm.options)
         except Mars2Error as error:
-            raise ConfigError(f"{self.file}: algorithm: {error}") from None
+            told = str(error).removeprefix(f"algorithm {self.algorithm.name!r}: ")
+            raise ConfigError(f"{self.file}: {placed_message(told, 'algorithm', self.recipe.options)}") from None
 
     def task(self, **overrides: Any) -> Task:
         """Return the task that is trained on: what the algorithm is meant for, but for what the file says otherwise.
@@ -155,22 +149,19 @@ class Training:
         if self.held is None:
             return None
         table = self.held
-        given: Any
-        if table.set is not None:
-            given = load_problems(table.set, split=table.split, path=table.path, **(table.options or {}))
-        elif table.ids is not None:
-            given = table.ids
-        else:
-            given = table.split
         own = {name: getattr(table, name) for name in ("limit", "every", "nodes", "at")}
         try:
+            given: Any = table.split if table.ids is None else table.ids
+            if table.set is not None:
+                given = load_problems(table.set, split=table.split, path=table.path, **(table.options or {}))
             return HeldOut(
                 given,
                 options=table.task or {},
                 **{name: value for name, value in own.items() if value is not None},
             )
         except Mars2Error as error:
-            raise ConfigError(f"{self.file}: held_out: {error}") from None
+            names = [one.name for one in fields(HeldOutTable)]
+            raise ConfigError(f"{self.file}: {placed_message(str(error), 'held_out', names)}") from None
 
     @property
     def folder(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from mars2_env.base.checks import real_number, whole_number
 from mars2_env.base.spec import parse_spec
 from mars2_env.render.metrics import MetricsKind
 
@@ -53,6 +54,13 @@ class PolicyTable:
     batch: int | None = None
     optimiser: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        whole_number("rank", self.rank)
+        real_number("alpha", self.alpha, above=0)
+        real_number("dropout", self.dropout, least=0, most=1)
+        if self.batch is not None:
+            whole_number("batch", self.batch)
+
     @property
     def checkpoint(self) -> str:
         """What `model` names: smollm2, a folder, or org/name."""
@@ -91,6 +99,10 @@ class RunTable:
     out: str | None = None
     metrics: tuple[MetricsKind, ...] = ("jsonl",)
     threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.threads is not None:
+            whole_number("threads", self.threads)
 
 
 @dataclass(frozen=True, slots=True)
