@@ -206,6 +206,8 @@ def test_a_policy_updates_without_waiting_for_the_others(tmp_path: Path) -> None
     assert found[-1].versions["a"] > 0 == found[-1].versions["b"]
     counts = found[-1].counts["b"]
     assert counts.waiting == counts.given - sum(counts.filtered.values()) > 0 == counts.used
+    told = lines(tmp_path)[-1]
+    assert (told["policies/b/waiting"], told["policies/b/batch"]) == (counts.waiting, 1000)
 
 
 def test_trees_that_teach_nothing_are_left_out_and_counted(tmp_path: Path) -> None:
