@@ -421,7 +421,7 @@ class Reader:
         except PartError:  # only who plays needs its package
             return
         except ConfigError as error:
-            raise ConfigError(f"{self.file}: {key}: {error}") from None
+            raise ConfigError(f"{self.file}: {placed_message(str(error), key, spec.options)}") from None
 
     def option(self, value: Any, key: str) -> str:
         """Return the text of an option, as specs have it."""

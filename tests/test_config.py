@@ -318,9 +318,33 @@ def test_an_option_that_a_policy_does_not_take_is_said_with_file_and_agent(
 
 
 def test_an_option_that_a_policy_does_not_take_is_said_with_its_agent(tmp_path: Path) -> None:
-    config = load_config(written(tmp_path, 'problems = "starter"\n[agents.fixer]\npolicy = "noise"\nreapir = 0.5'))
+    task = mars2_env.task("starter", agents=["fixer"])
     with pytest.raises(ConfigError, match=r"the policy of fixer_0: unknown option of noise 'reapir'. Did you mean"):
-        mars2_env.rollout(config.task(), config.team, **config.run)
+        mars2_env.rollout(task, {"fixer_0": "noise,reapir=0.5"})
+
+
+@pytest.mark.parametrize(
+    ("agent", "says"),
+    [
+        ('policy = "noise"\nreapir = 0.5', "agents.coder: unknown option of noise 'reapir'. Did you mean 'repair'?"),
+        ('policy = "noise:defalt"', "agents.coder: unknown profile of the simulated policy 'defalt'. Did you mean"),
+        ('policy = "noise"\nrepair = "often"', "agents.coder: noise option repair='often': not a number."),
+        ('policy = "noise"\nrepair = 2', "agents.coder.repair=2.0: must be a probability, from 0 to 1."),
+        ('policy = "noise,boundary=7"', "agents.coder.boundary=7.0: must be a probability, from 0 to 1."),
+        ('policy = "hf:smollm2"\nheat = 1', "agents.coder: unknown option of hf 'heat'."),
+        ('policy = "hf:smollm2"\ntemperature = "warm"', "agents.coder: hf option temperature='warm': not a number."),
+        ('policy = "hf:smollm2"\ntop_p = 1.5', "agents.coder.top_p=1.5: must be above 0 and at most 1."),
+        ('policy = "vllm:smollm2"\ntop_p = 1.5', "agents.coder.top_p=1.5: must be a finite number above 0 and of at "),
+        ('policy = "openai:x"\ntemperature = -1', "agents.coder.temperature=-1.0: must be a finite number of at least"),
+    ],
+)
+def test_an_option_of_the_librarys_own_policies_is_said_with_file_and_key_as_the_file_is_read(
+    agent: str, says: str, tmp_path: Path
+) -> None:
+    file = written(tmp_path, f'problems = "starter"\n[agents.coder]\n{agent}')
+    with pytest.raises(ConfigError) as raised:
+        load_config(file)
+    assert f"{file}: {says}" in str(raised.value)
 
 
 @pytest.mark.parametrize("path", [None, 3, ""])

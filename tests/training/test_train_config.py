@@ -245,6 +245,8 @@ def test_keys_of_the_command_line_come_before_the_files(tmp_path: Path) -> None:
         ("policies.one.sampling.top_p=0.95", "sampling.top_p=0.95: nothing can be learnt of what is not sampled"),
         ("policies.one.sampling.top_k=20", "sampling.top_k=20: nothing can be learnt"),
         ("policies.one.sampler='vllm:x,top_p=0.9'", "sampling.top_p='0.9': nothing can be learnt"),
+        ("policies.one.sampler='vllm:x,max_new_tokens=0'", "one.sampling.max_new_tokens=0: must be a whole number"),
+        ("policies.one.sampler='vllm:x,max_tokens=3'", "unexpected keyword argument 'max_tokens'. Did you mean"),
         ("policies.one.sampling.max_tokens=9", "sampling.max_tokens=9: unknown key 'max_tokens'"),
         ("policies.two.model=hf:x", "policies.two: no agent has it"),
         ("agents.coder=on", "agents.coder.policy='on': unknown policy 'on'. Did you mean 'one'?"),

@@ -322,6 +322,10 @@ def _policy(reader: Reader, found: Any, key: str, placed: Callable[[str], str]) 
         if name in SAMPLED_WHOLE and isinstance(number, int | float) and not SAMPLED_WHOLE[name](number):
             why = "of greedy replies" if name == "temperature" else "of what is not sampled from the whole distribution"
             raise reader.error(f"{key}.sampling.{name}", value, f"nothing can be learnt {why}; leave it out")
+    if table.sampler is not None:
+        spec = _spec(reader, table.sampler, f"{key}.sampler")
+        own = {name: reader.option(value, f"{key}.sampling.{name}") for name, value in table.sampled.items()}
+        reader.check_options(replace(spec, options={**spec.options, **own}), f"{key}.sampling")
     return table
 
 
