@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -19,6 +20,7 @@ pytest.importorskip("transformers", reason="needs the extra train")
 
 import torch
 from mars2_agents.training.cli import train
+from safetensors.torch import load_file
 from tiny_students import model, problem, tokenizer
 
 import mars2_env
@@ -221,6 +223,48 @@ def test_a_training_that_was_killed_and_one_that_was_interrupted_come_to_the_sam
         read_until(last, "step 2/2")
         assert last.wait(120) == 0
     assert state(cut / "run") == state(whole / "run")
+
+
+def over_two_processes(folder: Path, *arguments: str) -> str:
+    """`mars2 train` as torchrun starts it, twice; return what both said."""
+    (folder / "mars2.py").write_text(PROGRAM)
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "mars2.py"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*run, "train", "train.toml", *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def far(one: Path, other: Path) -> float:
+    """How far apart the trained weights of the last checkpoints of two runs are."""
+    found, wanted = (
+        load_file(max((run / "checkpoints").iterdir()) / "learners" / "tiny" / "weights.safetensors")
+        for run in (one, other)
+    )
+    assert found.keys() == wanted.keys() and found
+    return max(float((found[name] - wanted[name]).abs().max()) for name in wanted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [(), ("--set", "policies.tiny.train=lora")], ids=["full", "lora"])
+def test_a_training_over_two_processes_comes_to_the_weights_of_one(how: tuple[str, ...], tmp_path: Path) -> None:
+    alone, two = placed(tmp_path / "alone"), placed(tmp_path / "two")
+    with started(alone, *how) as process:
+        read_until(process, "step 2/2")
+        assert process.wait(120) == 0
+    told = over_two_processes(two, *how, "--set", "training.steps=1")
+    assert told.count("step 1/1:") == 1  # one of them leads, and one alone speaks
+    over_two_processes(two, *how)
+    assert far(alone / "run", two / "run") < 1e-5
+    for file in sorted((alone / "run" / "rollouts").rglob("*.jsonl")):
+        assert file.read_bytes() == (two / file.relative_to(alone)).read_bytes()
+    weights = max((two / "run" / "weights" / "tiny").iterdir())
+    assert int(weights.name) == int(max((alone / "run" / "weights" / "tiny").iterdir()).name) >= 2
+    with started(two, *how, "--set", "training.steps=3") as process:  # one process goes on with what two began
+        read_until(process, "step 3/3")
+        assert process.wait(120) == 0
 
 
 @pytest.mark.parametrize(

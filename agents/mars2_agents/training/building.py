@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import torch
+import torch.distributed as dist
 
 from mars2_agents.algorithms.lesson import Algorithm, Crew, Lesson
 from mars2_agents.learners.adapting import frozen, full, lora
+from mars2_agents.learners.division import Alone, Division
 from mars2_agents.learners.learner import Learner
+from mars2_agents.learners.updating import Learns
 from mars2_agents.policies.engine import Engine, device_of, dtype_of, engine, place_of, read_model, read_tokenizer
 from mars2_agents.policies.transformers import TransformersPolicy
 from mars2_agents.training.config import Training, sampling_settings
@@ -97,27 +100,39 @@ def build_algorithm(training: Training, task: Task) -> NamedAlgorithm:
 def students(training: Training) -> Iterator[dict[str, Student]]:
     """Load models, and yield policy -> its student; samplers that were started are stopped behind it.
 
-    torch's own generator begins at the training's seed, so that what checkpoints hold of it repeats.
+    torch's own generator begins at the training's seed, so that what checkpoints hold of it repeats. Of several
+    processes (`mars2_agents.training.processes`) the first one calls this, and the others `learners`.
 
     Raises:
         ConfigError: a device cannot be used, or a setting makes no sense.
         PolicyError: a model cannot be loaded, or a sampler not be started.
     """
-    torch.manual_seed(training.settings.seed)
-    found: dict[str, Student] = {}
+    acting: dict[str, Policy] = {}
     try:
         for name, table in training.policies.items():
-            found[name] = _student(training, name, table)
-        yield found
+            acting[name] = _sampler(training, name, table)
+        with _leading(learners(training)) as made:
+            yield {name: Student(acting[name], made[name], table.batch) for name, table in training.policies.items()}
     finally:
-        for student in found.values():
-            if keeps(student.policy, Closes):
-                student.policy.close()
+        for policy in acting.values():
+            if keeps(policy, Closes):
+                policy.close()
 
 
-def _student(training: Training, name: str, table: PolicyTable) -> Student:
-    policy = _sampler(training, name, table)
+def learners(training: Training) -> dict[str, Learner]:
+    """Load the models that are trained, and return policy -> what makes new weights of its own; its part, of several.
+
+    Raises:
+        ConfigError: a device cannot be used, or a setting makes no sense.
+        PolicyError: a model cannot be loaded.
+    """
+    torch.manual_seed(training.settings.seed)
+    return {name: _learner(training, name, table) for name, table in training.policies.items()}
+
+
+def _learner(training: Training, name: str, table: PolicyTable) -> Learner:
     device = device_of(table.device)
+    division = _division(device)
     model = _model(table, device)
     reference = tokenizer = None
     if table.train == "full":
@@ -133,8 +148,26 @@ def _student(training: Training, name: str, table: PolicyTable) -> Student:
             targets=table.targets,
             seed=seed("adapter", training.settings.seed, name) % 2**31,
         )
-    learner = Learner(model, training.optimising[name], reference=reference, tokenizer=tokenizer)
-    return Student(policy, learner, table.batch)
+    optimising = training.optimising[name]
+    return Learner(model, optimising, reference=reference, division=division, tokenizer=tokenizer)
+
+
+def _division(device: str) -> Division:
+    """Return how a learner's work is divided: among all processes of the training, if there are several."""
+    if not dist.is_available() or not dist.is_initialized():
+        return Alone()
+    from mars2_agents.learners.sharding import Shards
+
+    return Shards("cuda" if device.startswith("cuda") else "cpu")
+
+
+def _leading(made: Mapping[str, Learner]) -> AbstractContextManager[Mapping[str, Learns]]:
+    """Return learners whose calls the other processes of the training make too, if there are any."""
+    if not dist.is_available() or not dist.is_initialized():
+        return nullcontext(made)
+    from mars2_agents.learners.following import lead
+
+    return lead(made)
 
 
 def _model(table: PolicyTable, device: str) -> Any:

@@ -88,7 +88,17 @@ def train(
 
 
 def _run(training: Training, as_json: bool) -> None:
-    """Train, and say what came of it."""
+    """Train, and say what came of it; of several processes the first one does, and the others learn what it tells."""
+    from mars2_agents.training.processes import follow_training, joined
+
+    with joined() as rank:
+        if rank == 0:
+            _lead(training, as_json)
+        else:
+            follow_training(training)
+
+
+def _lead(training: Training, as_json: bool) -> None:
     from mars2_agents.training.building import build_algorithm, students
     from mars2_agents.training.progress import Shown
     from mars2_agents.training.trainer import train as training_steps

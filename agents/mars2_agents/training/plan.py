@@ -137,7 +137,7 @@ def _value_of(value: Any) -> str:
 
 def described(student: Student) -> dict[str, Any]:
     """Return what a training's folder knows a student by: kinds and settings, but not the weights, which change."""
-    policy, learner = student.policy, student.learner
+    policy, learner = student.policy, getattr(student.learner, "own", student.learner)  # over however many processes
     found: dict[str, Any] = {"policy": type(policy).__qualname__, "learner": type(learner).__qualname__}
     for name, one in (("sampling", getattr(policy, "settings", None)), ("optimising", _optimising(learner))):
         if is_dataclass(one) and not isinstance(one, type):
