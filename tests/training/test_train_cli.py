@@ -202,6 +202,25 @@ def test_what_was_trained_acts_by_its_own_folder(
     assert {file.suffix for file in place.iterdir()} <= {".json", ".safetensors", ".jinja"}
 
 
+def test_a_partner_that_does_not_learn_is_named_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = placed(tmp_path)
+    with (folder / "train.toml").open("a") as file:
+        file.write('[policies.partner]\nmodel = "hf:./model"\ntrain = "none"\nsampling = { max_new_tokens = 1 }\n')
+    changes = ("agents.fixer=partner", "algorithm.name=heterogeneous", "training.steps=1", "training.batch=2")
+    how = [one for change in changes for one in ("--set", change)]
+    status, printed, told = mars2(monkeypatch, capfd, folder / "train.toml", *how, "--json")
+    assert status == 0, told
+    found = json.loads(printed)
+    assert f"policy partner (fixer_0): hf:{folder}/model, which acts and does not learn" in told
+    assert found["versions"].keys() == found["weights"].keys() == {"tiny"} and found["versions"]["tiny"] > 0
+    values = found["values"]
+    assert values["policies/partner/given"] > 0 == values["policies/partner/used"]
+    status, printed, told = mars2(monkeypatch, capfd, folder / "train.toml", *how, "--dry-run", "--flops", "1e9")
+    assert status == 0 and "partner: it does not learn, and what it takes is not reckoned" in printed, told
+
+
 @pytest.mark.slow
 def test_a_training_that_was_killed_and_one_that_was_interrupted_come_to_the_same(tmp_path: Path) -> None:
     whole, cut = placed(tmp_path / "whole"), placed(tmp_path / "cut")

@@ -97,8 +97,12 @@ def build_algorithm(training: Training, task: Task) -> NamedAlgorithm:
 
 
 @contextmanager
-def students(training: Training) -> Iterator[dict[str, Student]]:
+def students(training: Training, task: Task) -> Iterator[dict[str, Student]]:
     """Load models, and yield policy -> its student; samplers that were started are stopped behind it.
+
+    Args:
+        training: the training.
+        task: what is played in it.
 
     torch's own generator begins at the training's seed, so that what checkpoints hold of it repeats. Of several
     processes (`mars2_agents.training.processes`) the first one calls this, and the others `learners`.
@@ -110,9 +114,9 @@ def students(training: Training) -> Iterator[dict[str, Student]]:
     acting: dict[str, Policy] = {}
     try:
         for name, table in training.policies.items():
-            acting[name] = _sampler(training, name, table)
+            acting[name] = _sampler(training, task, name, table)
         with _leading(learners(training)) as made:
-            yield {name: Student(acting[name], made[name], table.batch) for name, table in training.policies.items()}
+            yield {name: Student(acting[name], made.get(name), one.batch) for name, one in training.policies.items()}
     finally:
         for policy in acting.values():
             if keeps(policy, Closes):
@@ -127,7 +131,7 @@ def learners(training: Training) -> dict[str, Learner]:
         PolicyError: a model cannot be loaded.
     """
     torch.manual_seed(training.settings.seed)
-    return {name: _learner(training, name, table) for name, table in training.policies.items()}
+    return {name: _learner(training, name, table) for name, table in training.trained.items()}
 
 
 def _learner(training: Training, name: str, table: PolicyTable) -> Learner:
@@ -175,18 +179,18 @@ def _model(table: PolicyTable, device: str) -> Any:
     return read_model(table.model or "", place_of(table.checkpoint), dtype=dtype_of(dtype, device)).to(device)
 
 
-def _sampler(training: Training, name: str, table: PolicyTable) -> Policy:
+def _sampler(training: Training, task: Task, name: str, table: PolicyTable) -> Policy:
     """Return what acts: the model itself, or what its spec says."""
     reader, key = Reader(training.file), f"policies.{name}"
     if not table.in_process:
-        return make_policy(sampler_spec(reader, table, key))
+        return make_policy(sampler_spec(reader, table, key), problems=task.problems)
     settings = sampling_settings(reader, table, key)
     return TransformersPolicy(_engine(table), settings=settings)
 
 
 def _engine(table: PolicyTable) -> Engine:
-    """Return the engine of a policy: adapters share one over their base, full weights are a policy's own."""
-    if table.train == "lora":
+    """Return the engine of a policy: adapters and fixed ones share one over their base, other weights are their own."""
+    if table.train != "full":
         return engine(table.checkpoint, dtype=table.dtype, device=table.device)
     device, place, said = device_of(table.device), place_of(table.checkpoint), table.model or ""
     model = read_model(said, place, dtype=dtype_of("auto", device)).to(device)
