@@ -13,7 +13,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 ROOTS = {
     "mars2_env": "",
-    "mars2_launch": "",
+    "mars2_launch": "agents/",
     "mars2_agents": "agents/",
     "mars2_tree": "agents/",
     "mars2_bench": "benchmarks/",

@@ -1,7 +1,7 @@
 """The command `mars2` from its first moment on: Ctrl-C while all else is imported ends it with one word.
 
 Importing `mars2_env` takes a moment, in which a press would end in a page of lines of whatever file is being read.
-This package imports next to nothing, so that it can be there before; that is why it stands outside of `mars2_env`.
+This package imports next to nothing, so that it can be there before; that is why it is no part of `mars2_env`.
 """
 
 from __future__ import annotations
