@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mars2_bench.suite.authors import fresh_masks, refined_masks
-from mars2_bench.suite.bank import MOST_SLIPS, OUTCOMES
 from mars2_bench.suite.draws import uniforms
 from mars2_bench.suite.rules import TableGame
-from mars2_env.episode.luck import child_keys, child_tail, root_key
+from mars2_bench.suite.staged import SHOWN
+from mars2_env.episode.luck import child_keys, child_tail, root_key, seed_of
 from mars2_env.features import AGENT_COLUMNS, SLOT_COLUMNS, TREE_COLUMNS
 
 Ints = NDArray[np.int64]
@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
 
 _PLACE: Final = {column.name: place for place, column in enumerate(SLOT_COLUMNS)}
-_OUTCOME: Final = np.array([_PLACE[outcome] for outcome in OUTCOMES])
+_OUTCOME: Final = np.array([_PLACE[outcome if outcome in _PLACE else "limit"] for outcome in SHOWN])
 
 
 class Expanded:
@@ -35,7 +35,7 @@ class Expanded:
         trees: which trees.
         legal: whether the parent was on offer; elsewhere there is no node, and the others are 0.
         nodes: the number of the new node.
-        codes: its outcome, a place in `bank.OUTCOMES`.
+        codes: its outcome, a place in `staged.SHOWN`.
         scores: its score.
         duplicates: the number of the earliest node with an equal program; 0: there is none.
         amounts: what it earns: shape (trees,), or (trees, A) where each agent gets its own.
@@ -58,6 +58,8 @@ class Trees:
         spent: how many expansions, likewise.
         over: which trees have ended.
         place: where each tree's problem is in the bank's tables, likewise.
+        roles: the role of each agent in each tree (`Team`), shape (N, A).
+        mask: the slips of each node's program, shape (N, S); that at slot 0 means nothing.
         vectors: what is observed of each, shape (N, layout.size); without `self` columns, which the observer sets.
         best: the highest score in each subtree, shape (N, S); that of the tree at slot 0.
     """
@@ -77,11 +79,13 @@ class Trees:
         self._solved = np.zeros(count, np.int64)
         self.over = np.zeros(count, np.bool_)
         self._parent = np.full((count, slots), -1)  # flat, so that a walk to the root stays flat
-        self._mask, self._counts, self._children, self._wrote = (np.zeros((count, slots), np.int64) for _ in range(4))
+        self.roles = np.zeros((count, agents), np.int64)
+        self.mask, self._counts, self._children, self._wrote = (np.zeros((count, slots), np.int64) for _ in range(4))
         self._sums, self.best = np.zeros((count, slots)), np.zeros((count, slots))
         self._depth = np.zeros((count, slots), np.int64)
         self._ordinal = np.zeros((count, slots, agents), np.int64)
-        self._first = np.zeros((count, 1 << MOST_SLIPS), np.int64)
+        self._bits, self._staged = game.team.kinds.bits, game.team.kinds.staged
+        self._first = np.zeros((count, 1 << self._bits), np.int64)
         self._written, self._totals = np.zeros((count, agents), np.int64), np.zeros((count, agents))
         self._without, self._last = np.zeros((count, agents)), np.zeros((count, agents))
         self.hidden = np.zeros((agents, count, slots), np.bool_)
@@ -108,9 +112,12 @@ class Trees:
             seeds: the episode seed of each.
             problems: for each the place of its problem in the task's problem set.
         """
-        ids = self.game.task.problems.problems
+        ids, team, drawn = self.game.task.problems.problems, self.game.team, []
         for tree, seed, problem in zip(trees.tolist(), seeds, problems.tolist(), strict=True):
-            self._keys[tree] = [root_key(seed, ids[problem].id)]
+            key = root_key(seed, ids[problem].id)
+            self._keys[tree] = [key]
+            drawn.append(team.role_seed(seed_of(key), ids[problem].id))
+        self.roles[trees] = team.drawn_roles(np.array(drawn, np.uint64))
         self.place[trees] = self.game.places[problems]
         self.size[trees], self.spent[trees], self._solved[trees], self.over[trees] = 1, 0, 0, False
         for array in (self._counts, self._children, self._sums, self.best, self._ordinal, self._first):
@@ -171,9 +178,10 @@ class Trees:
         )
         for tree, key in zip(listed, made, strict=True):
             kept[tree].append(key)
-        draws = uniforms(np.array([key >> 65 for key in made], np.uint64), MOST_SLIPS)
-        fresh, mend, slip = self.game.chances[:, agents, place]
-        refined = refined_masks(self._mask.reshape(-1)[flat], draws, mend, slip)
+        draws = uniforms(np.array([key >> 65 for key in made], np.uint64), self._bits)
+        roles = self.roles.reshape(-1)[trees * self._agents + agents]
+        fresh, mend, slip = self.game.chances[:, roles, place]
+        refined = refined_masks(self.mask.reshape(-1)[flat], draws, mend, slip, self._staged)
         unseen = slots == 0
         if self._partial:  # an author is not shown the program of another's node, and writes afresh
             unseen |= self.hidden[agents, trees, slots]
@@ -184,7 +192,7 @@ class Trees:
         game, place, row = self.game, self.place[trees], self._row
         masks = self._write(trees, agents, slots, place)
         scores, codes = game.scores[place, masks], game.outcomes[place, masks]
-        same = trees << MOST_SLIPS | masks
+        same = trees << self._bits | masks
         first = self._first.reshape(-1)
         earlier = first[same]
         fresh = earlier == 0
@@ -194,7 +202,7 @@ class Trees:
         parent, node = trees * self._slots + slots, trees * self._slots + new
         depth = self._depth.reshape(-1)
         depth[node] = depths = depth[parent] + 1
-        self._mask.reshape(-1)[node] = masks
+        self.mask.reshape(-1)[node] = masks
         self._parent.reshape(-1)[node] = parent
         block = np.zeros((len(trees), game.layout.width), np.float32)
         numbers = np.arange(len(trees))

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 import mars2_env
 from mars2_bench.suite import draws
-from mars2_bench.suite.bank import OUTCOMES
 from mars2_bench.suite.rules import TableGame, table_game
+from mars2_bench.suite.staged import SHOWN
 from mars2_bench.suite.trees import Expanded, Ints, Trees, Vectors
 from mars2_env.base import keys
 from mars2_env.base.checks import whole_number
@@ -31,7 +31,7 @@ from mars2_env.tasks import Task
 
 Infos = dict[str, Any]
 
-_NAMES: Final = np.array([*OUTCOMES, "illegal"], object)
+_NAMES: Final = np.array([*SHOWN, "illegal"], object)
 _HIDDEN: Final = next(place for place, column in enumerate(SLOT_COLUMNS) if column.name == "duplicate")
 
 
@@ -128,7 +128,7 @@ def _whole(actions: Any, count: int, where: str) -> Ints:
 def _told(infos: Infos, done: Expanded, count: int) -> None:
     """Enter what expansions came to into infos, as `VectorEnv._add_info` puts them together."""
     some = done.trees[done.legal]
-    codes = np.where(done.legal, done.codes, len(OUTCOMES))
+    codes = np.where(done.legal, done.codes, len(SHOWN))
     _enter(infos, "outcome", done.trees, _NAMES[codes], count)
     _enter(infos, "node", some, done.nodes[done.legal], count)
     _enter(infos, "score", some, done.scores[done.legal], count)
