@@ -82,6 +82,8 @@ class TaskTable:
     reward: str | None = None
     share: Share | None = None
     observe: Observe | None = None
+    generators_observe: Observe | None = None
+    rounds: int | None = None
     stop_on_solved: bool | int | None = None
     patience: int | None = None
     reward_model: str | None = None

@@ -1,13 +1,16 @@
 """Numeric features of a tree: what value functions and controllers see instead of texts.
 
 A vector has the numbers of the whole tree first, then those of each agent, then a row for each slot: slot 0 is the root
-(to expand it is to write a fresh program), slot i is node i. All are float32 in [0, 1]; what does not exist is 0.
+(to expand it is to write a fresh program), slot i is node i. Games with more options have more numbers: the rounds that
+are left and clues about the problem among those of the tree, the observer's own card right before the slots. All are
+float32 in [0, 1]; what does not exist is 0.
 Which numbers these are is said here alone: `Layout.names` names each place of a vector, `Layout.describe()` says what
 stands there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +19,7 @@ from numpy.typing import NDArray
 
 from mars2_env.base.checks import flag, instance, whole_number
 from mars2_env.episode import Episode
+from mars2_env.errors import ConfigError
 from mars2_env.types import Node, Outcome
 
 Vector = NDArray[np.float32]
@@ -34,6 +38,12 @@ TREE_COLUMNS: Final = (
     Column("best_score", "the highest score in the tree"),
 )
 """Numbers of the whole tree, once."""
+
+ROUNDS_COLUMN: Final = Column("rounds_left", "the share of the rounds that are not over")
+"""One more number of the tree, after `TREE_COLUMNS`, in games with so many rounds (`Rules.rounds`)."""
+
+CLUE_COLUMN: Final = Column("clue", "a number that the task's clues tell of the problem")
+"""More numbers of the tree, after all others of it, named `clue.I`, in tasks with `clues`."""
 
 AGENT_COLUMNS: Final = (
     Column("nodes", "how many nodes it wrote, over the budget"),
@@ -65,6 +75,9 @@ SLOT_COLUMNS: Final = (
 )
 """Numbers of each slot, named `slotI.COLUMN`. With `observe="own"` others' nodes have 0 from `duplicate` on."""
 
+CARD_COLUMN: Final = Column("card", "a number that the observer's own generator tells its agent alone")
+"""More numbers of an agent's own observation, right before the slots, named `card.I`, in tasks with `cards`."""
+
 AUTHOR_COLUMN: Final = Column("by", "1 if that agent wrote the node")
 """One more number of each slot for each agent, after the others, named `slotI.by.AGENT`."""
 
@@ -93,16 +106,27 @@ class Layout:
         budget: nodes a tree may have; there are budget + 1 slots.
         agents: their names, in order.
         observer: whether there are `self` columns, as in an agent's own observation.
+        rounds: whether the game has a limit of rounds, so that there is `rounds_left`.
+        card: how many numbers are on the observer's card; 0 for none.
+        clues: how many numbers are told of the problem; 0 for none.
     """
 
     budget: int
     agents: tuple[str, ...]
     observer: bool
+    rounds: bool = False
+    card: int = 0
+    clues: int = 0
 
     def __post_init__(self) -> None:
         whole_number("budget", self.budget, where="Layout")
         instance("agents", self.agents, tuple | list, "the names of the agents, in order", where="Layout")
         flag("observer", self.observer, where="Layout")
+        flag("rounds", self.rounds, where="Layout")
+        whole_number("card", self.card, least=0, where="Layout")
+        whole_number("clues", self.clues, least=0, where="Layout")
+        if self.card and not self.observer:
+            raise ConfigError(f"Layout(card={self.card}): a card is its observer's alone; say observer=True.")
 
     @property
     def width(self) -> int:
@@ -110,9 +134,14 @@ class Layout:
         return len(SLOT_COLUMNS) + len(self.agents)
 
     @property
+    def first(self) -> int:
+        """How many numbers are about the whole tree, its clues included; they come first."""
+        return len(TREE_COLUMNS) + self.rounds + self.clues
+
+    @property
     def head(self) -> int:
         """How many numbers come before the slots."""
-        return len(TREE_COLUMNS) + len(self.agents) * (len(AGENT_COLUMNS) + self.observer)
+        return self.first + len(self.agents) * (len(AGENT_COLUMNS) + self.observer) + self.card
 
     @property
     def size(self) -> int:
@@ -142,9 +171,10 @@ class Layout:
 
     def _head(self) -> list[Column]:
         """The numbers before the slots, in order."""
+        tree = [*TREE_COLUMNS, *[ROUNDS_COLUMN] * self.rounds, *_numbered(CLUE_COLUMN, self.clues)]
         own = [Column(f"{agent}.{SELF_COLUMN.name}", SELF_COLUMN.meaning) for agent in self.agents if self.observer]
         told = [Column(f"{agent}.{column.name}", column.meaning) for agent in self.agents for column in AGENT_COLUMNS]
-        return [*TREE_COLUMNS, *own, *told]
+        return [*tree, *own, *told, *_numbered(CARD_COLUMN, self.card)]
 
     def _slot(self) -> list[Column]:
         """The numbers of one slot, in order."""
@@ -156,16 +186,37 @@ class Layout:
         return vector[self.head :].reshape(self.budget + 1, self.width)
 
 
+def _numbered(column: Column, count: int) -> list[Column]:
+    """Return so many columns of one meaning, with numbers from 0."""
+    return [Column(f"{column.name}.{number}", column.meaning) for number in range(count)]
+
+
 class TreeFeatures:
     """The features of one growing tree, kept up to date: a new node costs its own row and one walk to the root.
 
     Turns that are asked for and not told yet count for nothing here.
+
+    Attributes:
+        layout: of the state.
     """
 
-    def __init__(self, episode: Episode) -> None:
-        """Begin with what the episode's tree has by now."""
+    def __init__(self, episode: Episode, clues: Sequence[float] = ()) -> None:
+        """Begin with what the episode's tree has by now.
+
+        Args:
+            episode: the episode.
+            clues: what is told of its problem, numbers in [0, 1].
+        """
         self._episode = episode
-        self.layout = Layout(episode.budget.nodes, episode.agents, observer=False)
+        self._rounds = episode.rules.rounds
+        self._clues = tuple(clues)
+        self.layout = Layout(
+            episode.budget.nodes,
+            episode.agents,
+            observer=False,
+            rounds=self._rounds is not None,
+            clues=len(self._clues),
+        )
         slots, agents = self.layout.budget + 1, len(episode.agents)
         self._index = {agent: index for index, agent in enumerate(episode.agents)}
         self._rows = np.zeros((slots, self.layout.width), np.float32)
@@ -181,12 +232,13 @@ class TreeFeatures:
         self._update()
         return self._vector(None, self._rows)
 
-    def observation(self, agent: str, observe: str = "all") -> Vector:
-        """Return what an agent sees of the tree, shape (Layout(..., observer=True).size,).
+    def observation(self, agent: str, observe: str = "all", card: Sequence[float] = ()) -> Vector:
+        """Return what an agent sees of the tree, shape (Layout(..., observer=True, card=len(card)).size,).
 
         Args:
             agent: the observer.
             observe: `all`; or `own`: of others' nodes only place, author and score.
+            card: what the agent alone is told, numbers in [0, 1].
         """
         self._update()
         observer = self._index[agent]
@@ -194,13 +246,18 @@ class TreeFeatures:
         if observe == "own":
             rows = rows.copy()
             rows[self._hidden[observer], _DUPLICATE:_AUTHOR] = 0.0
-        return self._vector(observer, rows)
+        return self._vector(observer, rows, card)
 
-    def _vector(self, observer: int | None, rows: Vector) -> Vector:
+    def _vector(self, observer: int | None, rows: Vector, card: Sequence[float] = ()) -> Vector:
         head = [1.0 - self._episode.spent / self.layout.budget, self._best[0]]
+        if self._rounds is not None:
+            head.append(1.0 - self._episode.rounds_over / self._rounds)
+        head += self._clues
         if observer is not None:
             head += [float(index == observer) for index in range(len(self._index))]
-        return np.concatenate([np.array(head, np.float32), self._written.ravel(), rows.ravel()])
+        return np.concatenate(
+            [np.array(head, np.float32), self._written.ravel(), np.array(card, np.float32), rows.ravel()]
+        )
 
     def _update(self) -> None:
         root, nodes = self._episode.root, self._episode.nodes

@@ -461,6 +461,9 @@ class Turn:
     `path` and `child` are that place itself, whatever the seed: `path` is a digest of the problem and the way to the
     parent (for each step who wrote it, and which of its author's children it is), `child` says how many children the
     agent wrote there before. So a reply can be kept and found again. Both are None where the agent is still to choose.
+
+    `tree_seed` is one and the same in all turns of a tree, a function of (seed, problem) alone, in [0, 2**63): what a
+    policy draws from it holds for the whole tree.
     """
 
     id: int
@@ -475,9 +478,10 @@ class Turn:
     places: Places | None = field(default=None, repr=False, compare=False)
     path: int | None = None
     child: int | None = None
+    tree_seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("id", "seed"):
+        for name in ("id", "seed", "tree_seed"):
             whole_number(name, getattr(self, name), least=0, where="Turn", error=EpisodeError)
         for name, kind, wanted in (
             ("agent", str, "the name of an agent"),

@@ -8,6 +8,7 @@ from pettingzoo import AECEnv
 
 from mars2_env.envs.base import AgentGame, node_info
 from mars2_env.envs.judging import graded, submitted
+from mars2_env.episode import Submission
 from mars2_env.errors import EpisodeError, PolicyError, SandboxError
 from mars2_env.tasks import Task
 from mars2_env.types import Reply, Turn
@@ -144,16 +145,18 @@ class TreeSearchAEC(AgentGame, AECEnv[str, Any, Any]):
         assert turn is not None
         (reply,) = self.view.replies([turn], [action])
         self._cumulative_rewards[agent] = 0.0
-        verdict = graded(match, submitted(episode, turn, reply))
+        submission = submitted(episode, turn, reply)
+        verdict = graded(match, submission)
         if isinstance(verdict, SandboxError | PolicyError):
             match.fault(turn, verdict)
             info: dict[str, Any] = {"fault": str(verdict)}
             self.rewards = dict.fromkeys(self.agents, 0.0)
         else:
-            assert isinstance(reply, Reply)
+            assert isinstance(reply, Reply) and isinstance(submission, Submission)
             node = match.tell(turn, reply, verdict)
-            info = node_info(node)
-            self.rewards = self._ledger.expanded(agent, node)
+            info = node_info(node, passed=submission.passes)
+            unpaid = dict.fromkeys(self.agents, 0.0)
+            self.rewards = unpaid if submission.passes else self._ledger.expanded(agent, node)
         self.terminations = dict.fromkeys(self.agents, episode.done and episode.ended != "faults")
         self.truncations = dict.fromkeys(self.agents, episode.ended == "faults")
         self.infos = {name: {} for name in self.agents}

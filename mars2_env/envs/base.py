@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from mars2_env.base import keys
 from mars2_env.base.checks import whole_number
+from mars2_env.envs.spaces import layout_of
 from mars2_env.envs.views import NumericView, TextView, View
 from mars2_env.episode import Episode
 from mars2_env.errors import ConfigError, EpisodeError, unknown_name
-from mars2_env.features import Layout, TreeFeatures
+from mars2_env.features import TreeFeatures
 from mars2_env.render import tree_text
 from mars2_env.rewards import Ledger
 from mars2_env.search.budget import MAX_NODES
@@ -73,7 +74,7 @@ class Matches:
                 "(its spaces and the length of its episodes follow from it); `rollout` and `Episode` take every budget."
             )
         self.render_mode: str | None = task.render_mode
-        size = Layout(task.budget.nodes, tuple(task.agents), observer=False).size
+        size = layout_of(task, observer=False).size
         self.state_space = gymnasium.spaces.Box(0.0, 1.0, (size,), np.float32)
         sandbox_of(task)
         self._playing: Match | None = None
@@ -214,8 +215,15 @@ class AgentGame(Matches):
         return match
 
 
-def node_info(node: Node | None) -> dict[str, Any]:
-    """Return the part of an info that says what an expansion came to; None: its parent was illegal."""
+def node_info(node: Node | None, *, passed: bool = False) -> dict[str, Any]:
+    """Return the part of an info that says what a turn came to.
+
+    Args:
+        node: the node it added, if any; else its parent was illegal.
+        passed: whether the agent let it pass.
+    """
+    if passed:
+        return {"outcome": "pass"}
     if node is None:
         return {"outcome": "illegal"}
     info: dict[str, Any] = {"outcome": node.verdict.outcome, "node": node.id, "score": node.score}

@@ -9,6 +9,7 @@ from pettingzoo import ParallelEnv
 
 from mars2_env.envs.base import AgentGame, node_info
 from mars2_env.envs.judging import grade_side_by_side, submitted
+from mars2_env.envs.spaces import whole
 from mars2_env.episode import Submission
 from mars2_env.errors import ConfigError, EpisodeError, PolicyError, SandboxError
 from mars2_env.tasks import Match, Task
@@ -56,23 +57,43 @@ class TreeSearchParallel(AgentGame, ParallelEnv[str, Any, Any]):
 
     def step(self, actions: dict[str, Any]) -> Step:
         """Play one round; `actions` has one action for every agent."""
-        turns = self.open_turns()
+        self._check_begun()
         if not isinstance(actions, dict) or set(actions) != set(self.agents):
             raise ConfigError(f"step() takes one action for each of {self.agents}, not {actions!r:.200}.")
-        played = Round(self, self.view.replies(turns, [actions[agent] for agent in self.turns]), actions)
+        turns = self.served(actions)
+        played = Round(self, self.view.replies(turns, [actions[turn.agent] for turn in turns]), actions)
         judge_rounds([played])
         return self.finish(played)
 
-    def open_turns(self) -> list[Turn]:
-        """Return the turns of the round that is open, in agent order; none where a fault ended what had not begun.
+    def served(self, actions: Mapping[str, Any]) -> list[Turn]:
+        """Return the turns of the open round, in agent order; none where a fault ended what had not begun.
+
+        In a game with `rounds` the budget may not do for all who expand: then those come first who are first in agent
+        order, and nobody is asked in vain.
+
+        Args:
+            actions: agent -> action.
 
         Raises:
+            ConfigError: an action is none of this game's.
             EpisodeError: the episode is over, or was never begun.
         """
+        self._check_begun()
+        passing = self.episode.passing
+        if passing is None:
+            return list(self.turns.values())
+        left, found = self.episode.budget.nodes - self.episode.spent, []
+        for agent, turn in self.turns.items():
+            expands = whole(agent, "an action", actions[agent]) != passing
+            if not expands or left > 0:
+                found.append(turn)
+            left -= expands
+        return found
+
+    def _check_begun(self) -> None:
         if not self.agents:
             self.match  # noqa: B018
             raise EpisodeError("the episode is over; call reset() before step().")
-        return list(self.turns.values())
 
     def finish(self, played: Round) -> Step:
         """Apply a round that was judged, in agent order."""
@@ -80,13 +101,17 @@ class TreeSearchParallel(AgentGame, ParallelEnv[str, Any, Any]):
         paid = dict.fromkeys(self.agents, 0.0)
         for agent in self.agents:
             if episode.done or agent not in played.verdicts:
+                if episode.passing is not None and "fault" not in played.infos[agent]:
+                    played.infos[agent]["outcome"] = "cancelled"  # as its event says
                 continue
-            reply = played.replies[agent]
-            assert isinstance(reply, Reply)
+            reply, submission = played.replies[agent], played.submissions[agent]
+            assert isinstance(reply, Reply) and isinstance(submission, Submission)
             node = self.match.tell(self.turns[agent], reply, played.verdicts[agent])
+            played.infos[agent].update(node_info(node, passed=submission.passes))
+            if submission.passes:
+                continue
             for receiver, part in self._ledger.expanded(agent, node).items():
                 paid[receiver] += part
-            played.infos[agent].update(node_info(node))
         terminations = dict.fromkeys(self.agents, episode.done and episode.ended != "faults")
         truncations = dict.fromkeys(self.agents, episode.ended == "faults")
         self._next_round()
@@ -120,16 +145,15 @@ class Round:
     def __init__(
         self, env: TreeSearchParallel, replies: Sequence[Reply | PolicyError], actions: Mapping[str, Any]
     ) -> None:
-        """Begin with one reply for each turn of the round, in agent order, and the action that led to it."""
+        """Begin with one reply for each turn of the round that is served, in agent order, and all actions."""
         self.env = env
         self.actions = actions
-        self.replies = dict(zip(env.turns, replies, strict=True))
-        self.submissions = {
-            agent: submitted(env.episode, turn, self.replies[agent]) for agent, turn in env.turns.items()
-        }
+        served = {turn.agent: turn for turn in env.served(actions)}
+        self.replies = dict(zip(served, replies, strict=True))
+        self.submissions = {agent: submitted(env.episode, turn, self.replies[agent]) for agent, turn in served.items()}
         self.verdicts: dict[str, Verdict] = {}
         self.infos: dict[str, dict[str, Any]] = {agent: env.fault_info() for agent in env.agents}
-        self.open = list(env.turns)
+        self.open = list(served)
 
     def jobs(self) -> list[tuple[Match, Submission | PolicyError]]:
         """Return what is to be judged now."""

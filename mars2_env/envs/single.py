@@ -14,7 +14,6 @@ from mars2_env.envs.base import Matches, checked_seed, node_info
 from mars2_env.envs.judging import graded, submitted
 from mars2_env.envs.views import written
 from mars2_env.errors import ConfigError, EpisodeError, PolicyError, SandboxError
-from mars2_env.features import Layout
 from mars2_env.tasks import Task, TaskOptions, seat
 from mars2_env.tasks import task as _task  # an environment has an argument of that name
 from mars2_env.types import Reply, Turn, Verdict
@@ -75,8 +74,7 @@ class TreeSearchRoute(Matches, gymnasium.Env[dict[str, Any], Any]):
         self._cut_off = False
         self._slots = task.budget.nodes + 1
         actions = len(task.agents) * self._slots
-        layout = Layout(task.budget.nodes, tuple(task.agents), observer=False)
-        self.observation_space = spaces.numeric_observations(layout, actions)
+        self.observation_space = spaces.numeric_observations(spaces.layout_of(task, observer=False), actions)
         self.action_space = gymnasium.spaces.Discrete(actions)
 
     def reset(

@@ -13,6 +13,7 @@ from mars2_env.base.texts import well_formed
 from mars2_env.errors import ConfigError
 from mars2_env.features import Layout
 from mars2_env.prompt.programs import MAX_READ
+from mars2_env.tasks import Task
 
 PROBLEM_LENGTH = 50_000
 TREE_LENGTH = 20_000
@@ -100,11 +101,35 @@ def numeric_observations(layout: Layout, actions: int) -> gymnasium.spaces.Dict:
     )
 
 
-def slot_mask(budget: int, present: int) -> NDArray[np.int8]:
-    """Return which of the budget + 1 slots can be expanded: those of the root and of the nodes there are."""
-    mask = np.zeros(budget + 1, np.int8)
+def slot_mask(budget: int, present: int, passing: bool = False) -> NDArray[np.int8]:
+    """Return which of the budget + 1 slots can be expanded: those of the root and of the nodes there are.
+
+    Args:
+        budget: how many nodes a tree may have.
+        present: how many slots are there, the root included.
+        passing: whether agents may pass; then one more number, budget + 1, is always allowed.
+    """
+    mask = np.zeros(budget + 1 + passing, np.int8)
     mask[:present] = 1
+    mask[budget + 1 :] = 1
     return mask
+
+
+def layout_of(task: Task, *, observer: bool, card: int = 0) -> Layout:
+    """Return how the numbers lie that are observed of a task's trees.
+
+    Args:
+        task: the task.
+        observer: whether it is an agent's own observation.
+        card: how many numbers are on that agent's card.
+    """
+    return Layout(
+        task.budget.nodes,
+        tuple(task.agents),
+        observer=observer,
+        rounds=task.rules.rounds is not None,
+        card=card,
+    )
 
 
 def whole(agent: str, name: str, value: Any) -> int:

@@ -279,13 +279,14 @@ class RoundsVector:
 
     def _rounds(self, going: Sequence[int], batches: Mapping[str, Sequence[Any]]) -> list[Round]:
         """Begin a round in each of the environments; what they write is written in one call a policy."""
-        turns = [turn for number in going for turn in self.envs[number].open_turns()]
-        chosen = [batches[agent][number] for number in going for agent in self.envs[number].turns]
-        replies = iter(self.envs[0].view.replies(turns, chosen) if turns else [])
         envs = [self.envs[number] for number in going]
+        actions = [{agent: batches[agent][number] for agent in self.agents} for number in going]
+        served = [env.served(chosen) for env, chosen in zip(envs, actions, strict=True)]
+        turns = [turn for some in served for turn in some]
+        chosen = [one[turn.agent] for one, some in zip(actions, served, strict=True) for turn in some]
+        replies = iter(self.envs[0].view.replies(turns, chosen) if turns else [])
         return [
-            Round(env, [next(replies) for _ in env.turns], {agent: batches[agent][number] for agent in env.turns})
-            for number, env in zip(going, envs, strict=True)
+            Round(env, [next(replies) for _ in some], one) for env, some, one in zip(envs, served, actions, strict=True)
         ]
 
     def state(self) -> NDArray[np.float32]:

@@ -11,10 +11,12 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 import gymnasium
+import numpy as np
+from numpy.typing import NDArray
 
 from mars2_env.envs import spaces
 from mars2_env.errors import ConfigError, PolicyError
-from mars2_env.features import Layout, TreeFeatures
+from mars2_env.features import TreeFeatures
 from mars2_env.prompt import messages_text, task_text
 from mars2_env.prompt.outline import outline
 from mars2_env.tasks import Match, Task, calls, replies_of, seat
@@ -121,17 +123,18 @@ class NumericView:
     def __init__(self, task: Task) -> None:
         """View a task; its generators are made here."""
         self._task = task
-        self._slots = task.budget.nodes + 1
+        self._passing = task.rules.rounds is not None
+        self._actions = task.budget.nodes + 1 + self._passing
         self._generators = seat(task.agents, task.generators or {}, problems=task.problems)
-        self._layout = Layout(task.budget.nodes, tuple(task.agents), observer=True)
+        self._layout = spaces.layout_of(task, observer=True)
 
     def observation_space(self) -> gymnasium.spaces.Space[Any]:
         """Return a new observation space of one agent."""
-        return spaces.numeric_observations(self._layout, self._slots)
+        return spaces.numeric_observations(self._layout, self._actions)
 
     def action_space(self) -> gymnasium.spaces.Space[Any]:
         """Return a new action space of one agent."""
-        return gymnasium.spaces.Discrete(self._slots)
+        return gymnasium.spaces.Discrete(self._actions)
 
     def begin(self, match: Match, features: TreeFeatures) -> None:
         """Look at another match from now on."""
@@ -145,12 +148,14 @@ class NumericView:
 
     def observe(self, agent: str, turn: Turn | None) -> dict[str, Any]:
         """Return the features of the tree as the agent sees it, and which slots can be expanded."""
-        mask = spaces.slot_mask(self._task.budget.nodes, len(self._episode.tree))
-        return {"observation": self._features.observation(agent, self._task.rules.observe), "action_mask": mask}
+        return {"observation": self._features.observation(agent, self._task.rules.observe), "action_mask": self._mask()}
 
     def asked(self, turn: Turn | None) -> dict[str, Any]:
         """Return the mask alone: libraries that turn infos into tensors take their form from the first one."""
-        return {"action_mask": spaces.slot_mask(self._task.budget.nodes, len(self._episode.tree))}
+        return {"action_mask": self._mask()}
+
+    def _mask(self) -> NDArray[np.int8]:
+        return spaces.slot_mask(self._task.budget.nodes, len(self._episode.tree), self._passing)
 
 
 def written(generators: dict[str, Policy], places: Sequence[tuple[Turn, int]]) -> list[Reply | PolicyError]:

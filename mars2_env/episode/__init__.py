@@ -1,7 +1,7 @@
 """One search as a pure state machine: rules, events, the state as their fold, ends, turns, and commands."""
 
 from mars2_env.episode.ends import StopRule, name_of
-from mars2_env.episode.episode import ILLEGAL, NO_PROGRAM, Episode, Snapshot, Submission
+from mars2_env.episode.episode import ILLEGAL, NO_PROGRAM, PASS, Episode, Snapshot, Submission
 from mars2_env.episode.events import (
     Asked,
     Cancelled,
@@ -12,6 +12,7 @@ from mars2_env.episode.events import (
     FaultKind,
     Joined,
     Left,
+    Passed,
     Seeded,
     Told,
 )
@@ -21,6 +22,7 @@ from mars2_env.episode.state import State
 __all__ = [
     "ILLEGAL",
     "NO_PROGRAM",
+    "PASS",
     "Asked",
     "Cancelled",
     "EndReason",
@@ -33,6 +35,7 @@ __all__ = [
     "Joined",
     "Left",
     "Observe",
+    "Passed",
     "Rules",
     "ScoreKind",
     "Seeded",

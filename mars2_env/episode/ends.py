@@ -1,8 +1,8 @@
 """What ends an episode, in this order where several would.
 
-`max_faults` faults of one kind that one agent meets in a row; `stop_on_solved`; the tree's budget; the own budgets of
-all agents; a budget without nodes of which 1,000 expansions in a row used nothing; `patience`; and `stop_when`, a rule
-of the caller's own.
+`max_faults` faults of one kind that one agent meets in a row; `stop_on_solved`; the tree's budget; its rounds; the own
+budgets of all agents; a budget without nodes of which 1,000 expansions in a row used nothing; `patience`; and
+`stop_when`, a rule of the caller's own.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ def reason_to_end(state: State, stop_when: StopRule | None = None) -> tuple[EndR
         return "solved", f"programs that pass: {state.solved} of {int(rules.stop_on_solved)}"
     if spent := state.budget.reached(state.spent, state.usage):
         return "budget", spent
+    if rules.rounds is not None and state.present and state.rounds_over >= rules.rounds:
+        return "budget", f"rounds: {state.rounds_over} of {rules.rounds}"
     if own := _own_budgets(state):
         return "budget", own
     if rules.patience is not None and state.stale >= rules.patience:

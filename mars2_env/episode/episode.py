@@ -38,6 +38,7 @@ from mars2_env.episode.events import (
     FaultKind,
     Joined,
     Left,
+    Passed,
     Seeded,
     Told,
 )
@@ -56,6 +57,8 @@ from mars2_env.types import Call, Node, PublicView, Reply, Turn, Verdict
 
 ILLEGAL: Final = Verdict(settled="illegal")
 NO_PROGRAM: Final = Verdict(settled="no_program")
+PASS: Final = Verdict(settled="not_run")
+"""Of a turn that its agent lets pass: there is nothing to be judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +70,14 @@ class Submission:
         verdict: the verdict, where it needs no grading.
         duplicate_of: the earlier node with an equal program, if there was one.
         parent: the node that the reply expands; None if it is not on offer.
+        passes: whether the agent lets its turn pass.
     """
 
     program: str | None
     verdict: Verdict | None
     duplicate_of: int | None = None
     parent: int | None = None
+    passes: bool = False
 
     @property
     def form(self) -> bytes | None:
@@ -167,7 +172,8 @@ class Episode(State):
     @property
     def can_ask(self) -> bool:
         """Whether a turn can be asked for now: begun, not over, and some budget is neither spent nor in flight."""
-        room = not self.done and not self.awaits_seed and self.spent + len(self.open) < self.budget.nodes
+        taken = self.spent + (len(self.open) if self.passing is None else 0)  # who is asked may pass
+        room = not self.done and not self.awaits_seed and taken < self.budget.nodes
         return room and any(map(self.may_ask, self.agents))
 
     @property
@@ -244,8 +250,9 @@ class Episode(State):
     def submit(self, turn: Turn, reply: Reply) -> Submission:
         """Return what a reply to a pending turn amounts to, without changing anything.
 
-        An illegal parent, a reply without a program, and a program equal to an earlier one (after normalisation) come
-        with their verdict; everything else is to be graded. A reply is parsed once, however often it is asked about.
+        An illegal parent, a turn that is let pass, a reply without a program, and a program equal to an earlier one
+        (after normalisation) come with their verdict; everything else is to be graded. A reply is parsed once, however
+        often it is asked about.
         """
         self._check_pending(turn)
         if not isinstance(reply, Reply):
@@ -267,6 +274,8 @@ class Episode(State):
     def _amounts_to(self, turn: Turn, reply: Reply, program: str | None) -> Submission:
         """Return what a reply that holds this program amounts to, whatever else is in the tree."""
         parent = self._parent_of(turn, reply)
+        if parent is None and reply.parent is not None and reply.parent == self.passing:
+            return Submission(None, PASS, passes=True)
         if parent is None:
             return Submission(None, ILLEGAL)
         if program is None:
@@ -292,7 +301,7 @@ class Episode(State):
         model_score: float | None = None,
         usage: Usage | None = None,
     ) -> Node | None:
-        """Record the outcome of a turn and return the node it added; None for an illegal parent.
+        """Record the outcome of a turn and return the node it added; None for an illegal parent, and for a pass.
 
         Args:
             turn: a pending turn.
@@ -310,6 +319,10 @@ class Episode(State):
                 changed.
         """
         submission = self.submit(turn, reply)
+        if submission.passes:
+            self._emit(Passed(turn.id))
+            self.settle()
+            return None
         verdict = submission.verdict or verdict
         if not isinstance(verdict, Verdict):
             raise EpisodeError(f"turn {turn.id}: {verdict!r:.200} is no verdict; give what the judge found.")
@@ -457,7 +470,7 @@ class Episode(State):
 
     def _turn(self, open: Open) -> Turn:
         asked, agent = open.asked, open.asked.agent
-        own, role = self.rules.observe == "own", self.roles[agent]
+        own, role = self.rules.shown == "own", self.roles[agent]
         path = None if asked.parent is None else path_of(self._paths[asked.parent])
         turn = Turn(
             asked.turn,
@@ -469,6 +482,7 @@ class Episode(State):
             open.parents,
             path=path,
             child=open.ordinal,
+            tree_seed=self.tree_seed,
         )
         nodes = self.programs
         if len(nodes) > (known := open.size - (self.root is None)):
@@ -529,7 +543,8 @@ class Episode(State):
 
     def _turn_seed(self, agent: str, parent: int | None) -> int:
         if parent is None:
-            return choosing_seed(self.seed, self.problem_id, agent, self.account(agent).nodes, self.spent)
+            account = self.account(agent)
+            return choosing_seed(self.seed, self.problem_id, agent, account.nodes, self.spent, account.passes)
         return seed_of(child_key(self._keys[parent], agent, self._following(parent, agent)))
 
     def _check_open(self, what: str) -> None:

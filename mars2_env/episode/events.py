@@ -77,6 +77,13 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
+class Passed:
+    """An agent let its turn pass: no node, no budget, but one of its rounds is over."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """A turn was void through a fault that says nothing about the program: no node, no budget; it is asked again.
 
@@ -103,4 +110,4 @@ class Ended:
     detail: str = ""
 
 
-Event: TypeAlias = Seeded | Joined | Left | Asked | Told | Failed | Cancelled | Ended
+Event: TypeAlias = Seeded | Joined | Left | Asked | Told | Passed | Failed | Cancelled | Ended

@@ -65,9 +65,13 @@ def path_of(key: int) -> int:
     return key >> 65
 
 
-def choosing_seed(seed: int, problem: str, agent: str, nodes: int, spent: int) -> int:
-    """Return the seed of a turn whose agent chooses the place, by how many nodes it wrote and the tree has spent."""
-    return keys.seed("turn", seed, problem, agent, nodes, spent)
+def choosing_seed(seed: int, problem: str, agent: str, nodes: int, spent: int, passes: int = 0) -> int:
+    """Return the seed of a turn whose agent chooses the place.
+
+    It depends on how many nodes the agent wrote, the tree has spent, and turns the agent let pass: who passed is not to
+    meet the same luck again.
+    """
+    return keys.seed("turn", seed, problem, agent, nodes, spent, *([passes] if passes else []))
 
 
 def choice_draws(seed: int, problem: str, number: int) -> np.random.Generator:

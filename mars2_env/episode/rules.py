@@ -31,6 +31,11 @@ class Rules:
         max_faults: how many faults of one kind (the sandbox's, its policy's) that an agent meets in a row end the
             episode.
         patience: after how many expansions in a row that did not raise the best score the episode ends; None: never.
+        rounds: in `place`, after how many rounds the episode ends at the latest. With it an agent may let its turn pass
+            (the number budget + 1 in place of a parent's), which costs no budget, so that agents share what there is;
+            None: nobody may, and the budget is whole rounds.
+        generators_observe: in `place` and `route`, what generators are shown of other agents' nodes, as `observe` says
+            what agents and controllers are; None: the same.
         model_weight: how much of a node's value for selectors is a reward model's score: they see
             (1 - w) * score + w * model score. The score itself stays as the tests gave it.
     """
@@ -43,6 +48,8 @@ class Rules:
     max_faults: int = 3
     patience: int | None = None
     model_weight: float = 0.0
+    rounds: int | None = None
+    generators_observe: Observe | None = None
 
     def __post_init__(self) -> None:
         one_of("game", self.game, get_args(Game))
@@ -56,12 +63,28 @@ class Rules:
         whole_number("max_faults", self.max_faults)
         if self.patience is not None:
             whole_number("patience", self.patience)
+        if self.rounds is not None:
+            whole_number("rounds", self.rounds)
+            if self.game != "place":
+                raise ConfigError(f"rounds={self.rounds} in game={self.game!r}: agents may pass in 'place' alone.")
+        if self.generators_observe is not None:
+            one_of("generators_observe", self.generators_observe, get_args(Observe))
+            if self.game not in ("place", "route"):
+                raise ConfigError(
+                    f"generators_observe={self.generators_observe!r} in game={self.game!r}: there are generators in "
+                    "'place' and 'route' alone; say observe=."
+                )
         object.__setattr__(self, "model_weight", real_number("model_weight", self.model_weight, least=0, most=1))
 
     def config(self) -> dict[str, Any]:
         """Return the rules as plain data for a log's header; younger ones only where they are not at their default."""
-        younger = {"patience": None, "model_weight": 0.0}
+        younger = {"patience": None, "model_weight": 0.0, "rounds": None, "generators_observe": None}
         return {name: value for name, value in asdict(self).items() if name not in younger or value != younger[name]}
+
+    @property
+    def shown(self) -> Observe:
+        """What who writes the programs is shown of other agents' nodes."""
+        return self.generators_observe or self.observe
 
     @property
     def tests(self) -> tuple[TestGroup, ...]:

@@ -21,10 +21,11 @@ from mars2_env.episode.events import (
     FaultKind,
     Joined,
     Left,
+    Passed,
     Seeded,
     Told,
 )
-from mars2_env.episode.luck import child_key, root_key, root_path
+from mars2_env.episode.luck import child_key, root_key, root_path, seed_of
 from mars2_env.episode.rules import Rules, chosen
 from mars2_env.errors import ConfigError, EpisodeError, LogError, unknown_name
 from mars2_env.prompt.same import Known
@@ -44,6 +45,7 @@ class Account:
         present: whether it takes part now.
         expansions, nodes: how many it was told the outcome of, and how many nodes it wrote.
         rounds: how many rounds it has played; one that joins begins with the next.
+        passes: in how many of them it let its turn pass.
         faults: how many of the sandbox's it met in a row.
         unanswered: how many turns in a row its policy failed to answer.
         usage: what it spent of the resources that a budget limits.
@@ -57,6 +59,7 @@ class Account:
     faults: int = 0
     unanswered: int = 0
     usage: Usage = NOTHING
+    passes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +196,21 @@ class State:
         return len(self.nodes) + self._illegal
 
     @property
+    def tree_seed(self) -> int:
+        """A seed of the whole tree, in [0, 2**63): a function of (seed, problem) alone."""
+        return seed_of(self._keys[0])
+
+    @property
+    def rounds_over(self) -> int:
+        """How many rounds are over: all agents have played them. One that the end of the tree cuts off is not."""
+        return min((self._accounts[agent].rounds for agent in self.present), default=0)
+
+    @property
+    def passing(self) -> int | None:
+        """The number by which an agent lets its turn pass, in place of a parent's; None where nobody may."""
+        return None if self.rules.rounds is None else self.budget.nodes + 1
+
+    @property
     def present(self) -> tuple[str, ...]:
         """The agents that take part now: all that ever did, but for those that left."""
         return tuple(agent for agent in self.agents if self._accounts[agent].present)
@@ -230,8 +248,10 @@ class State:
         return self._accounts[agent]
 
     def may_ask(self, agent: str) -> bool:
-        """Whether an agent takes part and its own budget, if any, is neither spent nor all in flight."""
+        """Whether an agent takes part, and neither its own budget, if any, nor its rounds are spent or in flight."""
         account = self._accounts[agent]
+        if self.rules.rounds is not None and self._rounds(agent) >= self.rules.rounds:
+            return False
         if not account.present or account.budget is None:
             return account.present
         return not account.budget.reached(account.expansions + self._in_flight(agent), account.usage)
@@ -274,6 +294,8 @@ class State:
                 self._apply_asked(event)
             case Told():
                 self._apply_told(event)
+            case Passed():
+                self._apply_passed(event)
             case Failed():
                 asked = self._closed(event.turn)
                 self._count_fault(self._chooser(asked.agent), event.kind)
@@ -369,6 +391,7 @@ class State:
             faults=account.faults,
             unanswered=account.unanswered,
             usage=usage,
+            passes=account.passes,
         )
         if event.node is None or parent is None:
             self._illegal += 1
@@ -394,6 +417,13 @@ class State:
         self.solved += event.score >= 1.0 and event.duplicate_of is None
         if event.score > self._best:
             self._best, self._improved_at = event.score, self.spent
+
+    def _apply_passed(self, event: Passed) -> None:
+        if self.rules.rounds is None:
+            raise LogError(f"turn {event.turn} was let pass, and in this game nobody may.")
+        agent = self._closed(event.turn).agent
+        account = self._accounts[agent]
+        self._change(agent, rounds=account.rounds + 1, passes=account.passes + 1, faults=0, unanswered=0)
 
     def _is_idle(self, account: Account, usage: Usage) -> bool:
         """Whether an expansion brought its agent no nearer to any limit, those on nodes included."""

@@ -15,7 +15,7 @@ file that is named as a log and is none stops all of them (`log_files`).
 """
 
 from mars2_env.base.journal import check_same
-from mars2_env.log.codec import EVENTS, SCHEMA, Header, decode_event, encode_event, task_hash
+from mars2_env.log.codec import EVENTS, SCHEMA, Header, decode_event, encode_event, schema_of, task_hash
 from mars2_env.log.fold import Tree, fold, follow, read_log, tree_of
 from mars2_env.log.fresh import fresh_turn
 from mars2_env.log.replay import make_episode, replay
@@ -46,6 +46,7 @@ __all__ = [
     "read_log",
     "read_trace",
     "replay",
+    "schema_of",
     "task_hash",
     "trace_path",
     "tree_of",

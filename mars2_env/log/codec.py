@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from mars2_env.base.journal import UNREADABLE
-from mars2_env.episode.events import Asked, Cancelled, Ended, Event, Failed, Joined, Left, Seeded, Told
+from mars2_env.episode.events import Asked, Cancelled, Ended, Event, Failed, Joined, Left, Passed, Seeded, Told
+from mars2_env.episode.rules import Rules
 from mars2_env.errors import LogError, unknown_name
 
-SCHEMA = 1
+SCHEMA: Final = 2
+"""The youngest version of the format, which has `passed`."""
+
+SCHEMAS: Final = (1, 2)
+"""The versions that are read. A log is written in the oldest that can tell of its game (`schema_of`)."""
 
 EVENTS: dict[str, type[Event]] = {
     "seeded": Seeded,
@@ -21,6 +26,7 @@ EVENTS: dict[str, type[Event]] = {
     "left": Left,
     "asked": Asked,
     "told": Told,
+    "passed": Passed,
     "failed": Failed,
     "cancelled": Cancelled,
     "ended": Ended,
@@ -53,7 +59,7 @@ class Header:
         problems: SHA-256 over the whole problem set.
         sandbox: identity of the sandbox (back end, Python version, image hash).
         package: version of mars2_env that wrote the log.
-        schema: version of this format.
+        schema: version of this format (`schema_of`).
     """
 
     problem: str
@@ -63,7 +69,7 @@ class Header:
     problems: str
     sandbox: str
     package: str
-    schema: int = SCHEMA
+    schema: int = 1
 
 
 def encode_event(event: Event) -> bytes:
@@ -99,6 +105,11 @@ def decode_event(line: bytes) -> Event:
         return msgspec.convert(data, EVENTS[name])
     except (*UNREADABLE, TypeError) as error:
         raise LogError(f"not an event: {str(error).rstrip('.')}. {_MEND}") from None
+
+
+def schema_of(rules: Rules) -> int:
+    """Return the version of the format that a log of a game by these rules is written in."""
+    return 1 if rules.rounds is None else 2
 
 
 def task_hash(task: Mapping[str, Any]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from mars2_env.episode import Episode, Rules, StopRule
-from mars2_env.episode.events import Asked, Cancelled, Ended, Event, Failed, Joined, Left, Seeded, Told
+from mars2_env.episode import PASS, Episode, Rules, StopRule
+from mars2_env.episode.events import Asked, Cancelled, Ended, Event, Failed, Joined, Left, Passed, Seeded, Told
 from mars2_env.errors import LogError
 from mars2_env.log.codec import Header
 from mars2_env.log.fold import Tree, read_log, tree_of
@@ -109,6 +109,8 @@ def _repeat(episode: Episode, event: Event) -> None:
                 model_score=event.model_score,
                 usage=event.usage,
             )
+        case Passed():
+            episode.tell(episode.pending[event.turn], Reply("", episode.passing), PASS)
         case Failed():
             episode.fail(episode.pending[event.turn], event.reason, event.kind)
         case Cancelled():

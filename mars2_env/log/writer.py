@@ -15,7 +15,7 @@ import msgspec
 from mars2_env.base.journal import UNREADABLE, Journal, check_regular, check_same, whole_lines
 from mars2_env.episode.events import Asked, Cancelled, Ended, Event, Failed
 from mars2_env.errors import LogError
-from mars2_env.log.codec import SCHEMA, Header, decode_event, encode_event
+from mars2_env.log.codec import SCHEMAS, Header, decode_event, encode_event
 
 _VOID: Final = (Asked, Failed, Cancelled, Ended)
 """Events that tell no outcome."""
@@ -141,8 +141,9 @@ def _header(path: Path, line: bytes) -> Header:
     try:
         found = msgspec.json.decode(line)
         schema = found.get("schema") if isinstance(found, dict) else None
-        if schema is not None and schema != SCHEMA:
-            raise LogError(f"{path}: line 1: schema {schema!r:.80}; this version reads schema {SCHEMA}.")
+        if schema is not None and schema not in SCHEMAS:
+            known = " and ".join(map(str, SCHEMAS))
+            raise LogError(f"{path}: line 1: schema {schema!r:.80}; this version reads schemas {known}.")
         if schema is None:
             raise _none(path, "no schema")
         return msgspec.convert(found, Header)

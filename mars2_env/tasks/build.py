@@ -50,7 +50,9 @@ def task(id_or_problem_set: str | ProblemSet | Task = "mars2/Starter-v0", **over
             prompts: a `Prompts`, templates, or a spec ("base", "chat,siblings=2,max_tokens=4096", "feedback=off");
             score: "pass" or "fraction"; score_on: "public" or "scoring" (the default on training sets);
             reward: "progress", "score", "difference" or a function as `register_reward` takes it;
-            share: "own" or "team"; observe: "all" or "own";
+            share: "own" or "team"; observe: "all" or "own"; generators_observe: in "place" and "route", what generators
+                are shown, where it is something else;
+            rounds: in "place", after how many rounds a tree ends; with it agents may pass and share the budget;
             stop_on_solved: True, or how many different solutions; patience: how many expansions without improvement;
             stop_when: a function of the episode;
             reward_model: a `RewardModel` or its spec; model_weight: its share in what selectors see;
@@ -96,7 +98,7 @@ def _changed(base: Task, overrides: Mapping[str, Any]) -> Task:
     kept: dict[str, Any] = {name: getattr(base, name) for name in _TASK}
     kept |= {name: getattr(base.rules, name) for name in _RULES}
     if overrides.get("game", base.rules.game) != base.rules.game:
-        kept |= {"selector": None, "generators": None, "api": None}
+        kept |= dict.fromkeys(("selector", "generators", "api", "rounds", "generators_observe"))
     if not _LOADING & set(overrides):
         built = _build({**kept, "problems": base.problems, **overrides}, None)
         return replace(built, source=base.source)

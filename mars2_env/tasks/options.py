@@ -40,6 +40,8 @@ class TaskOptions(TypedDict, total=False):
     reward: str | Reward
     share: Share
     observe: Observe
+    generators_observe: Observe | None
+    rounds: int | None
     stop_on_solved: bool | int
     patience: int | None
     stop_when: StopRule | None

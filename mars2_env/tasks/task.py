@@ -14,7 +14,7 @@ from mars2_env.base.checks import flag, is_path, one_of, text
 from mars2_env.episode import Rules, StopRule, name_of
 from mars2_env.errors import ConfigError, unknown_name
 from mars2_env.judge.checkers import checker
-from mars2_env.log import Header, task_hash
+from mars2_env.log import Header, schema_of, task_hash
 from mars2_env.problems import ProblemSet, load_problems
 from mars2_env.prompt import Prompts, TemplatesByAgent, prompts_config
 from mars2_env.rewards import REWARDS, Reward
@@ -156,7 +156,7 @@ class Task:
             ConfigError: one does not fit, whatever is cut.
         """
         some = next(iter(self.problems)).public_view()
-        play, own = self.rules.game == "play", self.rules.observe == "own"
+        play, own = self.rules.game == "play", self.rules.shown == "own"
         for agent, role in self.agents.items():
             self.prompts.check_room(some, role, agent, play=play, own=own)
 
@@ -178,10 +178,11 @@ class Task:
                 "and only there."
             )
         whole = self.budget.nodes == MAX_NODES or self.budget.agents or self.budget.nodes % len(self.agents) == 0
-        if game.rounds and not whole:
+        if game.rounds and not whole and self.rules.rounds is None:
+            passing = ", or rounds=, so that they may pass" if self.rules.game == "place" else ""
             raise ConfigError(
                 f"{name}: a budget of {self.budget.nodes} nodes is not a whole number of rounds of "
-                f"{len(self.agents)} agents; use a multiple of {len(self.agents)}."
+                f"{len(self.agents)} agents; use a multiple of {len(self.agents)}{passing}."
             )
         if self.reward == "difference" and self.share != "own":
             raise ConfigError(
@@ -235,6 +236,7 @@ class Task:
             problems=self.problems.hash,
             sandbox=sandbox,
             package=__version__,
+            schema=schema_of(self.rules),
         )
 
     def on_split(self, split: str) -> Task:
