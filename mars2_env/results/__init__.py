@@ -1,17 +1,20 @@
 """What trees come to: the one answer of each, and how answers and nodes do on hidden tests."""
 
 from mars2_env.results.answers import AnswerRule, alike, answer
+from mars2_env.results.comparison import Comparison, compare
 from mars2_env.results.evaluation import Measure, Results, TreeResult, evaluate
 from mars2_env.results.intervals import clustered_interval, effective_size, wilson_interval
 
 __all__ = [
     "AnswerRule",
+    "Comparison",
     "Measure",
     "Results",
     "TreeResult",
     "alike",
     "answer",
     "clustered_interval",
+    "compare",
     "effective_size",
     "evaluate",
     "wilson_interval",
