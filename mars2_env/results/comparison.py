@@ -373,7 +373,7 @@ def _notes(
     """Yield what a reader has to know of what was spent and recorded."""
     if len({*longest}) > 1:
         spent = ", ".join(f"{arm.name} {most}" for arm, most in zip(arms, longest, strict=True))
-        yield f"the longest trees differ in expansions ({spent}); compare at equal nodes by nodes={min(longest)}"
+        yield f"the longest trees differ in expansions ({spent}); nodes {min(longest)} compares all after equally many"
     for axis in AXES[1:]:
         silent = [arm.name for arm, of in zip(arms, courses, strict=True) if _spent(of, axis) is None]
         if silent:

@@ -71,7 +71,7 @@ def test_a_search_does_not_differ_from_itself(runs: Path) -> None:
 
 
 def test_budgets_that_differ_are_said_and_compared_at_equal_nodes(runs: Path) -> None:
-    assert any("wide 4, narrow 5" in note and "nodes=4" in note for note in all_of(runs).notes)
+    assert any("wide 4, narrow 5" in note and "nodes 4 " in note for note in all_of(runs).notes)
     equal = all_of(runs, nodes=2)
     assert [arm.means["nodes"] for arm in equal.arms] == [2.0, 2.0]
     assert not any("expansions" in note for note in equal.notes)
