@@ -4,10 +4,12 @@ from mars2_env.results.answers import AnswerRule, alike, answer
 from mars2_env.results.comparison import Comparison, compare
 from mars2_env.results.evaluation import Measure, Results, TreeResult, evaluate
 from mars2_env.results.intervals import clustered_interval, effective_size, wilson_interval
+from mars2_env.results.variety import Diversity, diversity_of
 
 __all__ = [
     "AnswerRule",
     "Comparison",
+    "Diversity",
     "Measure",
     "Results",
     "TreeResult",
@@ -15,6 +17,7 @@ __all__ = [
     "answer",
     "clustered_interval",
     "compare",
+    "diversity_of",
     "effective_size",
     "evaluate",
     "wilson_interval",

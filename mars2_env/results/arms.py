@@ -14,6 +14,7 @@ from mars2_env.problems import ProblemSet
 from mars2_env.results.answers import AnswerRule
 from mars2_env.results.curves import Course, course_of
 from mars2_env.results.grading import GradedTree, Played, gather, search_of
+from mars2_env.types import Problem
 
 Key: TypeAlias = tuple[str, int]
 """A problem and a seed."""
@@ -66,13 +67,12 @@ class Arm:
         return one.answer is not None and one.passed[one.answer - 1]
 
     def same_problem(self, key: Key, other: Arm) -> bool:
-        """Whether a problem is the same in the set that another search was played on: all of it but its metadata."""
-        ours, theirs = self._problem(key), other._problem(key)
-        return ours is not None and ours == theirs
+        """Whether a problem is the same in the set that another search was played on: all of it."""
+        return self.problem(key) == other.problem(key)
 
-    def _problem(self, key: Key) -> Any:
-        sets = [one.problems for one in self.played if key[0] in one.problems]
-        return sets[0][key[0]] if sets else None
+    def problem(self, key: Key) -> Problem:
+        """Return the problem of a tree."""
+        return next(one.problems[key[0]] for one in self.played if key[0] in one.problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +93,17 @@ class Pairing:
     notes: tuple[str, ...]
 
 
-def arms_of(runs: Runs, problems: ProblemSet | None, *, partial: bool) -> list[Arm]:
+def arms_of(runs: Runs, problems: ProblemSet | None, *, partial: bool, least: int = 2) -> list[Arm]:
     """Return the searches of a comparison, not graded yet.
 
     Args:
         runs: run folders, of which those of one search with trees of their own make one; or name -> folders or trees.
         problems: the problem set that was played; run folders know how to load their own.
         partial: whether runs that are not finished are taken.
+        least: how many searches there have to be.
 
     Raises:
-        ConfigError: they are fewer than two, or what `gather` refuses.
+        ConfigError: they are fewer, or what `gather` refuses.
         LogError: a run folder is unreadable.
     """
     if isinstance(runs, Mapping):
@@ -111,7 +112,7 @@ def arms_of(runs: Runs, problems: ProblemSet | None, *, partial: bool) -> list[A
         raise ConfigError(f"compare({runs!r:.200}) takes several runs: give a list of run folders, or name -> run.")
     else:
         arms = _grouped([gather(run, problems, partial=partial) for run in dict.fromkeys(Path(run) for run in runs)])
-    if len(arms) < 2:
+    if len(arms) < least:
         raise ConfigError(
             f"{len(arms)} search is not compared with anything: give runs of two, or the same search's runs by name. "
             "(Runs of one search under other seeds count as one; mars2 evaluate takes them together.)"

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 import numpy as np
 
 from mars2_env.base.checks import whole_number
+from mars2_env.base.markup import table
 from mars2_env.errors import ConfigError
 from mars2_env.problems import ProblemSet
 from mars2_env.results.answers import AnswerRule
@@ -16,6 +17,7 @@ from mars2_env.results.arms import Arm, Key, Runs, arms_of, paired_keys
 from mars2_env.results.curves import Axis, Course, at
 from mars2_env.results.grading import checked, grade
 from mars2_env.results.paired import (
+    bootstrap_band,
     bootstrap_interval,
     by_problem,
     complementarity,
@@ -101,13 +103,26 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The mean over problems of what paired trees reach within a budget; trees that ended stay as they ended."""
+    """What the paired trees of a search reach within a budget; trees that ended stay as they ended.
+
+    Attributes:
+        arm: the search.
+        measure: what is reached.
+        axis: what is spent.
+        x: budgets of a tree.
+        y: the mean over problems within each.
+        low: the lower end of its 95 % bootstrap interval over problems: of this search alone, so that differences of
+            pairs are surer than two such intervals look.
+        high: the upper end.
+    """
 
     arm: str
     measure: Reached
     axis: Axis
     x: tuple[float, ...]
     y: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +169,23 @@ class Comparison:
         """The comparison in short."""
         names = ", ".join(repr(arm.name) for arm in self.arms)
         return f"Comparison({names}: {self.pairs} pairs of {self.problems} problems)"
+
+    def _repr_html_(self) -> str:
+        """The comparison for notebooks: a row a difference."""
+        head = ("measure", "search", "minus", "difference", "95 % interval", "p", "detectable")
+        rows = [
+            (
+                MEASURES[one.measure],
+                one.arm,
+                one.baseline,
+                f"{one.value:+.3f}",
+                f"{one.interval[0]:+.3f} to {one.interval[1]:+.3f}",
+                f"{one.p:.3g}",
+                "-" if one.detectable is None else f"{one.detectable:.3f}",
+            )
+            for one in self.differences
+        ]
+        return table(repr(self), head, rows)
 
     def curve(self, arm: str, measure: Reached, axis: Axis = "nodes") -> Curve | None:
         """Return a curve; None where the logs do not tell it."""
@@ -333,11 +365,13 @@ def _curves(arms: Sequence[Arm], courses: Sequence[Mapping[Key, Course]], answer
                 if measure == "pass_at_1_mcts" and answer == "agreement":
                     continue
                 name = "answered" if measure == "pass_at_1_mcts" else "solved"
-                heights = [
-                    _mean({key: at(course.along(axis) or (), getattr(course, name), x) for key, course in of.items()})
-                    for x in points
-                ]
-                yield Curve(arm.name, measure, axis, tuple(map(float, points)), tuple(heights))
+                reached = {key: (course.along(axis) or (), getattr(course, name)) for key, course in of.items()}
+                heights = np.array(
+                    [[*by_problem({key: at(*one, x) for key, one in reached.items()}).values()] for x in points]
+                )
+                low, high = bootstrap_band(heights.T)
+                ends = (tuple(map(float, one)) for one in (points, heights.mean(axis=1), low, high))
+                yield Curve(arm.name, measure, axis, *ends)
 
 
 def _teams(arms: Sequence[Arm], keys: Sequence[Key], nodes: int | None) -> Iterator[Complementarity]:

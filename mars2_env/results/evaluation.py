@@ -241,8 +241,8 @@ def _check_one_search(played: Sequence[Played]) -> None:
     for one in played:
         if search_of(one) != search_of(played[0]):
             raise ConfigError(
-                f"{one.folder} and {played[0].folder} are runs of different searches, so they have no one result; "
-                f"compare them: mars2 compare {played[0].folder} {one.folder}."
+                f"{one.folder} and {played[0].folder} are runs of different searches, as far as they say, so "
+                f"they have no one result; compare them: mars2 compare {played[0].folder} {one.folder}."
             )
         for tree in one.finished:
             if (first := seen.setdefault((tree.problem, tree.seed), one)) is not one:

@@ -228,10 +228,13 @@ def grade(
 
 
 def search_of(played: Played) -> bytes:
-    """Return a digest of what was played but for seed and problems: equal for runs of one search."""
+    """Return a digest of what was played but for seed and problems: equal for runs of one search.
+
+    A run that does not say who played, as an environment's, is equal to itself alone.
+    """
     run = played.run
-    task = played.finished[0].header.task
-    parts = (task, played.problems.hash, *(run.get(name) for name in ("team", "identities", "in_flight")))
+    who = run.get("team") or str(played.folder)
+    parts = (played.finished[0].header.task, played.problems.hash, who, run.get("identities"), run.get("in_flight"))
     return blake2b(msgspec.json.encode(parts, order="deterministic"), digest_size=16).digest()
 
 

@@ -20,6 +20,9 @@ Floats: TypeAlias = NDArray[np.float64]
 DRAWS: Final = 10_000
 """How many resamples an interval, or a test that cannot be exact, is made of."""
 
+_MOST_PICKS: Final = 1_000_000
+"""How many picks of problems are held at a time."""
+
 _MOST_CELLS: Final = 20_000_000
 """The most additions that an exact test may take; above, it draws."""
 
@@ -50,10 +53,26 @@ def bootstrap_interval(
         statistic: what becomes of the means of the resamples, shape (draws, ...) -> (draws,); None for a plain mean.
     """
     rng = np.random.default_rng(seed)
-    picks = rng.integers(len(values), size=(draws, len(values)))
-    means = values[picks].mean(axis=1)
+    block = max(1, _MOST_PICKS // len(values))
+    sizes = [min(block, draws - begun) for begun in range(0, draws, block)]
+    means = np.concatenate([values[rng.integers(len(values), size=(size, len(values)))].mean(axis=1) for size in sizes])
     low, high = np.quantile(means if statistic is None else statistic(means), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def bootstrap_band(curves: Floats, *, level: float = 0.95, draws: int = 2000, seed: int = 0) -> tuple[Floats, Floats]:
+    """Return the pointwise percentile bootstrap interval of a mean curve, low and high, each of shape (points,).
+
+    Args:
+        curves: shape (problems, points).
+        level: the coverage at each point.
+        draws: how many resamples of the problems.
+        seed: of the resampling.
+    """
+    count = len(curves)
+    drawn = np.random.default_rng(seed).multinomial(count, [1 / count] * count, size=draws)  # how often each problem
+    low, high = np.quantile(drawn @ curves / count, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high
 
 
 def minimum_detectable_effect(differences: Floats, *, level: float = 0.95, power: float = 0.8) -> float:

@@ -34,7 +34,8 @@ def figure(comparison: Comparison) -> Any:
                 if curve is not None:
                     # "$" would begin a formula, and a leading "_" would hide the line from the legend
                     label = printable_line(arm.name).replace("$", r"\$")
-                    place.step((0.0, *curve.x), (0.0, *curve.y), where="post", label=f" {label}")
+                    (line,) = place.step((0.0, *curve.x), (0.0, *curve.y), where="post", label=f" {label}")
+                    place.fill_between(curve.x, curve.low, curve.high, step="post", alpha=0.15, color=line.get_color())
             place.set(xlabel=axis, xlim=(0, None), ylim=(0, 1))
             place.grid(alpha=0.3)
         places[row][0].set_ylabel(MEASURES[measure])
