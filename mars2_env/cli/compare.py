@@ -11,12 +11,12 @@ import typer
 from mars2_env.cli.grading import grading_shown
 from mars2_env.cli.options import AsJson, say, say_json
 from mars2_env.render import printable_line
-from mars2_env.results.comparison import AXES, MEASURES, Comparison, Difference, Reached
-from mars2_env.results.comparison import compare as compared
-from mars2_env.results.curves import Axis
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from mars2_env.results.comparison import Comparison, Difference
+    from mars2_env.results.curves import Axis
 
 _SHOWN: Final = 6
 """How many points of a curve a table has, at most."""
@@ -55,6 +55,8 @@ def compare(
     Example: mars2 compare runs/uct-0 runs/uct-1 runs/ab-0 runs/ab-1 --png curves.png
     """
     from mars2_env.render.progress import wide_console
+    from mars2_env.results.comparison import AXES
+    from mars2_env.results.comparison import compare as compared
     from mars2_env.results.picture import check_picture, draw
 
     if png is not None:
@@ -87,6 +89,8 @@ def difference_table(found: Comparison) -> Table:
     """Return the means of all searches and their differences to the first, measure by measure."""
     from rich.table import Table
     from rich.text import Text
+
+    from mars2_env.results.comparison import MEASURES
 
     many, bounded = len(found.arms) > 2, any(one.bounds for one in found.differences)
     when = "" if found.nodes is None else f"after {found.nodes} expansions, "
@@ -130,6 +134,8 @@ def curve_table(found: Comparison, axis: Axis) -> Table:
     """Return what the searches reach within some budgets along one axis."""
     from rich.table import Table
     from rich.text import Text
+
+    from mars2_env.results.comparison import MEASURES, Reached
 
     curves = [curve for curve in found.curves if curve.axis == axis]
     points = curves[0].x

@@ -12,10 +12,11 @@ from mars2_env.cli.grading import grading_shown
 from mars2_env.cli.options import AsJson, say, say_json
 from mars2_env.render import printable_line
 from mars2_env.results.variations import INPUTS
-from mars2_env.results.variety import BY_CLASS, BY_PROGRAM, Diversity, Equality, Programs, diversity_of
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from mars2_env.results.variety import Diversity
 
 
 def diversity(
@@ -46,6 +47,7 @@ def diversity(
     Example: mars2 diversity runs/team runs/alone --count 4
     """
     from mars2_env.render.progress import wide_console
+    from mars2_env.results.variety import BY_CLASS, BY_PROGRAM, Equality, diversity_of
 
     with grading_shown() as show:
         found = diversity_of(runs, count=count, inputs=inputs, partial=partial, observer=show)
@@ -63,6 +65,8 @@ def measure_table(found: Diversity, measures: Mapping[str, str], equalities: lis
     """Return measures as a table: a row for each kind of programs, equality and search."""
     from rich.table import Table
     from rich.text import Text
+
+    from mars2_env.results.variety import Programs
 
     names = [name.replace("K", str(found.count)) if name.endswith("K") else name for name in measures.values()]
     by = [] if equalities == [None] else ["one by"]

@@ -12,7 +12,7 @@ import typer
 
 from mars2_env.cli.options import say
 from mars2_env.errors import ConfigError, unknown_name
-from mars2_env.log import Tree, read_log, read_trace
+from mars2_env.log import Tree, log_files, read_header, read_log, read_trace
 from mars2_env.results.verdicts import HIDDEN_FILE, HiddenVerdict, Kept, kept_verdicts
 from mars2_env.types import Node
 
@@ -52,18 +52,20 @@ def show(
     """
     from mars2_env.render.show import node_view, tree_view, trees_table
 
-    trees = read_log(run)
     kept = Kept((run if run.is_dir() else run.parent.parent) / HIDDEN_FILE, HiddenVerdict) if hidden else None
-    if problem is None and len(trees) > 1:
-        if node or every or diff or seed is not None:
-            raise ConfigError(
-                "--node, --all, --diff and --seed are of one tree; name its problem: mars2 show RUN PROBLEM."
-            )
-        with _console(pager) as console:
-            console.print(trees_table(trees, None if kept is None else [kept_verdicts(kept, tree) for tree in trees]))
-        say(f"Next: mars2 show {run} {trees[0].problem}", err=True)
-        return
-    tree = _chosen(trees, problem, seed)
+    if problem is None:
+        trees = read_log(run)
+        if len(trees) > 1:
+            if node or every or diff or seed is not None:
+                raise ConfigError("--node, --all, --diff and --seed are of one tree: mars2 show RUN PROBLEM.")
+            with _console(pager) as console:
+                graded_trees = None if kept is None else [kept_verdicts(kept, tree) for tree in trees]
+                console.print(trees_table(trees, graded_trees))
+            say(f"Next: mars2 show {run} {trees[0].problem}", err=True)
+            return
+    else:
+        trees = read_log(_chosen(run, problem, seed))
+    (tree,) = trees
     graded = None if kept is None else kept_verdicts(kept, tree)
     shown = _nodes(tree, node, every)
     traces = {} if tree.path is None else read_trace(tree.path)
@@ -78,28 +80,26 @@ def show(
         say(f"Not all nodes are graded on hidden tests; mars2 evaluate {run} does that.", err=True)
 
 
-def _chosen(trees: Sequence[Tree], problem: str | None, seed: int | None) -> Tree:
-    """Return the tree that is meant.
+def _chosen(run: Path, problem: str, seed: int | None) -> Path:
+    """Return the log of the tree that is meant, by the first lines of the logs.
 
     Raises:
         ConfigError: there is none, or several.
+        LogError: the run cannot be read.
     """
-    problems = list(dict.fromkeys(tree.problem for tree in trees))
-    if problem is not None and problem not in problems:
-        holding = [one for one in problems if problem in one]
-        problem = holding[0] if len(holding) == 1 else problem
-    if problem is not None and problem not in problems:
+    headers = [(path, header) for path in (log_files(run) or [run]) if (header := read_header(path)) is not None]
+    problems = list(dict.fromkeys(header.problem for _, header in headers))
+    holding = [one for one in problems if problem in one]
+    if problem not in problems and len(holding) == 1:
+        (problem,) = holding
+    if problem not in problems:
         raise ConfigError(unknown_name("problem of the run", problem, problems))
-    of = [tree for tree in trees if problem in (None, tree.problem)]
-    found = [tree for tree in of if seed in (None, tree.seed)]
-    if len(found) != 1:
-        seeds = ", ".join(str(tree.seed) for tree in of)
-        raise ConfigError(
-            f"--seed {seed}: the trees of {of[0].problem!r} have the seeds {seeds}."
-            if seed is not None
-            else f"there are {len(of)} trees of {of[0].problem!r}; say which by --seed, of {seeds}."
-        )
-    return found[0]
+    of = {header.seed: path for path, header in headers if header.problem == problem}
+    if seed is None and len(of) > 1:
+        raise ConfigError(f"{problem!r} has {len(of)} trees; say which by --seed, of {', '.join(map(str, of))}.")
+    if seed is not None and seed not in of:
+        raise ConfigError(f"--seed {seed}: the trees of {problem!r} have the seeds {', '.join(map(str, of))}.")
+    return of[next(iter(of)) if seed is None else seed]
 
 
 def _nodes(tree: Tree, numbers: Sequence[int] | None, every: bool) -> list[Node]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
@@ -57,8 +58,15 @@ class Arm:
     @property
     def unfinished(self) -> frozenset[Key]:
         """The trees that it began or planned and that are not finished."""
-        begun = {(tree.problem, tree.seed) for one in self.played for tree in one.unfinished}
-        planned = {(problem, seed) for one in self.played for problem, seed in one.plan or () if seed is not None}
+        begun = {
+            (tree.problem, tree.seed) for one in self.played for tree in one.unfinished if tree.problem in one.problems
+        }
+        planned = {
+            (problem, seed)
+            for one in self.played
+            for problem, seed in one.plan or ()
+            if seed is not None and problem in one.problems
+        }
         return frozenset((begun | planned) - self.trees.keys())
 
     def answered(self, key: Key) -> bool:
@@ -93,7 +101,9 @@ class Pairing:
     notes: tuple[str, ...]
 
 
-def arms_of(runs: Runs, problems: ProblemSet | None, *, partial: bool, least: int = 2) -> list[Arm]:
+def arms_of(
+    runs: Runs, problems: ProblemSet | None, *, partial: bool, least: int = 2, where: str = "compare"
+) -> list[Arm]:
     """Return the searches of a comparison, not graded yet.
 
     Args:
@@ -101,17 +111,23 @@ def arms_of(runs: Runs, problems: ProblemSet | None, *, partial: bool, least: in
         problems: the problem set that was played; run folders know how to load their own.
         partial: whether runs that are not finished are taken.
         least: how many searches there have to be.
+        where: the function that they were given to, for messages.
 
     Raises:
         ConfigError: they are fewer, or what `gather` refuses.
         LogError: a run folder is unreadable.
     """
+    loaded: dict[bytes, ProblemSet] = {}
+
+    def read(given: Any) -> Played:
+        return gather(given, problems, partial=partial, where=where, loaded=loaded)
+
     if isinstance(runs, Mapping):
-        arms = [Arm(str(name), _played(given, problems, partial)) for name, given in runs.items()]
+        arms = [Arm(str(name), _played(given, read)) for name, given in runs.items()]
     elif isinstance(runs, str | Path) or not isinstance(runs, Iterable):
-        raise ConfigError(f"compare({runs!r:.200}) takes several runs: give a list of run folders, or name -> run.")
+        raise ConfigError(f"{where}({runs!r:.200}) takes several runs: give a list of run folders, or name -> run.")
     else:
-        arms = _grouped([gather(run, problems, partial=partial) for run in dict.fromkeys(Path(run) for run in runs)])
+        arms = _grouped([read(run) for run in dict.fromkeys(Path(run) for run in runs)])
     if len(arms) < least:
         raise ConfigError(
             f"{len(arms)} search is not compared with anything: give runs of two, or the same search's runs by name. "
@@ -120,20 +136,19 @@ def arms_of(runs: Runs, problems: ProblemSet | None, *, partial: bool, least: in
     return arms
 
 
-def _played(given: Any, problems: ProblemSet | None, partial: bool) -> tuple[Played, ...]:
+def _played(given: Any, read: Callable[[Any], Played]) -> tuple[Played, ...]:
+    """Return what was played of one search: a run folder, several, or trees."""
     if isinstance(given, str | Path):
-        return (gather(given, problems, partial=partial),)
+        return (read(given),)
     listed = list(given) if isinstance(given, Iterable) else [given]
-    if listed and all(isinstance(one, str | Path) for one in listed):
-        found = tuple(gather(one, problems, partial=partial) for one in listed)
-        keys = [(tree.problem, tree.seed) for one in found for tree in one.finished]
-        if len(set(keys)) < len(keys):
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise ConfigError(
-                f"two of {', '.join(map(str, listed))} hold the tree of {twice[0]!r} with seed {twice[1]}."
-            )
-        return found
-    return (gather(listed, problems, partial=partial),)
+    if not listed or not all(isinstance(one, str | Path) for one in listed):
+        return (read(listed),)
+    found = tuple(map(read, listed))
+    keys = Counter((tree.problem, tree.seed) for one in found for tree in one.finished)
+    for (problem, seed), times in keys.items():
+        if times > 1:
+            raise ConfigError(f"two of {', '.join(map(str, listed))} hold the tree of {problem!r} with seed {seed}.")
+    return found
 
 
 def _grouped(runs: Sequence[Played]) -> list[Arm]:

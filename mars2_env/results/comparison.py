@@ -298,7 +298,7 @@ def _measured(arm: Arm, courses: Mapping[Key, Course], answer: AnswerRule, longe
 
 def _area(reached: Sequence[bool], longest: int) -> float:
     """Return the mean of what is reached after 1 to `longest` expansions; a tree stays as it ended."""
-    return (sum(reached) + (longest - len(reached)) * (bool(reached) and reached[-1])) / longest
+    return (sum(reached) + (longest - len(reached)) * (bool(reached) and reached[-1])) / max(longest, 1)
 
 
 def _spent(courses: Mapping[Key, Course], axis: Axis) -> dict[Key, float] | None:

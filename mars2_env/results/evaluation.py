@@ -211,7 +211,8 @@ def evaluate(
     if folders is None:
         played = [gather(log_or_trees, problems, partial=partial)]  # type: ignore[arg-type]  # it checks it
     else:
-        played = [gather(folder, problems, partial=partial) for folder in folders]
+        loaded: dict[bytes, ProblemSet] = {}
+        played = [gather(folder, problems, partial=partial, loaded=loaded) for folder in folders]
         _check_one_search(played)
     graded = grade(played, sandbox=sandbox, answer=answer, observer=observer)
     return Results(

@@ -97,7 +97,12 @@ def checked(
 
 
 def gather(
-    log_or_trees: str | Path | Iterable[Tree], problems: ProblemSet | None = None, *, partial: bool = False
+    log_or_trees: str | Path | Iterable[Tree],
+    problems: ProblemSet | None = None,
+    *,
+    partial: bool = False,
+    where: str = "evaluate",
+    loaded: dict[bytes, ProblemSet] | None = None,
 ) -> Played:
     """Read what is to be graded, and check that it can be.
 
@@ -105,6 +110,8 @@ def gather(
         log_or_trees: a run folder, or trees.
         problems: the problem set that was played; a run folder knows how to load its own.
         partial: whether a run folder whose plan is not finished is taken all the same.
+        where: the function that the trees were given to, for messages.
+        loaded: problem sets that were loaded for other run folders, which is added to.
 
     Raises:
         ConfigError: there is nothing to grade, or no problem set, or another one than was played, or a run is not
@@ -121,15 +128,15 @@ def gather(
             source = run.get("source")
             if not isinstance(source, dict) or "problems" not in source:
                 raise ConfigError(_unsourced(folder))
-            problems = load_from(source)
+            key = msgspec.json.encode(source, order="deterministic")
+            loaded = {} if loaded is None else loaded
+            problems = loaded[key] if key in loaded else loaded.setdefault(key, load_from(source))
     else:
         trees = list(log_or_trees) if isinstance(log_or_trees, Iterable) else [log_or_trees]
         if wrong := [one for one in trees if not isinstance(one, Tree)]:
-            raise ConfigError(
-                f"evaluate() takes a run folder, or trees as `rollout` gives them, not {wrong[0]!r:.200}."
-            )
+            raise ConfigError(f"{where}() takes a run folder, or trees as `rollout` gives them, not {wrong[0]!r:.200}.")
     if problems is None:
-        raise ConfigError("evaluate(trees) needs problems=, the problem set that was played.")
+        raise ConfigError(f"{where}(trees) needs problems=, the problem set that was played.")
     finished = [tree for tree in trees if tree.ended not in (None, "faults")]
     if not finished:
         faults = sum(tree.ended == "faults" for tree in trees)
@@ -194,10 +201,8 @@ def grade(
     agreed = [Kept(None if folder is None else folder / AGREEMENT_FILE, Agreement) for folder in folders]
 
     def graded(number: int, tree: Tree) -> GradedTree:
-        problem, judge = (
-            played[number].problems[tree.problem],
-            Judge(used, strict_types=tree.header.task["strict_types"]),
-        )
+        problem = played[number].problems[tree.problem]
+        judge = Judge(used, strict_types=tree.header.task["strict_types"])
         if (limits := tree.header.task["limits"]) is not None:
             problem = replace(problem, limits=Limits(**limits))
         if answer == "agreement":

@@ -174,7 +174,7 @@ def diversity_of(
     whole_number("inputs", inputs, where="diversity_of")
     if count is not None:
         whole_number("count", count, least=2, where="diversity_of")
-    played = arms_of(runs, problems, partial=partial, least=1)
+    played = arms_of(runs, problems, partial=partial, least=1, where="diversity_of")
     graded = iter(grade([one for arm in played for one in arm.played], sandbox=sandbox, observer=observer))
     arms = [arm.graded([tree for _ in arm.played for tree in next(graded)], "best") for arm in played]
     pairing = paired_keys(arms)
