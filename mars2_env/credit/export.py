@@ -315,7 +315,7 @@ def _about(credit: Credit, policies: Mapping[str, str] | None) -> dict[str, Any]
     """Return what a file says of itself."""
     told = {one.name: getattr(credit, one.name) for one in fields(credit)}
     if not isinstance(credit.credit, str):
-        told["credit"] = repr(credit.credit)
+        told["credit"] = getattr(credit.credit, "__qualname__", repr(credit.credit))
     return {"schema": SCHEMA, "package": __version__, "credit": told, "policies": policies}
 
 
