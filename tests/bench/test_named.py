@@ -20,6 +20,8 @@ from mars2_bench.suite.vector import BankRounds, BankRoute, make_vec
 
 import mars2_env
 from mars2_env import ConfigError, ProblemSet, Task
+from mars2_env.base.parts import Parts
+from mars2_env.tasks import build
 from mars2_env.testing import ScriptedSandbox
 from mars2_env.testing.mutation import FAMILIES
 
@@ -38,7 +40,7 @@ def sandbox(kinds: Kinds) -> ScriptedSandbox:
 
 def few(named: Named, **options: Any) -> Task:
     """Return an environment's task on a few problems, judged by what the tables say."""
-    options = {**named.task_options(), "sandbox": sandbox(named.team.kinds), **options}
+    options = {**named.game_options, "sandbox": sandbox(named.team.kinds), **options}
     return mars2_env.task(problems(), **options)
 
 
@@ -137,7 +139,7 @@ def test_any_game_of_these_options_is_the_same_on_tables(task: Task, mode: str, 
 @pytest.mark.parametrize("id", ["mars2/Commons-v1", "mars2/Templates-v1"])
 def test_a_real_sandbox_gives_what_the_tables_give(id: str, docker_sandbox: Any) -> None:
     named = NAMED[id]
-    options = {**named.task_options(), "sandbox": docker_sandbox, "budget": 5}
+    options = {**named.game_options, "sandbox": docker_sandbox, "budget": 5}
     play_both(mars2_env.task(few_problems(2), **options), 2, 3, 3)
 
 
@@ -212,7 +214,18 @@ def test_ids_are_found_with_and_without_the_prefix_and_near_names_are_told() -> 
         find("Route-v1").task("tset")
 
 
-def test_an_id_gives_the_options_of_its_task() -> None:
-    for id, named in NAMED.items():
-        found, own = mars2_env.task(**offered(id)), named.task()
-        assert found.config() == own.config() and found.problems.hash == own.problems.hash
+@pytest.mark.parametrize("id", NAMED)
+def test_an_id_makes_the_ordinary_environment(id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "OFFERED", Parts("environment", "nobody", dict.fromkeys(NAMED, offered)))
+    found, own = mars2_env.task(id), NAMED[id].task()
+    assert found.id == id and found.api == own.api
+    assert found.config() == own.config() and found.problems.hash == own.problems.hash
+    env: Any = mars2_env.make(id, sandbox=sandbox(NAMED[id].team.kinds))
+    env.reset(seed=0)
+    assert env.episode.budget.nodes == NAMED[id].budget
+
+
+def test_near_ids_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "OFFERED", Parts("environment", "nobody", dict.fromkeys(NAMED, offered)))
+    with pytest.raises(ConfigError, match="Did you mean 'mars2/Relay-v1'"):
+        mars2_env.task("mars2/Realy-v1")

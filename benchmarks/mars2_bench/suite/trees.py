@@ -64,6 +64,7 @@ class Trees:
         roles: the role of each agent in each tree (`Team`), shape (N, A).
         mask: the slips of each node's program, shape (N, S); that at slot 0 means nothing.
         vectors: what is observed of each, shape (N, layout.size); without what is the observer's own: `self` and cards.
+        expansions: how many there were in all trees, from the first on.
         best: the highest score in each subtree, shape (N, S); that of the tree at slot 0.
     """
 
@@ -80,6 +81,7 @@ class Trees:
         self.over = np.zeros(count, np.bool_)
         self._parent = np.full((count, slots), -1)  # flat, so that a walk to the root stays flat
         self.roles = np.zeros((count, agents), np.int64)
+        self.expansions = 0
         self.mask, self._counts, self._children, self._wrote = (np.zeros((count, slots), np.int64) for _ in range(4))
         self._sums, self.best = np.zeros((count, slots)), np.zeros((count, slots))
         self._depth = np.zeros((count, slots), np.int64)
@@ -155,6 +157,7 @@ class Trees:
             authors = np.broadcast_to(agents, trees.shape)[some]
             self._add(done, some, trees[some], authors, slots[some], size[some])
         self.spent[trees] += 1
+        self.expansions += len(trees)
         after = self.best[trees, 0]
         self.vectors[:, 0] = self._left[self.spent]
         self.vectors[trees, 1] = after
