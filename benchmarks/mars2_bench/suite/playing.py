@@ -138,16 +138,9 @@ def ends_of(vec: Vector, terminated: Any) -> NDArray[np.bool_]:
 
 def begin(vec: Vector, pairs: Sequence[tuple[str, int]]) -> Any:
     """Begin a tree of each (problem, episode seed) in a vector of as many, and return the observations."""
-    seeds = [seed for _, seed in pairs]
-    observations, _ = vec.reset(seed=seeds)
-    places: dict[str, list[int]] = {}
-    for place, (problem, _) in enumerate(pairs):
-        places.setdefault(problem, []).append(place)
-    for problem, its in places.items():
-        mask = np.zeros(len(pairs), np.bool_)
-        mask[its] = True
-        given = [seed if chosen else None for seed, chosen in zip(seeds, mask.tolist(), strict=True)]
-        observations, _ = vec.reset(seed=given, options={"reset_mask": mask, "problem": problem})
+    observations, _ = vec.reset(
+        seed=[seed for _, seed in pairs], options={"problem": [problem for problem, _ in pairs]}
+    )
     return observations
 
 
