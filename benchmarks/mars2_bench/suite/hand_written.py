@@ -47,7 +47,10 @@ def progress(seen: Reading, stages: tuple[str, ...]) -> Vectors:
 
 @dataclass(frozen=True, slots=True)
 class WhoMends:
-    """`route`: try the agents one after the other at the best node, and stay with the one who made something better.
+    """`route` with one able agent of three: two drafts, then the agent who made something better, at its best node.
+
+    Who can do nothing writes the program with all slips, always the same. So where two drafts are equal the third agent
+    is the able one; where they are not, it is one of the two, and the second tries first.
 
     Attributes:
         stages: of the slips.
@@ -57,15 +60,16 @@ class WhoMends:
 
     def __call__(self, seen: Reading, masks: Mask, rng: np.random.Generator) -> Ints:
         """Return an action for each tree; nothing is drawn."""
-        far = progress(seen, self.stages)
-        before = np.take_along_axis(far, seen.numbers("parent"), 1)
-        better = far > np.maximum(before, 0.0)  # a draft by somebody who can do nothing has all slips
-        wrote = seen.written_by() & seen.nodes()[:, :, None]
+        far, nodes = progress(seen, self.stages), seen.nodes()
+        better = far > np.maximum(np.take_along_axis(far, seen.numbers("parent"), 1), 0.0)
+        wrote = seen.written_by() & nodes[:, :, None]
         helped = (wrote & better[:, :, None]).sum(1)
-        failed = (wrote & ~better[:, :, None]).sum(1)
-        agents = np.where(helped > 0, 100.0 + helped, -failed).argmax(1)
-        slots = _last_argmax(np.where(seen.nodes(), far, -1.0))
-        return agents * (seen.layout.budget + 1) + slots
+        equal = nodes[:, 2] & (seen.slots("duplicate")[:, 2] > 0)
+        written = nodes.sum(1)
+        suspect = np.select([written == 0, written == 1, equal, written == 2], [0, 1, 2, 1], 0)
+        agents = np.where(helped.any(1), helped.argmax(1), suspect)
+        own = np.take_along_axis(wrote, agents[:, None, None], 2)[:, :, 0]
+        return agents * (seen.layout.budget + 1) + _last_argmax(np.where(own, far, -1.0))
 
 
 @dataclass(frozen=True, slots=True)
