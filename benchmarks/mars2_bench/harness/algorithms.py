@@ -1,0 +1,114 @@
+"""Algorithms by name, or as `module:factory` for anyone's; settings follow as in every spec: `ppo,envs=128,rate=1e-3`.
+
+A factory is called with the settings and returns the algorithm (a class whose objects can be called is one):
+
+    algorithm(named, expansions, seed, told) -> controller
+
+`named` is the environment, whose vectors it learns from; it may take so many expansions of them, and tells from time to
+time how many it took and what plays now. The controller acts in all trees of a vector at once; an algorithm that must
+look at the trees themselves returns a function from a vector to its controller.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from mars2_bench.harness.origin import source_digest
+from mars2_bench.harness.results import Recipe
+from mars2_bench.suite.named import Named
+from mars2_bench.suite.playing import Controller, Player, Told
+from mars2_env.base.parts import Parts
+from mars2_env.base.spec import parse_spec, plain
+from mars2_env.errors import ConfigError, PolicyError
+
+Algorithm = Callable[[Named, int, int, Told | None], Controller | Player]
+
+GROUP: Final = "mars2_bench.algorithms"
+"""Entry points of packages that offer algorithms by name."""
+
+OFFERED: Final[Mapping[str, str]] = {
+    "ppo": "mars2_bench.algorithms.ppo:Ppo",
+}
+"""Name -> where the factory is."""
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An algorithm that is ready to learn, and what a result says of it."""
+
+    recipe: Recipe
+    learn: Algorithm
+
+
+def make(text: str, name: str | None = None) -> Made:
+    """Return the algorithm of a spec.
+
+    Args:
+        text: `ppo`, `ppo,envs=128`, `mylab.tree:Mine,width=64`.
+        name: what the board calls it; None: the name in the spec, of a factory its own in small letters.
+
+    Raises:
+        ConfigError: there is no such algorithm, it cannot be imported, or does not take these settings.
+    """
+    spec = parse_spec(text, "algorithm")
+    key = f"{spec.name}:{spec.rest}" if spec.rest else spec.name
+    parts = Parts("algorithm", GROUP, {**OFFERED, key: key} if spec.rest else OFFERED, in_specs=False)
+    factory = parts.find(key)
+    if not callable(factory):
+        raise ConfigError(f"algorithm {text!r:.200}: {factory!r:.200} is no factory: it cannot be called.")
+    learn = parts.build(key, options={option: plain(value) for option, value in spec.options.items()})
+    if not callable(learn):
+        raise PolicyError(f"algorithm {text!r:.200}: its factory returned {learn!r:.200}, which cannot be called.")
+    called = name or (spec.rest.rpartition(".")[2].lower() if spec.rest else spec.name)
+    if not _NAME.fullmatch(called):
+        raise ConfigError(f"name={called!r:.200}: an algorithm's name has small letters, digits, '.', '_' and '-'.")
+    settings = _settings(learn, spec.options)
+    where = f"{factory.__module__}:{factory.__qualname__}"
+    return Made(Recipe(called, where, settings, source_digest(factory)), learn)
+
+
+def remade(recipe: Recipe) -> Made:
+    """Return the algorithm that a result was made by.
+
+    Raises:
+        ConfigError: it cannot be imported, does not take the settings, or has other sources by now.
+    """
+    parts = Parts("algorithm", GROUP, {recipe.factory: recipe.factory}, in_specs=False)
+    source = source_digest(parts.find(recipe.factory))
+    if source != recipe.source:
+        raise ConfigError(
+            f"{recipe.factory} has other sources here ({source:.16}) than those of the result ({recipe.source:.16}); "
+            "check out the commit that the result names."
+        )
+    return Made(recipe, parts.build(recipe.factory, options=recipe.settings))
+
+
+def _settings(learn: Any, given: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings of an algorithm: all fields of a dataclass, else what was given."""
+    if hasattr(type(learn), "__dataclass_fields__"):
+        found: dict[str, Any] = msgspec.to_builtins(learn, enc_hook=repr)
+        return found
+    return {option: plain(value) for option, value in given.items()}
+
+
+def player_of(learned: Controller | Player) -> Player:
+    """Return what makes a controller for a vector of what an algorithm returned.
+
+    Raises:
+        PolicyError: it returned something else.
+    """
+    if hasattr(learned, "act"):
+        return lambda _: learned
+    if callable(learned):
+        return learned
+    raise PolicyError(
+        f"the algorithm returned {learned!r:.200}: return a controller, which has act(observations, rng), or a "
+        "function from a vector to one."
+    )
