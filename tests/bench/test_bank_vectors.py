@@ -92,11 +92,14 @@ def play_rounds(count: int, mode: str, seed: int, steps: int, **options: Any) ->
     tables = rounds(count, mode, **options)
     task = bank_task("place", problems(), sandbox=sandbox(), **options)
     ordinary: Any = mars2_env.make_vec(task, count, autoreset_mode=mode)
-    budget = task.budget.nodes
+    budget, passing = task.budget.nodes, task.rules.rounds is not None
 
     def act(rng: np.random.Generator) -> Any:
         same(ordinary.state(), tables.state(), "state")
-        return {agent: slots(tables.trees, budget, rng) for agent in tables.agents}
+        chosen = {agent: slots(tables.trees, budget, rng) for agent in tables.agents}
+        if not passing:
+            return chosen
+        return {agent: np.where(rng.random(count) < 0.4, budget + 1, some) for agent, some in chosen.items()}
 
     return play_both(ordinary, tables, mode, seed, steps, act)
 
@@ -125,6 +128,17 @@ def test_route_on_tables_is_route(budget: int, mode: str, seed: int, **options: 
 def test_place_in_rounds_on_tables_is_place(turns: int, reward: str, mode: str, seed: int, **options: Any) -> None:
     kind, share = reward.split("/")
     play_rounds(3, mode, seed, 2 * turns + 2, budget=AGENTS * turns, reward=kind, share=share, **options)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    budget=st.integers(1, 9),
+    rounds=st.integers(1, 5),
+    share=st.sampled_from(["own", "team"]),
+    **COMMON,
+)
+def test_agents_pass_and_share_a_budget_on_tables_as_elsewhere(mode: str, seed: int, **options: Any) -> None:
+    play_rounds(3, mode, seed, 12, **options)
 
 
 @pytest.mark.slow

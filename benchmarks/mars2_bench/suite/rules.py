@@ -84,7 +84,7 @@ def table_game(task: Task) -> TableGame:
     return TableGame(
         task,
         bank,
-        Layout(task.budget.nodes, tuple(task.agents), observer=rules.game == "place"),
+        Layout(task.budget.nodes, tuple(task.agents), observer=rules.game == "place", rounds=rules.rounds is not None),
         np.array([bank.places[problem.id] for problem in task.problems]),
         team,
         team.kinds.scores(bank, rules.score_on),

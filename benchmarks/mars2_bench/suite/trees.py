@@ -25,6 +25,8 @@ Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
 
 _PLACE: Final = {column.name: place for place, column in enumerate(SLOT_COLUMNS)}
+ROUNDS_LEFT: Final = len(TREE_COLUMNS)
+"""Where vectors say what share of the rounds is left, in games with a limit of them."""
 _OUTCOME: Final = np.array([_PLACE[outcome if outcome in _PLACE else "limit"] for outcome in SHOWN])
 
 
@@ -56,6 +58,7 @@ class Trees:
     Attributes:
         size: how many slots each tree has that can be expanded, shape (N,).
         spent: how many expansions, likewise.
+        rounds: how many rounds are over, likewise; only in games with a limit of them.
         over: which trees have ended.
         place: where each tree's problem is in the bank's tables, likewise.
         roles: the role of each agent in each tree (`Team`), shape (N, A).
@@ -70,13 +73,9 @@ class Trees:
         budget, agents, layout = game.budget, len(game.agents), game.layout
         slots = budget + 1
         self._slots, self._agents = slots, agents
-        self._partial = game.task.rules.observe == "own"
-        self.size, self.spent, self.place = (
-            np.ones(count, np.int64),
-            np.zeros(count, np.int64),
-            np.zeros(count, np.int64),
-        )
-        self._solved = np.zeros(count, np.int64)
+        self._partial = game.task.rules.shown == "own"
+        self.size = np.ones(count, np.int64)
+        self.spent, self.place, self.rounds, self._solved = (np.zeros(count, np.int64) for _ in range(4))
         self.over = np.zeros(count, np.bool_)
         self._parent = np.full((count, slots), -1)  # flat, so that a walk to the root stays flat
         self.roles = np.zeros((count, agents), np.int64)
@@ -95,7 +94,8 @@ class Trees:
         self.rows = self.vectors[:, layout.head :].reshape(count, slots, layout.width)
         assert np.shares_memory(self.rows, self.vectors)
         self._row = (np.arange(count)[:, None] * layout.size + layout.head + np.arange(slots) * layout.width).ravel()
-        self._told = len(TREE_COLUMNS) + agents * layout.observer
+        self._told = layout.first + agents * layout.observer
+        self._limit = game.task.rules.rounds
         self._left = (1.0 - np.arange(budget + 1) / budget).astype(np.float32)
         ages = np.arange(slots + 1)[:, None] - 1 - np.arange(slots)  # by the size of the tree
         self._ages = (np.maximum(ages, 0) / budget).astype(np.float32)
@@ -103,6 +103,9 @@ class Trees:
         self._blank = np.zeros(layout.size, np.float32)
         self._blank[0] = self._left[0]
         self._blank[layout.head + _PLACE["present"]] = 1.0
+        if self._limit is not None:
+            self._rounds_left = (1.0 - np.arange(self._limit + 1) / self._limit).astype(np.float32)
+            self._blank[ROUNDS_LEFT] = 1.0
 
     def begin(self, trees: Ints, seeds: Sequence[int], problems: Ints) -> None:
         """Begin anew in some trees.
@@ -119,7 +122,8 @@ class Trees:
             drawn.append(team.role_seed(seed_of(key), ids[problem].id))
         self.roles[trees] = team.drawn_roles(np.array(drawn, np.uint64))
         self.place[trees] = self.game.places[problems]
-        self.size[trees], self.spent[trees], self._solved[trees], self.over[trees] = 1, 0, 0, False
+        self.size[trees], self.over[trees] = 1, False
+        self.spent[trees] = self.rounds[trees] = self._solved[trees] = 0
         for array in (self._counts, self._children, self._sums, self.best, self._ordinal, self._first):
             array[trees] = 0
         for array in (self._written, self._totals, self._without, self._last):
@@ -159,9 +163,17 @@ class Trees:
         """Say in the vectors how old each node is; to be called when all expansions of a step are done."""
         self.rows[:, :, _PLACE["age"]] = self._ages[self.size]
 
+    def end_round(self, trees: Ints) -> None:
+        """Count a round that all agents have played in these trees, and end those that had their last."""
+        self.rounds[trees] += 1
+        self.over[trees] |= self.rounds[trees] >= self._limit
+        self.vectors[trees, ROUNDS_LEFT] = self._rounds_left[self.rounds[trees]]
+
     def masks(self) -> NDArray[np.int8]:
-        """Return which slots can be expanded, shape (N, S)."""
-        return (np.arange(self._slots) < self.size[:, None]).astype(np.int8)
+        """Return which slots can be expanded, shape (N, S); with one number more where agents may pass."""
+        found = (np.arange(self._slots + (self._limit is not None)) < self.size[:, None]).astype(np.int8)
+        found[:, self._slots :] = 1
+        return found
 
     def _write(self, trees: Ints, agents: Ints, slots: Ints, place: Ints) -> Ints:
         """Return the programs that agents write at these slots, as masks, and remember the luck of their children."""
