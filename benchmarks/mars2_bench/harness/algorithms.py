@@ -31,10 +31,40 @@ Algorithm = Callable[[Named, int, int, Told | None], Controller | Player]
 GROUP: Final = "mars2_bench.algorithms"
 """Entry points of packages that offer algorithms by name."""
 
-OFFERED: Final[Mapping[str, str]] = {
-    "ppo": "mars2_bench.algorithms.ppo:Ppo",
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An algorithm that comes with this package.
+
+    Attributes:
+        factory: where its factory is, `module:name`.
+        games: what it plays.
+        says: what it is, in a few words.
+        reference: whether it is there to be measured by: it has no budget, and may look at what no controller sees.
+        draws: whether its seed matters.
+        needs: the package beside PyTorch that it needs.
+    """
+
+    factory: str
+    games: tuple[str, ...]
+    says: str
+    reference: bool = False
+    draws: bool = True
+    needs: str = ""
+
+
+_BOTH: Final = ("route", "place")
+_HERE: Final = "mars2_bench.harness.references"
+
+OFFERED: Final[Mapping[str, Offer]] = {
+    "random": Offer(f"{_HERE}:random", _BOTH, "any action that the mask allows", reference=True),
+    "open-loop": Offer(f"{_HERE}:open_loop", _BOTH, "the best schedule found on training problems", reference=True),
+    "greedy": Offer(f"{_HERE}:greedy", _BOTH, "expands the best node", reference=True, draws=False),
+    "thompson": Offer(f"{_HERE}:thompson", _BOTH, "AB-MCTS-A by what is observed", reference=True),
+    "oracle": Offer(f"{_HERE}:oracle", _BOTH, "knows roles and slips, not luck", reference=True, draws=False),
+    "ppo": Offer("mars2_bench.algorithms.ppo:Ppo", ("route",), "PPO, one controller"),
 }
-"""Name -> where the factory is."""
+"""Algorithms by name."""
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 
@@ -45,6 +75,30 @@ class Made:
 
     recipe: Recipe
     learn: Algorithm
+
+    @property
+    def games(self) -> tuple[str, ...]:
+        """What it plays; one from elsewhere is taken to play everything."""
+        offer = offer_of(self.recipe)
+        return _BOTH if offer is None else offer.games
+
+    @property
+    def reference(self) -> bool:
+        """Whether it is one of this package's references, which have no budget."""
+        offer = offer_of(self.recipe)
+        return offer is not None and offer.reference
+
+    @property
+    def draws(self) -> bool:
+        """Whether its seed matters."""
+        offer = offer_of(self.recipe)
+        return offer is None or offer.draws
+
+
+def offer_of(recipe: Recipe) -> Offer | None:
+    """Return what this package says of an algorithm; None for one that does not come with it."""
+    offer = OFFERED.get(recipe.name)
+    return offer if offer is not None and offer.factory == recipe.factory else None
 
 
 def make(text: str, name: str | None = None) -> Made:
@@ -59,7 +113,8 @@ def make(text: str, name: str | None = None) -> Made:
     """
     spec = parse_spec(text, "algorithm")
     key = f"{spec.name}:{spec.rest}" if spec.rest else spec.name
-    parts = Parts("algorithm", GROUP, {**OFFERED, key: key} if spec.rest else OFFERED, in_specs=False)
+    own = {name: offer.factory for name, offer in OFFERED.items()}
+    parts = Parts("algorithm", GROUP, {**own, key: key} if spec.rest else own, in_specs=False)
     factory = parts.find(key)
     if not callable(factory):
         raise ConfigError(f"algorithm {text!r:.200}: {factory!r:.200} is no factory: it cannot be called.")

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from mars2_bench.harness.algorithms import offer_of
 from mars2_bench.harness.results import Result, files_in, read_result
 from mars2_bench.harness.statistics import (
     Comparison,
@@ -70,6 +71,7 @@ class Row:
     Attributes:
         algorithm: its name.
         budget: expansions that each training was allowed.
+        reference: whether it is there to be measured by.
         seeds: the seeds of its trainings.
         tries: settings that were tried.
         scores: shape (seeds, problems), each the mean over a problem's trees.
@@ -85,6 +87,7 @@ class Row:
 
     algorithm: str
     budget: int
+    reference: bool
     seeds: tuple[int, ...]
     tries: int
     scores: Floats
@@ -206,10 +209,11 @@ def _row(split: str, results: Sequence[Result], reruns: Mapping[str, Rerun]) -> 
         scores, (mean, interquartile_mean, lambda resampled: profile(resampled, THRESHOLDS))
     )
     again = [(one, reruns[one.digest()]) for one in results if one.digest() in reruns]
-    first = results[0]
+    first, offer = results[0], offer_of(results[0].algorithm)
     return Row(
         first.algorithm.name,
         first.budget,
+        offer is not None and offer.reference,
         tuple(one.seed for one in results),
         first.tries,
         scores,

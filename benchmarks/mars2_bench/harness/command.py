@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from mars2_env.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mars2_bench.harness.running import Progress
+    from mars2_bench.harness.running import Cell, Progress
 
 RESULTS: Final = Path("benchmarks/results")
 _SIZES: Final = {"": 1, "k": 1_000, "m": 1_000_000}
@@ -86,17 +86,22 @@ def run(
 
 
 @contextmanager
-def progress(cells: int) -> Iterator[tuple[Any, Any]]:
+def progress(cells: int) -> Iterator[tuple[Callable[[Cell], Progress], Callable[[], None]]]:
     """Show how far all cells are, and how far the one is that is learned now; on a terminal, and on stderr."""
+    from rich import progress as bars
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as shown:
+    columns = (
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeElapsedColumn(),
+    )
+    with bars.Progress(*columns, console=Console(stderr=True)) as shown:
         all_of_them = shown.add_task("results", total=cells)
         now = shown.add_task("", total=None, visible=False)
 
-        def began(cell: Any) -> Progress_:
+        def began(cell: Cell) -> Progress:
             shown.reset(now, total=max(cell.budget, 1), description=str(cell), visible=True)
 
             def told(expansions: int, score: float | None) -> None:

@@ -22,11 +22,11 @@ class Meter:
     """Counts expansions.
 
     Attributes:
-        budget: how many are allowed.
+        budget: how many are allowed; None: any number.
         spent: how many there were.
     """
 
-    def __init__(self, budget: int) -> None:
+    def __init__(self, budget: int | None) -> None:
         """Begin at 0."""
         self.budget, self.spent = budget, 0
 
@@ -37,7 +37,7 @@ class Meter:
             PolicyError: there were more than allowed.
         """
         self.spent += expansions
-        if self.spent > self.budget:
+        if self.budget is not None and self.spent > self.budget:
             raise PolicyError(
                 f"the algorithm took {self.spent:,} expansions of a budget of {self.budget:,}; end before it is spent."
             )

@@ -17,6 +17,9 @@ from mars2_env.errors import ConfigError
 
 SCHEMA: Final = "mars2-bench-report/1"
 
+ORACLE: Final = "oracle"
+"""The reference that no controller can be expected to reach."""
+
 BEGIN: Final = "<!-- begin of the board: mars2 bench report writes it -->"
 END: Final = "<!-- end of the board -->"
 
@@ -29,12 +32,13 @@ An algorithm learns from training problems within a budget of expansions, once f
 iterate then plays unseen problems, actions sampled, on published trees that are the same for all: comparisons are \
 paired. A tree's score is the best share of scoring tests that one of its programs passes.
 
+- Rows in *italics* learn nothing and are there to measure by; the oracle knows what controllers must find out.
 - **score** is the mean over seeds, problems and trees, **IQM** the mean of the middle half of all (seed, problem) \
 entries; in brackets the 95 % stratified bootstrap over problems and seeds ({DRAWS:,} resamples). **seeds** are the \
 worst and best training. **solved** is the share of trees that reached 1.
 - **over the next row** is the difference of mean scores: its 95 % interval resamples trainings and problems as \
-wholes, in parentheses the smallest difference that these problems would show (power 0.8), then the probability that a run \
-does better on a problem. A difference in bold excludes 0.
+wholes, in parentheses the smallest difference that these problems would show (power 0.8), then the probability that \
+a run does better on a problem. A difference in bold excludes 0.
 - **tries** are the settings that were tried on that environment before these, as whoever ran it says. **CPU s** is \
 what a training took on its machine; no check can confirm either.
 - **division**: all rows are *replayed*, their episodes played again from the recorded actions. A row is *rerun* where \
@@ -48,9 +52,8 @@ def markdown(tables: Sequence[Table]) -> str:
 
 
 def _section(table: Table) -> str:
-    title = table.id + ("" if table.split == "test" else f", split `{table.split}`")
     lines = [
-        f"## {title}",
+        f"## {_title(table)}",
         "",
         f"{table.problems} problems, {table.trees} trees each; environment `{table.environment[:16]}`.",
         "",
@@ -59,7 +62,7 @@ def _section(table: Table) -> str:
     ]
     for place, row in enumerate(table.rows):
         lines.append(
-            f"| {row.algorithm} | {budget(row.budget)} | {row.mean:.3f} {_interval(row.mean_interval)} "
+            f"| {_name(row)} | {budget(row.budget)} | {row.mean:.3f} {_interval(row.mean_interval)} "
             f"| {row.iqm:.3f} {_interval(row.iqm_interval)} | {_spread(row)} | {row.solved:.2f} "
             f"| {_difference(table.over_next[place]) if place < len(table.over_next) else ''} "
             f"| {row.tries} | {row.seconds:,.0f} | {_division(row)} |"
@@ -67,15 +70,35 @@ def _section(table: Table) -> str:
     return "\n".join([*lines, ""])
 
 
-def short(tables: Sequence[Table], rows: int = 3) -> str:
-    """Return a table of the best rows of each environment, for a page that is about something else."""
-    lines = ["| environment | best | score [95 %] | then |", "|---|---|---|---|"]
+def short(tables: Sequence[Table]) -> str:
+    """Return what the references and the best algorithm come to on each environment, for a page about something else.
+
+    A column is there for each reference that any environment has, the worst on average first.
+    """
+    columns: dict[str, list[float]] = {}
     for table in tables:
-        best, *others = table.rows[:rows]
-        name = table.id.rpartition("/")[2] + ("" if table.split == "test" else f" ({table.split})")
-        then = ", ".join(f"{row.algorithm} {row.mean:.3f}" for row in others)
-        lines.append(f"| {name} | {best.algorithm} | {best.mean:.3f} {_interval(best.mean_interval)} | {then} |")
+        for row in table.rows:
+            if row.reference:
+                columns.setdefault(row.algorithm, []).append(row.mean)
+    oracle = [name for name in columns if name == ORACLE]
+    names = sorted(columns.keys() - {ORACLE}, key=lambda name: (np.mean(columns[name]), name))
+    lines = [
+        "| environment | " + " | ".join([*names, "best that learned", *oracle]) + " |",
+        "|---|" + "---|" * (len(names) + 1 + len(oracle)),
+    ]
+    for table in tables:
+        known = {row.algorithm: f"{row.mean:.3f}" for row in table.rows if row.reference}
+        learned = [row for row in table.rows if not row.reference]
+        best = (
+            f"{learned[0].algorithm} **{learned[0].mean:.3f}** {_interval(learned[0].mean_interval)}" if learned else ""
+        )
+        cells = [*(known.get(name, "") for name in names), best, *(known.get(name, "") for name in oracle)]
+        lines.append(f"| {_title(table)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _title(table: Table) -> str:
+    return table.id.rpartition("/")[2] + ("" if table.split == "test" else f" ({table.split})")
 
 
 def budget(expansions: int) -> str:
@@ -90,8 +113,14 @@ def _interval(bounds: tuple[float, float]) -> str:
     return f"[{bounds[0]:.3f}, {bounds[1]:.3f}]"
 
 
+def _name(row: Row) -> str:
+    return f"*{row.algorithm}*" if row.reference else row.algorithm
+
+
 def _spread(row: Row) -> str:
     found = row.by_seed
+    if row.reference and len(found) == 1:
+        return ""
     short_of = "" if len(found) >= SEEDS else f" ({len(found)} of {SEEDS})"
     return f"{min(found):.3f} to {max(found):.3f}{short_of}"
 
@@ -165,6 +194,14 @@ def _rounded(value: Any) -> Any:
     return [_rounded(one) for one in value] if isinstance(value, list | tuple) else value
 
 
+def pages(tables: Sequence[Table], page: Path, readme: Path | None = None) -> dict[Path, bytes]:
+    """Return what `write` writes as text; arguments and errors as there."""
+    texts = {page: markdown(tables).encode(), page.with_suffix(".json"): encoded(tables)}
+    if readme is not None:
+        texts[readme] = placed(readme.read_text(encoding="utf-8"), short(tables), readme).encode()
+    return texts
+
+
 def write(tables: Sequence[Table], page: Path, readme: Path | None = None) -> list[Path]:
     """Write the page, beside it the same as JSON and, where matplotlib is, as a picture; return what was written.
 
@@ -177,9 +214,7 @@ def write(tables: Sequence[Table], page: Path, readme: Path | None = None) -> li
         ConfigError: the readme has no such place.
         LogError: a file cannot be written.
     """
-    texts = {page: markdown(tables).encode(), page.with_suffix(".json"): encoded(tables)}
-    if readme is not None:
-        texts[readme] = placed(readme.read_text(encoding="utf-8"), short(tables), readme).encode()
+    texts = pages(tables, page, readme)
     for path, text in texts.items():
         with refusing(path):
             path.parent.mkdir(parents=True, exist_ok=True)

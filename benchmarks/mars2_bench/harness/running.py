@@ -31,7 +31,7 @@ POINTS: Final = 10
 """Points of a learning curve."""
 
 CURVE_SEED: Final = 2_000_000
-"""Episode seed of the trees that a point of a curve is measured on, one for each training problem."""
+"""Episode seed of the trees that a point of a curve is measured on, one for every other training problem."""
 
 Progress = Callable[[int, float | None], None]
 """Is told how many expansions were taken, and the last score on training problems."""
@@ -98,7 +98,10 @@ class _Curve:
         if parts > self._parts:
             begun = time.process_time()
             named, player = self._cell.named, player_of(controller)
-            scores = record(named, LEARNING, player, seeds=(CURVE_SEED,), draws=self._cell.seed).scores
+            problems = [problem.id for problem in named.problems(LEARNING)][::2]
+            scores = record(
+                named, LEARNING, player, problems=problems, seeds=(CURVE_SEED,), draws=self._cell.seed
+            ).scores
             self.points.append(Point(expansions, round(float(scores.mean()), 4)))
             self.seconds += time.process_time() - begun
             self._parts = parts
@@ -112,7 +115,8 @@ def learn(cell: Cell, progress: Progress = lambda expansions, score: None) -> Re
         PolicyError: the algorithm took more than its budget, looked at other problems, or returned no controller.
     """
     named, recipe = cell.named, cell.made.recipe
-    meter, curve, begun = Meter(cell.budget), _Curve(cell, progress), time.process_time()
+    meter = Meter(None if cell.made.reference else cell.budget)
+    curve, begun = _Curve(cell, progress), time.process_time()
     player = player_of(cell.made.learn(metered(named, meter), cell.budget, cell.seed, curve.told))
     learned = time.process_time()
     evaluations = {split: evaluate(named, split, player, seed=cell.seed) for split in evaluated(named)}

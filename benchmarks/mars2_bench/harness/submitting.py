@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from mars2_bench.harness.algorithms import OFFERED
+from mars2_bench.harness.algorithms import OFFERED, offer_of
 from mars2_bench.harness.board import SEEDS, board
 from mars2_bench.harness.results import BUDGETS, Result, encoded, files_in, path_of
 from mars2_bench.harness.verifying import verify
@@ -55,16 +55,15 @@ def checked(folder: Path) -> list[Result]:
         if result.budget not in (0, *BUDGETS):
             allowed = ", ".join(f"{budget:,}" for budget in BUDGETS)
             raise LogError(f"{path}: a budget of {result.budget:,}; the board has {allowed}.")
-        known = OFFERED.get(result.algorithm.name)
-        if known not in (None, result.algorithm.factory):
+        if result.algorithm.name in OFFERED and offer_of(result.algorithm) is None:
             raise ConfigError(
-                f"{path}: the name {result.algorithm.name!r} is that of {known}, and this is "
+                f"{path}: the name {result.algorithm.name!r} is taken by one of this package, and this is "
                 f"{result.algorithm.factory}; run it with another --name."
             )
         found.append(result)
     for table in board(found, {}):
         for row in table.rows:
-            if row.seeds[:SEEDS] != tuple(range(SEEDS)):
+            if not row.reference and row.seeds[:SEEDS] != tuple(range(SEEDS)):
                 raise LogError(
                     f"{table.id} {row.algorithm} {row.budget:,}: it has the seeds {list(row.seeds)}, and a row of the "
                     f"board needs 0 to {SEEDS - 1}; run the others."

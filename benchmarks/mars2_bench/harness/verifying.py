@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from mars2_bench.harness.algorithms import remade
+from mars2_bench.harness.algorithms import offer_of, remade
 from mars2_bench.harness.board import Rerun
-from mars2_bench.harness.origin import commit
 from mars2_bench.harness.results import Episodes, Result, read_result
 from mars2_bench.harness.running import TREES, Cell, Progress, evaluated, learn
 from mars2_bench.search.paired import minimum_detectable_effect
@@ -19,8 +20,8 @@ from mars2_bench.suite.bank import read_bank
 from mars2_bench.suite.named import Named, find
 from mars2_bench.suite.playing import EVALUATION_SEEDS, begin
 from mars2_bench.suite.vector import BankRounds
+from mars2_env.base.journal import Journal, read_journal
 from mars2_env.errors import ConfigError, LogError
-from mars2_env.version import __version__
 
 
 def replay(named: Named, split: str, episodes: Episodes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -69,7 +70,8 @@ def check(result: Result) -> None:
     ):
         if said != known:
             raise LogError(f"it was made with another {what} ({said:.16}) than {result.id} has here ({known:.16}).")
-    if result.expansions > result.budget:
+    offer = offer_of(result.algorithm)
+    if result.expansions > result.budget and not (offer and offer.reference):
         raise LogError(f"{result.expansions:,} expansions are more than its budget of {result.budget:,}.")
     if set(result.evaluations) != set(evaluated(named)):
         raise LogError(
@@ -106,24 +108,40 @@ def verify(files: Iterable[Path]) -> Iterator[tuple[Path, Result | None, str]]:
             yield path, result, ""
 
 
-def rerun(result: Result, progress: Progress = lambda expansions, score: None) -> Rerun:
-    """Learn again what a result says, and return what came of it.
+def learn_again(
+    results: Sequence[Result], journal: Path, progress: Callable[[Cell], Progress]
+) -> Iterator[tuple[Cell, Rerun]]:
+    """Learn again what results say, write down what came of each, and yield it.
+
+    Args:
+        results: what is learned again, but for those of which the journal tells already.
+        journal: the file of reruns, which is appended to.
+        progress: given a cell that begins, returns what is told of it.
 
     Raises:
-        ConfigError: the algorithm cannot be had here, or its sources are others.
-        PolicyError: of the algorithm.
+        ConfigError: an algorithm cannot be had here, or its sources are others.
+        PolicyError: of an algorithm.
     """
-    cell = Cell(find(result.id), remade(result.algorithm), result.seed, result.budget, result.tries)
-    again = learn(cell, progress)
+    known = {one.digest for one in read_journal(journal, Rerun)}
+    new = [result for result in results if result.digest() not in known]
+    if not new:
+        return
+    with closing(Journal(journal, alone=True)) as file:
+        for result in new:
+            cell = Cell(find(result.id), remade(result.algorithm), result.seed, result.budget, result.tries)
+            found = compared(result, learn(cell, progress(cell)))
+            file.append(msgspec.json.encode(found))
+            yield cell, found
+
+
+def compared(result: Result, again: Result) -> Rerun:
+    """Return what there is to say of a result that was learned again."""
     pairs = {split: (one, result.evaluations[split]) for split, one in again.evaluations.items()}
     return Rerun(
         result.digest(),
         all(one.digest() == other.digest() for one, other in pairs.values()),
         {split: one.score for split, (one, _) in pairs.items()},
-        {
-            split: minimum_detectable_effect(one.by_problem - other.by_problem)
-            for split, (one, other) in pairs.items()
-        },
-        __version__,
-        commit(),
+        {split: minimum_detectable_effect(one.by_problem - other.by_problem) for split, (one, other) in pairs.items()},
+        again.package,
+        again.commit,
     )

@@ -1,0 +1,37 @@
+"""What every learner is held against, as algorithms: they learn nothing, or as the best open loop only a schedule."""
+
+from __future__ import annotations
+
+from mars2_bench.harness.algorithms import Algorithm
+from mars2_bench.suite.baselines import Chooses, greedy_action, player_of, random_action, thompson_action
+from mars2_bench.suite.open_loop import best_open_loop
+from mars2_bench.suite.oracles import oracle as oracle_of
+
+
+def _rule(choose: Chooses) -> Algorithm:
+    return lambda named, expansions, seed, told: player_of(choose)
+
+
+def random() -> Algorithm:
+    """Return what takes any action that the mask allows."""
+    return _rule(random_action)
+
+
+def greedy() -> Algorithm:
+    """Return what expands the best node."""
+    return _rule(greedy_action)
+
+
+def thompson() -> Algorithm:
+    """Return what searches as AB-MCTS-A does, by what is observed."""
+    return _rule(thompson_action)
+
+
+def open_loop() -> Algorithm:
+    """Return what follows the best schedule that a search on training problems finds."""
+    return lambda named, expansions, seed, told: best_open_loop(named, seed=seed)
+
+
+def oracle() -> Algorithm:
+    """Return what knows roles and slips."""
+    return lambda named, expansions, seed, told: oracle_of
