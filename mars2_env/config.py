@@ -84,6 +84,7 @@ class TaskTable:
     observe: Observe | None = None
     generators_observe: Observe | None = None
     rounds: int | None = None
+    cards: bool | None = None
     stop_on_solved: bool | int | None = None
     patience: int | None = None
     reward_model: str | None = None
@@ -319,6 +320,7 @@ _ELSEWHERE: Final = {
     "problem_options": "say options in [problems]",
     "agents": "say them in [agents]",
     "stop_when": "it is a function: give it in Python, config.task(stop_when=...)",
+    "clues": "they are an object: give it in Python, config.task(clues=...)",
 }
 """Options of a task that stand elsewhere in a file."""
 

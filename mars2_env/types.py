@@ -889,6 +889,43 @@ class Prepares(Protocol):
         ...
 
 
+@runtime_checkable
+class ShowsCard(Protocol):
+    """An optional ability of policies that write the programs of `place`: tells its own agent alone some numbers.
+
+    With the task option `cards` they are in that agent's observation, and in nothing that others or `state()` see.
+    """
+
+    @property
+    def card_size(self) -> int:
+        """How many numbers there are, at least 1; all generators of a task have as many."""
+        ...
+
+    def card(self, tree_seed: int, problem: PublicView, agent: str) -> Sequence[float]:
+        """Return the numbers, each in [0, 1], for one tree; the same arguments always give the same ones.
+
+        Args:
+            tree_seed: `Turn.tree_seed` of the tree's turns.
+            problem: what may be seen of its problem.
+            agent: whom it writes for.
+        """
+        ...
+
+
+@runtime_checkable
+class Clues(Protocol):
+    """Tells every observer of a numeric game something about the problem in numbers (task option `clues`)."""
+
+    @property
+    def size(self) -> int:
+        """How many numbers there are, at least 1."""
+        ...
+
+    def __call__(self, problem: PublicView) -> Sequence[float]:
+        """Return the numbers, each in [0, 1]; the same problem always gives the same ones."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Node:
     """One node of a finished or growing tree.

@@ -118,7 +118,7 @@ def test_every_option_of_a_task_and_of_rollout_can_be_said_or_is_told_where_to_s
     assert table | set(_ELSEWHERE) == set(TaskOptions.__annotations__)
     assert not table & set(_ELSEWHERE)
     every = tomllib.loads(FULL)
-    of_other_games = {"generators", "generators_observe", "rounds"}
+    of_other_games = {"cards", "generators", "generators_observe", "rounds"}
     assert table - set(every["task"]) == {"reward_model", *of_other_games}
     assert {one.name for one in fields(RolloutTable)} == set(every["rollout"])
     assert {one.name for one in fields(ProblemsTable)} - set(every["problems"]) == {"path", "options"}

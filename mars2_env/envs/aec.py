@@ -33,14 +33,18 @@ class TreeSearchAEC(AgentGame, AECEnv[str, Any, Any]):
     **Action space.** `write`: `Dict(program=Text)`. `play`: `Dict(parent=Discrete(budget + 1), program=Text)`. `place`:
     `Discrete(budget + 1)`. Slot 0 is the root (a fresh program), slot i node i. A program is at most 200,000 characters
     without NUL and lone surrogates: bare, or a reply that holds one in a fenced block. A parent that does not exist
-    costs one expansion, adds no node and earns 0.
+    costs one expansion, adds no node and earns 0. `place` with `rounds`: `Discrete(budget + 2)`, whose last number lets
+    the turn pass: it costs nothing, adds no node and earns 0.
 
     **Observation space.** `write`, `play`: flat Dict of texts, `problem` (the statement; at most 50,000 characters),
     `tree` (a table of nodes: ids, parents, depths, agents, outcomes, scores; 20,000) and `prompt` (what is asked of the
     agent now; 200,000; empty for the others). What is too long loses its middle; the table shows the best node and the
     newest ones, 64 in all. `place`: `Dict(observation=Box(0, 1, (F,), float32), action_mask=Box(0, 1, (budget + 1,),
-    int8))`, the vector laid out by `mars2_env.features.Layout(budget, agents, observer=True)`. With `observe="own"` an
-    agent sees of others' nodes only place, author and score. `state()` is the vector without an observer, in any game.
+    int8))`, the vector laid out by `mars2_env.features.Layout(budget, agents, observer=True)`; with `rounds` that has
+    one number more (and the mask one action, always allowed), with `clues` those about the problem, with `cards` those
+    that the agent's own generator tells it alone. With `observe="own"` an agent sees of others' nodes only place,
+    author and score; `generators_observe` says what its generator is shown. `state()` is the vector without observer
+    and card, in any game.
 
     **Rewards.** `progress` (default): how much the tree's best score rose; an episode's sum is the best final score.
     `score`: the new node's score, 0 for a copy of an earlier program. `share="own"` pays the actor, `"team"` every
@@ -50,7 +54,8 @@ class TreeSearchAEC(AgentGame, AECEnv[str, Any, Any]):
     **Start.** An empty tree (in repair problems, a root that holds the program to be repaired). The problem is drawn by
     the seed, or named by `options={"problem": id}`.
 
-    **End.** Terminated for all agents together when the budget is spent or, with `stop_on_solved`, the problem solved.
+    **End.** Terminated for all agents together when the budget is spent, so many `rounds` are over or, with
+    `stop_on_solved`, the problem solved.
     Truncated only after `max_faults` faults of the sandbox or of generators in a row; a fault is a void turn: no node,
     no budget, reward 0, `info["fault"]`, and the same agent is asked again. An engine that is away is waited for, a
     minute at most; then
@@ -58,8 +63,9 @@ class TreeSearchAEC(AgentGame, AECEnv[str, Any, Any]):
     repaired from being judged, `reset` truncates.
 
     **Infos.** `play`, `place`: `action_mask`, which slots exist (in `play` `{"parent": mask, "program": None}`, as
-    `sample` takes it). Of the last actor: `outcome`, `node`, `score`, and `duplicate_of` for a copy. Of the
-    agent to act, in `write` and `play`: `turn`, `seed`, `parent`.
+    `sample` takes it). Of the last actor: `outcome`, `node`, `score`, and `duplicate_of` for a copy; `outcome` alone,
+    `pass`, if it let its turn pass (`passed` is said of programs). Of the agent to act, in `write` and `play`: `turn`,
+    `seed`, `parent`.
 
     **Arguments.** A `Task` (`mars2_env.task`); `mars2_env.make` takes an id, a problem set or a task, and overrides.
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mars2_env.base import keys
 from mars2_env.base.checks import whole_number
 from mars2_env.envs.spaces import layout_of
+from mars2_env.envs.told import clues_of
 from mars2_env.envs.views import NumericView, TextView, View
 from mars2_env.episode import Episode
 from mars2_env.errors import ConfigError, EpisodeError, unknown_name
@@ -137,7 +138,7 @@ class Matches:
         self._playing = match
         match.episode.fixed_agents = True
         match.begin()
-        self._features = TreeFeatures(match.episode)
+        self._features = TreeFeatures(match.episode, clues_of(self.task.clues, match.episode.problem))
         self._ledger = Ledger(self.task.reward, self.task.share, match.episode)
         return match
 

@@ -23,13 +23,15 @@ class TreeSearchParallel(AgentGame, ParallelEnv[str, Any, Any]):
 
     **Description.** A step is one round: all agents' programs are judged side by side, then applied in agent order (the
     first to reach a score gets the progress for it). In `place` generators that several agents share are called once.
+    With `rounds`, where less of the budget is left than agents expand, those come first who are first in agent order.
 
     **Action space, observation space, rewards, start, infos, arguments.** Those of `TreeSearchAEC`.
 
-    **End.** All agents together: terminated when the budget (rounds x agents) is spent or, with `stop_on_solved`, the
-    problem solved; what else the round held is then left out. A sandbox fault is retried inside the step with the same
-    program and noted in `info["fault"]`; after `max_faults` in a row all agents are truncated, in the first step where
-    the program to be repaired could not be judged.
+    **End.** All agents together: terminated when the budget (rounds x agents, or what `rounds` and it leave) is spent
+    or, with `stop_on_solved`, the problem solved; what else the round held is then left out (in a game with `rounds`
+    the infos of those agents say `cancelled` as their `outcome`). A sandbox fault is retried inside the step with the
+    same program and noted in `info["fault"]`; after `max_faults` in a row all agents are truncated, in the first step
+    where the program to be repaired could not be judged.
 
     **Version history.** v0: first version.
     """

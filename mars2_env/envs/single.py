@@ -35,7 +35,7 @@ class TreeSearchRoute(Matches, gymnasium.Env[dict[str, Any], Any]):
 
     **Observation space.** `Dict(observation=Box(0, 1, (F,), float32), action_mask=Box(0, 1, (actions,), int8))`. The
     vector is laid out by `mars2_env.features.Layout(budget, agents, observer=False)`; the mask is also in
-    `info["action_mask"]`.
+    `info["action_mask"]`. With `clues` it also has so many numbers about the problem.
 
     **Rewards.** `progress` (default): how much the tree's best score rose; an episode's sum is the best final score.
     `score`: the new node's score, 0 for an illegal action and for a copy of an earlier program.

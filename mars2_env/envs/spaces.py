@@ -129,6 +129,7 @@ def layout_of(task: Task, *, observer: bool, card: int = 0) -> Layout:
         observer=observer,
         rounds=task.rules.rounds is not None,
         card=card,
+        clues=0 if task.clues is None else task.clues.size,
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mars2_env.envs import spaces
+from mars2_env.envs.told import card_size, cards_of
 from mars2_env.errors import ConfigError, PolicyError
 from mars2_env.features import TreeFeatures
 from mars2_env.prompt import messages_text, task_text
@@ -126,7 +127,9 @@ class NumericView:
         self._passing = task.rules.rounds is not None
         self._actions = task.budget.nodes + 1 + self._passing
         self._generators = seat(task.agents, task.generators or {}, problems=task.problems)
-        self._layout = spaces.layout_of(task, observer=True)
+        self._card = card_size(self._generators) if task.cards else 0
+        self._cards: dict[str, tuple[float, ...]] = {}
+        self._layout = spaces.layout_of(task, observer=True, card=self._card)
 
     def observation_space(self) -> gymnasium.spaces.Space[Any]:
         """Return a new observation space of one agent."""
@@ -140,6 +143,8 @@ class NumericView:
         """Look at another match from now on."""
         self._episode = match.episode
         self._features = features
+        if self._card:
+            self._cards = cards_of(self._generators, self._card, match.episode)
 
     def replies(self, turns: Sequence[Turn], actions: Sequence[Any]) -> list[Reply | PolicyError]:
         """Return what the generators write at the places that the actions name."""
@@ -148,7 +153,9 @@ class NumericView:
 
     def observe(self, agent: str, turn: Turn | None) -> dict[str, Any]:
         """Return the features of the tree as the agent sees it, and which slots can be expanded."""
-        return {"observation": self._features.observation(agent, self._task.rules.observe), "action_mask": self._mask()}
+        card = self._cards.get(agent, ())
+        seen = self._features.observation(agent, self._task.rules.observe, card)
+        return {"observation": seen, "action_mask": self._mask()}
 
     def asked(self, turn: Turn | None) -> dict[str, Any]:
         """Return the mask alone: libraries that turn infos into tensors take their form from the first one."""

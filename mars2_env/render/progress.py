@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from mars2_env.base.meters import JUDGE, QUEUE, Meters
-from mars2_env.episode.events import Asked, Cancelled, Event, Told
+from mars2_env.episode.events import Asked, Cancelled, Event, Passed, Told
 from mars2_env.log import Header, Trace, Tree
 from mars2_env.render import printable_line
 from mars2_env.render.pace import Pace
@@ -57,7 +57,7 @@ class Tally:
         """Count one event."""
         if isinstance(event, Asked):
             self._asked[header.problem, header.seed, event.turn] = event.agent
-        elif isinstance(event, Told | Cancelled):
+        elif isinstance(event, Told | Passed | Cancelled):
             agent = self._asked.pop((header.problem, header.seed, event.turn), "")
             if isinstance(event, Told):
                 spent = self.agents.setdefault(agent, Spent())

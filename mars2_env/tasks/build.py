@@ -44,6 +44,8 @@ def task(id_or_problem_set: str | ProblemSet | Task = "mars2/Starter-v0", **over
                 as many as there are generators;
             generators: in "place" and "route", who writes the programs: a policy or spec for every agent
                 ("noise:default" if nothing is said), one for each in order, or a mapping from agent to its own;
+            cards: in "place", whether each agent observes the numbers that its generator tells it alone (`ShowsCard`);
+            clues: in "place" and "route", a function of the problem with a `size`: so many numbers for all observers;
             budget: nodes a tree, or a `Budget`, a mapping or a text ("nodes=60,tokens=20000,coder_0.tokens=5000"); 8
                 nodes by default, in "play" and "place" whole rounds of the agents;
             selector: a `Selector`, or a name with options ("ab_mcts_a,posterior=gaussian");
@@ -98,7 +100,7 @@ def _changed(base: Task, overrides: Mapping[str, Any]) -> Task:
     kept: dict[str, Any] = {name: getattr(base, name) for name in _TASK}
     kept |= {name: getattr(base.rules, name) for name in _RULES}
     if overrides.get("game", base.rules.game) != base.rules.game:
-        kept |= dict.fromkeys(("selector", "generators", "api", "rounds", "generators_observe"))
+        kept |= dict.fromkeys(("selector", "generators", "api", "rounds", "generators_observe", "cards", "clues"))
     if not _LOADING & set(overrides):
         built = _build({**kept, "problems": base.problems, **overrides}, None)
         return replace(built, source=base.source)

@@ -17,7 +17,7 @@ from mars2_env.search.choice import Selector
 from mars2_env.tasks.game import Api
 from mars2_env.tasks.task import OnFault, Share
 from mars2_env.tasks.team import Generators
-from mars2_env.types import Limits, RewardModel
+from mars2_env.types import Clues, Limits, RewardModel
 
 
 class TaskOptions(TypedDict, total=False):
@@ -32,6 +32,8 @@ class TaskOptions(TypedDict, total=False):
     api: Api | None
     agents: int | list[str] | tuple[str, ...] | Mapping[str, str] | None
     generators: Generators | None
+    cards: bool
+    clues: Clues | None
     budget: int | str | Budget | Mapping[str, Any] | None
     selector: str | Selector | None
     prompts: str | Prompts | Templates | None

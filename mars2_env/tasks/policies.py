@@ -15,7 +15,7 @@ from mars2_env.base.parts import Parts
 from mars2_env.base.spec import parse_spec
 from mars2_env.errors import PolicyError
 from mars2_env.problems.base import ProblemSet
-from mars2_env.types import ChecksProblems, Identified, Policy, PublicView, RewardModel
+from mars2_env.types import ChecksProblems, Clues, Identified, Policy, PublicView, RewardModel
 
 POLICIES: Final = Parts("policy", "mars2_env.policies")
 _ADDRESS: Final = re.compile(r"\b0x[0-9a-fA-F]{4,}")
@@ -73,8 +73,8 @@ def make_policy(text: str, *, problems: ProblemSet | None = None) -> Policy:
     return policy
 
 
-def identity_of(policy: Policy | Identified) -> str:
-    """Return what a run folder knows a policy by, so that no other goes on with its run.
+def identity_of(policy: Policy | Identified | Clues) -> str:
+    """Return what a run folder knows a policy by, so that no other goes on with its run; and a task its clues.
 
     That is its `identity` (`Identified`); else, of a dataclass, its name and those fields that hold plain values, since
     others may change as it plays; else its `repr`, unless an address is in it; else the name of its class.

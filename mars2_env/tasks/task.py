@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import msgspec
 
 from mars2_env.base.abilities import keeps
-from mars2_env.base.checks import flag, is_path, one_of, text
+from mars2_env.base.checks import flag, is_path, one_of, text, whole_number
 from mars2_env.episode import Rules, StopRule, name_of
 from mars2_env.errors import ConfigError, unknown_name
 from mars2_env.judge.checkers import checker
@@ -23,8 +23,9 @@ from mars2_env.search.budget import MAX_NODES, Budget
 from mars2_env.search.choice import Selector
 from mars2_env.search.selectors import selector_config
 from mars2_env.tasks.game import GAMES, Api, Game
+from mars2_env.tasks.policies import identity_of
 from mars2_env.tasks.team import Generators
-from mars2_env.types import Limits, Problem, RewardModel
+from mars2_env.types import Clues, Limits, Problem, RewardModel
 from mars2_env.version import __version__
 
 Share: TypeAlias = Literal["own", "team"]
@@ -40,7 +41,8 @@ class Task:
         agents: agent name -> what its prompts say of its role.
         budget: what a tree may spend (`mars2_env.Budget`).
         selector: picks agent and parent in `write`; None elsewhere.
-        rules: game, score, score_on, observe, stop_on_solved, patience, model_weight, max_faults.
+        rules: game, score, score_on, observe, generators_observe, rounds, stop_on_solved, patience, model_weight,
+            max_faults.
         prompts: how agents are asked: with which words, what is quoted, within how many tokens.
         reward: what environments pay: `progress` (increase of the tree's best score), `score` (of the new node),
             `difference` (change of what the tree's best score owes to each agent), one of `register_reward`, or a
@@ -51,6 +53,8 @@ class Task:
             selectors see, and `evaluate(answer="reward")` chooses by it.
         stop_when: a stop rule of the caller's own, called with the episode after each outcome (`Episode`).
         generators: in `place` and `route`, who writes the programs (`seat` makes the policies); None elsewhere.
+        cards: in `place`, whether each agent observes the card of its own generator (`ShowsCard`).
+        clues: in `place` and `route`, what tells every observer something of the problem; None: nothing does.
         on_fault: a sandbox fault makes a void turn (`void`) or is raised (`raise`).
         sandbox: a kind for `make_sandbox` (one per kind is shared by the process) or a sandbox of your own.
         limits: overrides the problems' own limits.
@@ -71,6 +75,8 @@ class Task:
     share: Share = "own"
     api: Api = "aec"
     generators: Generators | None = None
+    cards: bool = False
+    clues: Clues | None = None
     on_fault: OnFault = "void"
     sandbox: str | Sandbox = "auto"
     limits: Limits | None = None
@@ -105,6 +111,8 @@ class Task:
         if self.out is not None and not is_path(self.out):
             raise ConfigError(f"out={self.out!r:.200} is not a folder.")
         flag("strict_types", self.strict_types)
+        flag("cards", self.cards)
+        self._check_clues()
         if self.reward_model is not None and (
             isinstance(self.reward_model, type) or not isinstance(self.reward_model, RewardModel)
         ):
@@ -149,6 +157,16 @@ class Task:
             f"budget={self.budget.config()!r}{selector}, reward={self.reward!r})"
         )
 
+    def _check_clues(self) -> None:
+        if self.clues is None:
+            return
+        if isinstance(self.clues, type) or not keeps(self.clues, Clues):
+            raise ConfigError(
+                f"clues={self.clues!r:.200} is not an object with size that is called with a problem and returns so "
+                "many numbers."
+            )
+        whole_number("size", self.clues.size, where="clues")
+
     def check_room(self) -> None:
         """Check that every prompt that an agent can be asked with fits: a role that is too long is known at once.
 
@@ -177,6 +195,12 @@ class Task:
                 f"{name} with generators={self.generators!r:.200}: policies write the programs in 'place' and 'route', "
                 "and only there."
             )
+        if self.clues is not None and not game.generators:
+            raise ConfigError(
+                f"{name} with clues={self.clues!r:.200}: numbers are observed in 'place' and 'route' alone."
+            )
+        if self.cards and self.rules.game != "place":
+            raise ConfigError(f"{name} with cards=True: agents with generators of their own are in 'place' alone.")
         whole = self.budget.nodes == MAX_NODES or self.budget.agents or self.budget.nodes % len(self.agents) == 0
         if game.rounds and not whole and self.rules.rounds is None:
             passing = ", or rounds=, so that they may pass" if self.rules.game == "place" else ""
@@ -210,6 +234,10 @@ class Task:
         }
         if self.reward_model is not None:
             config["reward_model"] = getattr(self.reward_model, "name", type(self.reward_model).__qualname__)
+        if self.cards:
+            config["cards"] = True
+        if self.clues is not None:
+            config["clues"] = identity_of(self.clues)
         if self.stop_when is not None:
             config["stop_when"] = name_of(self.stop_when)
         plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(config))  # as a log gives it back

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,6 @@ with needed_by("mars2_bench.algorithms"):
     import torch
     from torch import Tensor, nn
 
-Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 _NEVER: Final = -1e9
 
@@ -41,15 +40,16 @@ class SlotNetwork(nn.Module):
             hidden: units of each layer.
         """
         super().__init__()
-        self.head, self.width, self.each, self.others = head, width, each, others
+        self.head, self.width = head, width
         self.row, self.context = nn.Linear(width, hidden), nn.Linear(head, hidden)
         self.summary = nn.Linear(head + 2 * hidden, hidden)
         self.again, self.told = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden, bias=False)
-        self.slot, self.other, self.value = nn.Linear(hidden, each), nn.Linear(hidden, others), nn.Linear(hidden, 1)
+        self.slot, self.value = nn.Linear(hidden, each), nn.Linear(hidden, 1)
+        self.other = nn.Linear(hidden, others) if others else None
         for last, gain in ((self.slot, 0.01), (self.other, 0.01), (self.value, 1.0)):
-            if last.weight.numel():
+            if last is not None:
                 nn.init.orthogonal_(last.weight, gain)
-            nn.init.zeros_(last.bias)
+                nn.init.zeros_(last.bias)
 
     def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits, shape (n, each * slots + others), and values, shape (n,), for (n, head + slots * width).
@@ -64,7 +64,9 @@ class SlotNetwork(nn.Module):
         pooled = torch.cat([kept.sum(1) / there.sum(1).clamp(min=1.0), kept.amax(1)], 1)
         summary = torch.relu(self.summary(torch.cat([head, pooled], 1)))
         slots = self.slot(torch.relu(self.again(seen) + self.told(summary)[:, None]))
-        logits = torch.cat([slots.transpose(1, 2).flatten(1), self.other(summary)], 1)
+        logits = slots.transpose(1, 2).flatten(1)
+        if self.other is not None:
+            logits = torch.cat([logits, self.other(summary)], 1)
         return logits, self.value(summary)[:, 0]
 
 
@@ -73,9 +75,19 @@ def log_policy(logits: Tensor, masks: Tensor) -> Tensor:
     return torch.log_softmax(torch.where(masks, logits, _NEVER), 1)
 
 
-def sampled(logs: Floats, rng: np.random.Generator) -> Ints:
+def taken(logs: Tensor, actions: Tensor) -> Tensor:
+    """Return the log-probability of the action taken in each row, shape (n,)."""
+    return logs.gather(1, actions[:, None])[:, 0]
+
+
+def sampled(logs: Tensor, rng: np.random.Generator) -> Ints:
     """Return an action drawn for each row of log-probabilities, by the Gumbel-max trick."""
-    return (logs + rng.gumbel(size=logs.shape)).argmax(1)
+    return (logs.numpy() + rng.gumbel(size=logs.shape)).argmax(1)
+
+
+def entropy(logs: Tensor) -> Tensor:
+    """Return the mean entropy of policies given as log-probabilities, shape (n, actions)."""
+    return -(logs.exp() * logs).sum(1).mean()
 
 
 @contextmanager
@@ -89,8 +101,3 @@ def one_core(seed: int) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(threads)
-
-
-def optimizer(networks: list[Any], rate: float) -> Any:
-    """Return Adam over all parameters of some networks."""
-    return torch.optim.Adam([one for network in networks for one in network.parameters()], rate, eps=1e-5)

@@ -10,27 +10,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 from gymnasium.vector import AutoresetMode
 
 import mars2_env
 from mars2_bench.suite import vector
-from mars2_bench.suite.authors import NONE, PLAIN, Chances, Skill
+from mars2_bench.suite.authors import NONE, Chances, Skill
 from mars2_bench.suite.bank import read_bank
+from mars2_bench.suite.clues import Fingerprint, template_of
+from mars2_bench.suite.staged import STAGES, Kinds
 from mars2_bench.suite.teams import Team, TeamAuthor
 from mars2_bench.suite.vector import BankRounds, BankRoute
 from mars2_env import ProblemSet, Task
 from mars2_env.errors import ConfigError, unknown_name
-
-SPLITS: Final = ("train", "test")
+from mars2_env.testing.mutation import FAMILIES
 
 LAW: Final = 1
 """Version of the rules of `authors`, `staged`, `teams` and `trees`: one that changes numbers raises it."""
+
+
+Split: TypeAlias = Literal["train", "test", "unseen"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Named:
         team: who writes the programs.
         budget: nodes of a tree.
         options: what its task says beside that.
+        unseen: whether every third template of problems is kept apart, as a split of its own.
     """
 
     id: str
@@ -52,11 +57,12 @@ class Named:
     team: Team
     budget: int
     options: Mapping[str, Any] = field(default_factory=dict)
+    unseen: bool = False
 
     @property
-    def splits(self) -> tuple[str, ...]:
-        """Its splits: `train` to learn on, `test` of unseen problems."""
-        return SPLITS
+    def splits(self) -> tuple[Split, ...]:
+        """Its splits: `train` to learn on, `test` of unseen problems, perhaps `unseen` of unseen templates."""
+        return ("train", "test", "unseen") if self.unseen else ("train", "test")
 
     @property
     def agents(self) -> tuple[str, ...]:
@@ -71,7 +77,15 @@ class Named:
         """
         if split not in self.splits:
             raise ConfigError(unknown_name(f"split of {self.id}", str(split), self.splits))
-        return mars2_env.load_problems("starter", split=split)
+        sets = [mars2_env.load_problems("starter", split=part) for part in ("train", "test")]
+        if not self.unseen:
+            return sets[split == "test"]
+        apart = _every_third_template()
+        if split == "unseen":
+            kept = [problem for one in sets for problem in one if template_of(problem.id) in apart]
+        else:
+            kept = [problem for problem in sets[split == "test"] if template_of(problem.id) not in apart]
+        return ProblemSet("starter", tuple(kept), split, "training")
 
     def task(self, split: str = "train", **overrides: Any) -> Task:
         """Return the task on a split, played by the bank's authors in the sandbox that the machine has.
@@ -83,7 +97,11 @@ class Named:
         Raises:
             ConfigError: there is no such split, or the options make no sense.
         """
-        options: dict[str, Any] = {
+        return mars2_env.task(self.problems(split), **{**self.task_options(), **overrides})
+
+    def task_options(self) -> dict[str, Any]:
+        """Return what its task says, but for the problems, as `mars2_env.task` takes it."""
+        return {
             "game": self.game,
             "api": "gymnasium" if self.game == "route" else "parallel",
             "agents": list(self.agents),
@@ -91,10 +109,9 @@ class Named:
             "budget": self.budget,
             "score": "fraction",
             "score_on": "scoring",
+            "stop_on_solved": True,
             **self.options,
-            **overrides,
         }
-        return mars2_env.task(self.problems(split), **options)
 
     def make_vec(
         self,
@@ -113,11 +130,7 @@ class Named:
         decides = {
             "law": LAW,
             "bank": read_bank().digest,
-            "game": self.game,
-            "agents": self.agents,
-            "budget": self.budget,
-            "team": self.team.config(),
-            "options": {name: _plain(value) for name, value in sorted(self.options.items())},
+            "options": {name: _plain(value) for name, value in sorted(self.task_options().items())},
             "problems": {split: [problem.id for problem in self.problems(split)] for split in self.splits},
         }
         return sha256(msgspec.json.encode(decides)).hexdigest()
@@ -141,20 +154,93 @@ def find(id: str) -> Named:
     raise ConfigError(unknown_name("environment of the suite", str(id), NAMED))
 
 
-_ABLE: Final = Skill(Chances(0.5, 0.95, 0.05))
-_HOPELESS: Final = Skill(NONE)
+def offered(id: str) -> dict[str, Any]:
+    """Return the options of `mars2_env.task(id)`; the entry points of group `mars2_env.tasks` name this function."""
+    named = find(id)
+    return {"problems": named.problems("train"), **named.task_options()}
+
+
+@cache
+def _every_third_template() -> frozenset[str]:
+    """Return the templates that are kept apart where an environment has unseen ones: every third, in listed order."""
+    listed = dict.fromkeys(template_of(problem.id) for problem in mars2_env.load_problems("starter", split="train"))
+    return frozenset(list(listed)[2::3])
+
+
+_ALL: Final = frozenset({*FAMILIES, *STAGES})
+_ABLE: Final = Skill(Chances(0.5, 0.95, 0.05), families=_ALL)
+_HOPELESS: Final = Skill(NONE, families=_ALL)
+_ONE_ABLE: Final = (_ABLE, _HOPELESS, _HOPELESS)
+_THREE_STAGES: Final = Kinds(("syntax", "crash", "flood"), 2)
+_TWO_STAGES: Final = Kinds(("syntax", "crash"), 2)
+
+
+def _specialists(mend: float) -> dict[str, Skill]:
+    """Return roles by what they are good at: a stage, or the real slips; whoever is not may break something."""
+    kinds = {**{stage: frozenset({stage}) for stage in STAGES}, "logic": frozenset(FAMILIES)}
+    return {name: Skill(Chances(0.9, mend, 0.0), Chances(0.1, 0.0, 0.3), families) for name, families in kinds.items()}
+
+
+def _team(roles: str, kinds: Kinds, mend: float = 0.6) -> Team:
+    """Return a team of specialists, drawn per tree."""
+    return Team(tuple(_specialists(mend)[role] for role in roles.split()), "tree", kinds)
+
+
+_RELAY: Final = _team("syntax crash logic", _TWO_STAGES)
 
 NAMED: Final[Mapping[str, Named]] = MappingProxyType(
     {
         named.id: named
         for named in (
+            Named("mars2/Route-v1", "find out in time who is able", "route", Team(_ONE_ABLE, "tree", _THREE_STAGES), 6),
             Named(
-                "mars2/Route-v1",
-                "find out in time who is able",
+                "mars2/Relay-v1",
+                "refine what you yourself can mend, while the score is 0 until late",
+                "place",
+                _RELAY,
+                18,
+                {"share": "team", "cards": True},
+            ),
+            Named(
+                "mars2/RelayOwn-v1",
+                "the same, and infer what is hidden of the others' nodes",
+                "place",
+                _RELAY,
+                18,
+                {"share": "team", "cards": True, "observe": "own", "generators_observe": "all"},
+            ),
+            Named(
+                "mars2/Commons-v1",
+                "agree without words who acts and who waits: one small budget is everybody's",
+                "place",
+                _team("syntax crash logic logic", _TWO_STAGES, 0.7),
+                9,
+                {"share": "team", "cards": True, "rounds": 12},
+            ),
+            Named(
+                "mars2/Templates-v1",
+                "know from the kind of problem who is able, and notice where that is not known",
                 "route",
-                Team((_ABLE, _HOPELESS, _HOPELESS), "tree", PLAIN),
+                Team(_ONE_ABLE, "template", _THREE_STAGES),
                 6,
-                {"stop_on_solved": True},
+                {"clues": Fingerprint()},
+                unseen=True,
+            ),
+            Named(
+                "mars2/Scale4-v1",
+                "Relay for more agents: four of them, and three stages",
+                "place",
+                _team("syntax crash flood logic", _THREE_STAGES),
+                32,
+                {"share": "team", "cards": True},
+            ),
+            Named(
+                "mars2/Scale8-v1",
+                "Relay for many agents: two of each role, who mend less",
+                "place",
+                _team("syntax crash flood logic syntax crash flood logic", _THREE_STAGES, 0.35),
+                64,
+                {"share": "team", "cards": True},
             ),
         )
     }

@@ -32,6 +32,8 @@ class TableGame:
         scores: of each program, shape (problems of the bank, 2 ** B).
         outcomes: what each came to, as a place in `staged.SHOWN`, likewise.
         chances: fresh, mend and slip of each role, shape (3, A, problems of the bank, B).
+        cards: what an agent is told of itself, by its role, shape (A, numbers); without any numbers if nothing is.
+        clues: what is told of each problem of the task, shape (P, numbers).
         stop: how many solutions end a tree; 0: none do.
     """
 
@@ -43,6 +45,8 @@ class TableGame:
     scores: NDArray[np.float64]
     outcomes: NDArray[np.uint8]
     chances: NDArray[np.float64]
+    cards: NDArray[np.float32]
+    clues: NDArray[np.float32]
     stop: int
 
     @property
@@ -79,6 +83,8 @@ def table_game(task: Task) -> TableGame:
     if options:
         raise ConfigError(f"tables of the bank play no task with {'; '.join(options)}: what they play is in brackets.")
     team, bank = _team(task)
+    cards = team.cards() if task.cards else np.zeros((len(team.roles), 0), np.float32)
+    clues = [() if task.clues is None else task.clues(problem.public_view()) for problem in task.problems]
     for problem in task.problems:
         bank.entry(problem.id)
     return TableGame(
@@ -90,6 +96,8 @@ def table_game(task: Task) -> TableGame:
         team.kinds.scores(bank, rules.score_on),
         team.kinds.outcomes(bank, rules.tests),
         np.stack([role.tables(bank, team.kinds) for role in team.roles], axis=1),
+        cards,
+        np.array(clues, np.float32),
         int(rules.stop_on_solved),
     )
 

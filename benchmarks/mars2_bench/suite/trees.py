@@ -63,7 +63,7 @@ class Trees:
         place: where each tree's problem is in the bank's tables, likewise.
         roles: the role of each agent in each tree (`Team`), shape (N, A).
         mask: the slips of each node's program, shape (N, S); that at slot 0 means nothing.
-        vectors: what is observed of each, shape (N, layout.size); without `self` columns, which the observer sets.
+        vectors: what is observed of each, shape (N, layout.size); without what is the observer's own: `self` and cards.
         best: the highest score in each subtree, shape (N, S); that of the tree at slot 0.
     """
 
@@ -95,7 +95,7 @@ class Trees:
         assert np.shares_memory(self.rows, self.vectors)
         self._row = (np.arange(count)[:, None] * layout.size + layout.head + np.arange(slots) * layout.width).ravel()
         self._told = layout.first + agents * layout.observer
-        self._limit = game.task.rules.rounds
+        self._limit, self._clues = game.task.rules.rounds, layout.clues
         self._left = (1.0 - np.arange(budget + 1) / budget).astype(np.float32)
         ages = np.arange(slots + 1)[:, None] - 1 - np.arange(slots)  # by the size of the tree
         self._ages = (np.maximum(ages, 0) / budget).astype(np.float32)
@@ -130,6 +130,9 @@ class Trees:
             array[trees] = 0
         self.hidden[:, trees] = False
         self.vectors[trees] = self._blank
+        if self._clues:
+            first = self.game.layout.first
+            self.vectors[trees, first - self._clues : first] = self.game.clues[problems]
 
     def expand(self, trees: Ints, agents: Ints | int, slots: Ints, offered: Ints | None = None) -> Expanded:
         """Expand each of some trees once.

@@ -292,6 +292,9 @@ class BankRounds:
         self.possible_agents, self.agents = list(game.agents), list(game.agents)
         self.num_agents = len(self.agents)
         self.metadata = {"name": "mars2_bank_v0", "render_modes": [], "autoreset_mode": self._fleet.mode}
+        layout = game.layout
+        own = (*range(layout.first, layout.first + self.num_agents), *range(layout.head - layout.card, layout.head))
+        self._common = np.delete(np.arange(layout.size), own)  # what `state` has of the vectors
         self._passing = None if task.rules.rounds is None else game.budget + 1
         actions = game.budget + 1 + (self._passing is not None)
         self._single = {a: spaces.numeric_observations(game.layout, actions) for a in self.agents}
@@ -395,8 +398,7 @@ class BankRounds:
 
     def state(self) -> Vectors:
         """Return the features of every environment's tree, shape (num_envs, S)."""
-        layout = self._fleet.game.layout
-        return np.delete(self.trees.vectors, slice(layout.first, layout.first + self.num_agents), axis=1)
+        return self.trees.vectors[:, self._common]
 
     def close(self) -> None:
         """Close the vector: no step can be taken any more."""
@@ -404,11 +406,13 @@ class BankRounds:
 
     def _observations(self, masks: NDArray[np.int8]) -> dict[str, Any]:
         """Return what each agent observes: the vectors with its own `self` column, others' nodes hidden if so ruled."""
-        found, layout = {}, self._fleet.game.layout
-        hides = self._fleet.game.task.rules.observe == "own"
+        found, game, layout = {}, self._fleet.game, self._fleet.game.layout
+        hides = game.task.rules.observe == "own"
         for number, agent in enumerate(self.agents):
             vectors = self.trees.vectors.copy()
             vectors[:, layout.first + number] = 1.0
+            if layout.card:
+                vectors[:, layout.head - layout.card : layout.head] = game.cards[self.trees.roles[:, number]]
             if hides:
                 rows = vectors[:, layout.head :].reshape(self.num_envs, layout.budget + 1, layout.width)
                 rows[self.trees.hidden[number], _HIDDEN : len(SLOT_COLUMNS)] = 0.0
