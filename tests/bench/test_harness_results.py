@@ -75,7 +75,7 @@ def test_a_result_of_500_trees_is_a_file_of_a_few_kilobytes() -> None:
 )
 def test_a_change_of_anything_is_noticed(change: Callable[[dict[str, Any]], None]) -> None:
     decoded(edited(lambda said: None))
-    with pytest.raises(LogError, match="changed after it was written|is not what its scores say"):
+    with pytest.raises(LogError, match=r"changed after it was written|is not what its scores say"):
         decoded(edited(change))
 
 
@@ -155,7 +155,7 @@ def test_other_actions_with_digests_made_anew_do_not_stand_the_check() -> None:
 def test_an_action_that_the_game_does_not_have_is_told() -> None:
     actions = toy_result().evaluations["test"].actions.copy()
     actions[5, 0, 1] = 21
-    with pytest.raises(LogError, match="step 2: .* a number from 0 to 20"):
+    with pytest.raises(LogError, match=r"step 2: .* a number from 0 to 20"):
         check(with_episodes(actions=actions))
 
 

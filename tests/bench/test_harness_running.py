@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from harness_toys import ROUTE, Toy, Uniform, toy_cell, toy_result
 from mars2_bench.harness.algorithms import make, player_of, remade
 from mars2_bench.harness.metering import Meter, metered
 from mars2_bench.harness.results import Claim, encoded, read_result
-from mars2_bench.harness.running import learn, run
+from mars2_bench.harness.running import evaluate, learn, run
 from mars2_bench.harness.verifying import compared
 from mars2_bench.suite.named import find
 
@@ -113,21 +115,34 @@ def test_an_algorithm_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_an_algorithm_cannot_take_more_than_its_budget() -> None:
-    with pytest.raises(PolicyError, match="took 1,100 expansions of a budget of 1,050"):
-        learn(make_cell(Greedy(), 1050))
+@dataclass(frozen=True)
+class Endless:
+    """An algorithm that goes on and on, and prefers something else after each step."""
 
-
-def make_cell(learns: Any, budget: int) -> Any:
-    cell = toy_cell(budget=budget)
-    return type(cell)(cell.named, type(cell.made)(cell.made.recipe, learns), 0, budget)
-
-
-class Greedy:
-    """An algorithm that goes on and on."""
+    tells: bool
 
     def __call__(self, named: Any, expansions: int, seed: int, told: Any) -> Uniform:
-        return Toy()(named, 10 * expansions, seed, told)
+        vec, rng = named.make_vec(100, autoreset_mode="SameStep"), np.random.default_rng(seed)
+        observations, _ = vec.reset(seed=seed)
+        for step in itertools.count(1):
+            observations, *_ = vec.step(Uniform().act(observations, rng))
+            if self.tells:
+                told(step * 100, Uniform(preferred=step))
+        raise AssertionError
+
+
+def test_an_algorithm_that_goes_on_is_stopped_within_its_budget_and_what_it_told_last_plays() -> None:
+    cell = toy_cell(budget=450)
+    result = learn(replace(cell, made=replace(cell.made, learn=Endless(tells=True))))
+    assert result.expansions == 400
+    alike = evaluate(cell.named, "test", player_of(Uniform(preferred=4)), seed=0)
+    assert result.evaluations["test"].digest() == alike.digest()
+
+
+def test_one_that_goes_on_and_tells_nothing_has_no_result() -> None:
+    cell = toy_cell(budget=450)
+    with pytest.raises(PolicyError, match="400 expansions of a budget of 450 are spent, and a step may take 100"):
+        learn(replace(cell, made=replace(cell.made, learn=Endless(tells=False))))
 
 
 def test_an_algorithm_does_not_see_the_problems_that_it_is_measured_on() -> None:

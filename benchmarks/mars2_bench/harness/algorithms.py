@@ -4,8 +4,9 @@ A factory is called with the settings and returns the algorithm (a class whose o
 
     algorithm(named, expansions, seed, told) -> controller
 
-`named` is the environment, whose vectors it learns from; it may take so many expansions of them, and tells from time to
-time how many it took and what plays now. The controller acts in all trees of a vector at once; an algorithm that must
+`named` is the environment, whose vectors it learns from; it may take so many expansions of them, and tells after each
+update how many it took and what plays now. A step that may go beyond the budget is not taken: learning is over then,
+and what was told last is what plays. The controller acts in all trees of a vector at once; an algorithm that must
 look at the trees themselves returns a function from a vector to its controller.
 """
 
@@ -13,8 +14,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, is_dataclass
+from typing import Any, Final, get_type_hints
 
 import msgspec
 
@@ -23,7 +24,7 @@ from mars2_bench.harness.results import Recipe
 from mars2_bench.suite.named import Named
 from mars2_bench.suite.playing import Controller, Player, Told
 from mars2_env.base.parts import Parts
-from mars2_env.base.spec import parse_spec, plain
+from mars2_env.base.spec import parse_spec, plain, typed_options
 from mars2_env.errors import ConfigError, PolicyError
 
 Algorithm = Callable[[Named, int, int, Told | None], Controller | Player]
@@ -55,6 +56,7 @@ class Offer:
 
 _BOTH: Final = ("route", "place")
 _HERE: Final = "mars2_bench.harness.references"
+_ADAPTED: Final = "mars2_bench.harness.adapters"
 
 OFFERED: Final[Mapping[str, Offer]] = {
     "random": Offer(f"{_HERE}:random", _BOTH, "any action that the mask allows", reference=True),
@@ -62,7 +64,15 @@ OFFERED: Final[Mapping[str, Offer]] = {
     "greedy": Offer(f"{_HERE}:greedy", _BOTH, "expands the best node", reference=True, draws=False),
     "thompson": Offer(f"{_HERE}:thompson", _BOTH, "AB-MCTS-A by what is observed", reference=True),
     "oracle": Offer(f"{_HERE}:oracle", _BOTH, "knows roles and slips, not luck", reference=True, draws=False),
-    "ppo": Offer("mars2_bench.algorithms.ppo:Ppo", ("route",), "PPO, one controller"),
+    "ppo": Offer("mars2_bench.algorithms.ppo:Ppo", ("route",), "PPO: one controller"),
+    "ippo": Offer("mars2_bench.algorithms.ippo:Ippo", ("place",), "PPO: each agent by what it sees"),
+    "sb3-ppo": Offer(f"{_ADAPTED}.sb3:Sb3Ppo", _BOTH, "PPO of Stable-Baselines3, without masks", needs="sb3"),
+    "sb3-a2c": Offer(f"{_ADAPTED}.sb3:Sb3A2c", _BOTH, "A2C of Stable-Baselines3, without masks", needs="sb3"),
+    "sb3-maskable-ppo": Offer(f"{_ADAPTED}.sb3:Sb3MaskablePpo", _BOTH, "MaskablePPO of sb3-contrib", needs="sb3"),
+    "torchrl-ppo": Offer(f"{_ADAPTED}.torchrl:TorchRlPpo", _BOTH, "PPO of TorchRL's parts", needs="torchrl"),
+    "torchrl-mappo": Offer(f"{_ADAPTED}.torchrl:TorchRlMappo", ("place",), "the same, one critic for all", needs="torchrl"),
+    "benchmarl-mappo": Offer(f"{_ADAPTED}.benchmarl:BenchMarl", ("place",), "MAPPO of BenchMARL", needs="benchmarl"),
+    "benchmarl-ippo": Offer(f"{_ADAPTED}.benchmarl:BenchMarlIppo", ("place",), "IPPO of BenchMARL", needs="benchmarl"),
 }
 """Algorithms by name."""
 
@@ -118,7 +128,7 @@ def make(text: str, name: str | None = None) -> Made:
     factory = parts.find(key)
     if not callable(factory):
         raise ConfigError(f"algorithm {text!r:.200}: {factory!r:.200} is no factory: it cannot be called.")
-    learn = parts.build(key, options={option: plain(value) for option, value in spec.options.items()})
+    learn = _built(parts, key, factory, spec.options)
     if not callable(learn):
         raise PolicyError(f"algorithm {text!r:.200}: its factory returned {learn!r:.200}, which cannot be called.")
     called = name or (spec.rest.rpartition(".")[2].lower() if spec.rest else spec.name)
@@ -136,13 +146,38 @@ def remade(recipe: Recipe) -> Made:
         ConfigError: it cannot be imported, does not take the settings, or has other sources by now.
     """
     parts = Parts("algorithm", GROUP, {recipe.factory: recipe.factory}, in_specs=False)
-    source = source_digest(parts.find(recipe.factory))
+    factory = parts.find(recipe.factory)
+    source = source_digest(factory)
     if source != recipe.source:
         raise ConfigError(
             f"{recipe.factory} has other sources here ({source:.16}) than those of the result ({recipe.source:.16}); "
             "check out the commit that the result names."
         )
-    return Made(recipe, parts.build(recipe.factory, options=recipe.settings))
+    return Made(recipe, _built(parts, recipe.factory, factory, recipe.settings))
+
+
+def _built(parts: Parts, name: str, factory: Any, given: Mapping[str, Any]) -> Any:
+    """Return what a factory makes with settings: texts, or plain data as a result has it.
+
+    Of a dataclass, a setting may also be a field of one of its fields: `ppo,rate=1e-3` is `Ppo(Settings(rate=1e-3))`.
+    """
+    if not (is_dataclass(factory) and isinstance(factory, type)):
+        return parts.build(name, options=given)
+    kinds = get_type_hints(factory)
+    inner = {field: kind for field, kind in kinds.items() if is_dataclass(kind) and isinstance(kind, type)}
+    own: dict[str, Any] = {}
+    parted: dict[str, dict[str, Any]] = {}
+    for setting, value in given.items():
+        holder = next((field for field, kind in inner.items() if setting in kind.__dataclass_fields__), None)
+        if setting in inner and isinstance(value, Mapping):
+            parted.setdefault(setting, {}).update(value)
+        elif setting not in kinds and holder is not None:
+            parted.setdefault(holder, {})[setting] = value
+        else:
+            own[setting] = value
+    for field, values in parted.items():
+        own[field] = inner[field](**typed_options(inner[field], values, f"algorithm {name!r}"))
+    return parts.build(name, options=own)
 
 
 def _settings(learn: Any, given: Mapping[str, str]) -> dict[str, Any]:

@@ -18,8 +18,12 @@ _FREE: Final = ("pass", "cancelled")
 """Outcomes of turns that are no expansions: an agent let it pass, or came when the budget was spent."""
 
 
+class BudgetSpentError(PolicyError):
+    """Learning is over: another step could take more expansions than there are left."""
+
+
 class Meter:
-    """Counts expansions.
+    """Counts expansions, and stops who would take more than allowed.
 
     Attributes:
         budget: how many are allowed; None: any number.
@@ -30,16 +34,16 @@ class Meter:
         """Begin at 0."""
         self.budget, self.spent = budget, 0
 
-    def add(self, expansions: int) -> None:
-        """Count some.
+    def allow(self, most: int) -> None:
+        """Say whether a step may be taken that comes to so many expansions at most.
 
         Raises:
-            PolicyError: there were more than allowed.
+            BudgetSpentError: it may not.
         """
-        self.spent += expansions
-        if self.budget is not None and self.spent > self.budget:
-            raise PolicyError(
-                f"the algorithm took {self.spent:,} expansions of a budget of {self.budget:,}; end before it is spent."
+        if self.budget is not None and self.spent + most > self.budget:
+            raise BudgetSpentError(
+                f"{self.spent:,} expansions of a budget of {self.budget:,} are spent, and a step may take {most:,}: "
+                "return before, or tell what plays after each update."
             )
 
 
@@ -64,11 +68,12 @@ class _Metered:
     def make_vec(self, num_envs: int, *, split: str = LEARNING, **options: Any) -> Vector:
         """Return a vector that is counted."""
         envs = self._named.make_vec(num_envs, split=_only_learning(split), **options)
-        step = envs.step
+        step, most = envs.step, num_envs * (1 if self._named.game == "route" else len(self._named.agents))
 
         def counted(actions: Any) -> Any:
+            self._meter.allow(most)
             found = step(actions)
-            self._meter.add(expansions(found[-1]))
+            self._meter.spent += expansions(found[-1])
             return found
 
         vars(envs)["step"] = counted

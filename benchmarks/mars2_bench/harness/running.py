@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from mars2_bench.harness.algorithms import Made, player_of
-from mars2_bench.harness.metering import LEARNING, Meter, metered
+from mars2_bench.harness.metering import LEARNING, BudgetSpentError, Meter, metered
 from mars2_bench.harness.origin import commit
 from mars2_bench.harness.results import Claim, Clock, Episodes, Point, Result, encoded, path_of, read_result
 from mars2_bench.suite.bank import read_bank
@@ -86,38 +86,51 @@ def evaluated(named: Named) -> tuple[str, ...]:
 
 
 class _Curve:
-    """Measures what plays now each time that another share of the budget is spent."""
+    """Measures what plays now each time that another share of the budget is spent, by the meter's count."""
 
-    def __init__(self, cell: Cell, progress: Progress) -> None:
+    def __init__(self, cell: Cell, meter: Meter, progress: Progress) -> None:
         self.points: list[Point] = []
         self.seconds = 0.0
-        self._cell, self._progress, self._parts = cell, progress, 0
+        self.last: Player | None = None
+        self._cell, self._meter, self._progress, self._parts = cell, meter, progress, 0
 
     def told(self, expansions: int, controller: Controller | Player) -> None:
-        parts = POINTS * expansions // max(self._cell.budget, 1)
+        self.last, spent = player_of(controller), self._meter.spent
+        parts = POINTS * spent // max(self._cell.budget, 1)
         if parts > self._parts:
             begun = time.process_time()
-            named, player = self._cell.named, player_of(controller)
+            named = self._cell.named
             problems = [problem.id for problem in named.problems(LEARNING)][::2]
             scores = record(
-                named, LEARNING, player, problems=problems, seeds=(CURVE_SEED,), draws=self._cell.seed
+                named, LEARNING, self.last, problems=problems, seeds=(CURVE_SEED,), draws=self._cell.seed
             ).scores
-            self.points.append(Point(expansions, round(float(scores.mean()), 4)))
+            self.points.append(Point(spent, round(float(scores.mean()), 4)))
             self.seconds += time.process_time() - begun
             self._parts = parts
-        self._progress(expansions, self.points[-1].score if self.points else None)
+        self._progress(spent, self.points[-1].score if self.points else None)
+
+
+def _learned(cell: Cell, meter: Meter, curve: _Curve) -> Player:
+    """Return what an algorithm returns; where its budget ends in the middle of an update, what it told of last."""
+    try:
+        return player_of(cell.made.learn(metered(cell.named, meter), cell.budget, cell.seed, curve.told))
+    except BudgetSpentError:
+        if curve.last is None:
+            raise
+        return curve.last
 
 
 def learn(cell: Cell, progress: Progress = lambda expansions, score: None) -> Result:
     """Return the result of a cell.
 
     Raises:
-        PolicyError: the algorithm took more than its budget, looked at other problems, or returned no controller.
+        PolicyError: the algorithm looked at other problems, returned no controller, or told nothing before its budget
+            was spent.
     """
     named, recipe = cell.named, cell.made.recipe
     meter = Meter(None if cell.made.reference else cell.budget)
-    curve, begun = _Curve(cell, progress), time.process_time()
-    player = player_of(cell.made.learn(metered(named, meter), cell.budget, cell.seed, curve.told))
+    curve, begun = _Curve(cell, meter, progress), time.process_time()
+    player = _learned(cell, meter, curve)
     learned = time.process_time()
     evaluations = {split: evaluate(named, split, player, seed=cell.seed) for split in evaluated(named)}
     clock = Clock(round(learned - begun - curve.seconds, 2), round(time.process_time() - learned + curve.seconds, 2))
