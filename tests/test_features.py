@@ -11,10 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toys import problem_set
 
-from mars2_env import Episode, Reply, Rules, Verdict
+from mars2_env import ConfigError, Episode, Reply, Rules, Verdict
 from mars2_env.features import (
     AGENT_COLUMNS,
     AUTHOR_COLUMN,
+    CARD_COLUMN,
+    CLUE_COLUMN,
+    ROUNDS_COLUMN,
     SELF_COLUMN,
     SLOT_COLUMNS,
     TREE_COLUMNS,
@@ -135,9 +138,18 @@ def test_features_kept_up_to_date_equal_those_of_the_finished_tree(steps: list[t
         assert named["mean"] == pytest.approx(np.mean(tree.score[counted]) if counted else 0.0, abs=1e-6)
 
 
-@pytest.mark.parametrize("observer", [True, False])
-def test_a_layout_describes_every_place_of_its_vector(observer: bool) -> None:
-    layout = Layout(3, AGENTS, observer)
+MORE: list[dict[str, Any]] = [
+    {"observer": False},
+    {"observer": True},
+    {"observer": False, "rounds": True, "clues": 2},
+    {"observer": True, "rounds": True, "card": 3, "clues": 2},
+    {"observer": True, "card": 1},
+]
+
+
+@pytest.mark.parametrize("more", MORE, ids=str)
+def test_a_layout_describes_every_place_of_its_vector(more: dict[str, Any]) -> None:
+    layout = Layout(3, AGENTS, **more)
     meanings: dict[int, tuple[str, str]] = {}
     for line in layout.describe().splitlines():
         place, name, meaning = re.split(r" {2,}", line)
@@ -146,5 +158,24 @@ def test_a_layout_describes_every_place_of_its_vector(observer: bool) -> None:
             named = name.replace("slotI", f"slot{slot}")
             meanings[int(first) + slot * int(step.removesuffix(" I") or 0)] = (named, meaning)
     assert [meanings[place][0] for place in range(layout.size)] == layout.names
-    columns = (*TREE_COLUMNS, *AGENT_COLUMNS, *SLOT_COLUMNS, AUTHOR_COLUMN, *[SELF_COLUMN] * observer)
+    told = {"observer": SELF_COLUMN, "rounds": ROUNDS_COLUMN, "card": CARD_COLUMN, "clues": CLUE_COLUMN}
+    columns = [*TREE_COLUMNS, *AGENT_COLUMNS, *SLOT_COLUMNS, AUTHOR_COLUMN]
+    columns += [column for name, column in told.items() if more.get(name)]
     assert {meaning for _, meaning in meanings.values()} == {column.meaning for column in columns}
+    assert len(set(layout.names)) == layout.size
+    first = layout.names[: layout.first]
+    assert first[:2] == [column.name for column in TREE_COLUMNS]
+    assert not any(name.startswith(AGENTS) for name in first)
+    assert layout.names[layout.first].startswith(AGENTS)
+    assert layout.names[layout.head] == "slot0.present"
+
+
+def test_a_layout_without_an_observer_has_no_card() -> None:
+    with pytest.raises(ConfigError, match=r"Layout\(card=2\): a card is its observer's alone; say observer=True"):
+        Layout(3, AGENTS, observer=False, card=2)
+
+
+@pytest.mark.parametrize("wrong", [{"rounds": 3}, {"card": -1}, {"clues": "two"}])
+def test_a_layout_refuses_what_is_no_number_of_columns(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=rf"Layout\({next(iter(wrong))}="):
+        Layout(3, AGENTS, observer=True, **wrong)

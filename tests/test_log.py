@@ -12,7 +12,7 @@ from toys import FaultySandbox, Guesser, problem_set, sandbox
 
 import mars2_env
 from mars2_env import ConfigError, Feedback, Generation, LogError, Task, Tree, Usage, Verdict
-from mars2_env.episode.events import Asked, Cancelled, Ended, Event, Failed, Joined, Left, Seeded, Told
+from mars2_env.episode.events import Asked, Cancelled, Ended, Event, Failed, Joined, Left, Passed, Seeded, Told
 from mars2_env.log import (
     LogWriter,
     Trace,
@@ -45,6 +45,7 @@ EVENTS: list[Event] = [
         Usage(7, 0.1, 1e-9, 2.5),
     ),
     Failed(3, "gone"),
+    Passed(4),
     Cancelled(4),
     Seeded("x = 1\n", 0.5, Verdict(groups={"public": ("passed", "wrong_answer")})),
     Joined("c_0"),
@@ -210,7 +211,7 @@ def test_a_log_of_another_schema_is_refused(tmp_path: Path) -> None:
     grown(tmp_path)
     path = log_path(tmp_path, "toy/1", 0)
     path.write_bytes(path.read_bytes().replace(b'"schema":1', b'"schema":99', 1))
-    with pytest.raises(LogError, match="99"):
+    with pytest.raises(LogError, match="schema 99; this version reads schemas 1 and 2"):
         mars2_env.read_log(path)
 
 

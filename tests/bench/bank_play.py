@@ -32,10 +32,8 @@ def table_sandbox(problems: ProblemSet, bank: Bank | None = None, kinds: Kinds =
     for problem in problems:
         cases = [case for group in GROUPS for case in problem.tests(group)]
         programs, place = programs_of(bank, problem.id, kinds), bank.places[problem.id]
-        chosen = kinds.chosen(bank)[place]
-        for mask in range(1 << len(kinds.stages) + len(chosen)):
-            real = sum(1 << bit for at, bit in enumerate(chosen, len(kinds.stages)) if mask >> at & 1)
-            for case, code in zip(cases, bank.codes[place, real].tolist(), strict=True):
+        for mask in range(1 << len(kinds.names(bank, place))):
+            for case, code in zip(cases, bank.codes[place, programs.real(mask)].tolist(), strict=True):
                 run = (Run("ok", output=case.output), Run("ok", output="something else"), Run("runtime_error"))[code]
                 if mask & kinds.staged:
                     run = Run(SHOWN[staged[place, mask]])

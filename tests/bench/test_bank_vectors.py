@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from mars2_bench.speed import bank as speed
 from mars2_bench.suite.authors import from_spec
 from mars2_bench.suite.bank import read_bank
+from mars2_bench.suite.named import NAMED
 from mars2_bench.suite.trees import Trees
 from mars2_bench.suite.vector import BankRounds, BankRoute, make_vec
 from pettingzoo.test import parallel_api_test
@@ -299,10 +300,10 @@ def test_wrong_uses_say_what_is_wrong() -> None:
         many.step({agent: np.zeros(2, np.int64) for agent in many.agents})
 
 
-def test_the_speed_benchmark_reports_both_games(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_speed_benchmark_reports_games_and_ids(capsys: pytest.CaptureFixture[str]) -> None:
     assert speed.main(["--quick"]) == 0
-    rows = [line.split("|")[1:5] for line in capsys.readouterr().out.splitlines()[2:]]
-    assert [(game.strip(), count.strip()) for game, count, *_ in rows] == [
-        (game, count) for game in ("route", "place") for count in ("16", "1,024")
-    ]
-    assert all(float(rate.replace(",", "")) > 0 and float(memory) > 0 for *_, rate, memory in rows)
+    rows = [line.split("|")[1:5] for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    found = [(name.strip(), count.strip()) for name, count, *_ in rows if count.strip() != "environments"]
+    plain = [(game, count) for game in ("route", "place") for count in ("16", "1,024")]
+    assert found == plain + [(id, "1,024") for id in NAMED]
+    assert all(float(rate.replace(",", "")) > 0 for name, _, rate, _ in rows if name.strip() not in ("game", "id"))

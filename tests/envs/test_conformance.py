@@ -88,6 +88,65 @@ def test_pettingzoo_parallel(game: str, agents: int, configuration: int) -> None
     parallel_seed_test(make, num_cycles=15)
 
 
+class Dealer(Guesser):
+    """A generator with a card."""
+
+    card_size = 2
+
+    def card(self, tree_seed: int, problem: mars2_env.PublicView, agent: str) -> list[float]:
+        """Return two numbers that differ from tree to tree."""
+        return [tree_seed % 7 / 6, float(agent == "agent_0")]
+
+
+class Length:
+    """A clue: how long the statement is."""
+
+    size = 1
+
+    def __call__(self, problem: mars2_env.PublicView) -> list[float]:
+        """Return a share of 50 characters."""
+        return [min(len(problem.statement), 50) / 50]
+
+
+MORE: list[dict[str, Any]] = [
+    {"agents": 3, "budget": 7, "rounds": 4},
+    {"agents": 2, "budget": 5, "rounds": 3, "cards": True, "clues": Length(), "observe": "own", "share": "team"},
+    {"agents": 2, "budget": 6, "cards": True, "clues": Length(), "observe": "own", "generators_observe": "all"},
+]
+"""`place` with rounds, cards and clues."""
+
+
+def more_of_place(options: dict[str, Any], api: str) -> Callable[..., Any]:
+    return partial(
+        mars2_env.make, problem_set(), game="place", api=api, generators=Dealer(), sandbox=sandbox(), **options
+    )
+
+
+@pytest.mark.parametrize("options", MORE, ids=lambda options: "+".join(options))
+def test_pettingzoo_on_rounds_cards_and_clues(options: dict[str, Any]) -> None:
+    make = more_of_place(options, "aec")
+    api_test(make(), num_cycles=30)
+    seed_test(make, num_cycles=15)
+    env = make()
+    env.reset(seed=0)
+    parallel = more_of_place(options, "parallel")
+    state_test(env, parallel())
+    parallel_api_test(parallel(), num_cycles=30)
+    parallel_seed_test(parallel, num_cycles=15)
+
+
+@pytest.mark.parametrize("options", MORE, ids=lambda options: "+".join(options))
+@pytest.mark.parametrize("api", ["aec", "parallel"])
+def test_torchrl_check_env_specs_on_rounds_cards_and_clues(api: str, options: dict[str, Any]) -> None:
+    library = pytest.importorskip("torchrl.envs.libs.pettingzoo")
+    env = more_of_place(options, api)()
+    check_specs(library.PettingZooWrapper(env, use_mask=api == "aec", return_state=True, categorical_actions=True))
+
+
+def test_gymnasium_on_clues() -> None:
+    check_env(registered_route(2, clues=Length()).unwrapped)
+
+
 @pytest.mark.parametrize("game", ["write", "play", "place"])
 def test_pettingzoo_render(game: str, capsys: pytest.CaptureFixture[str]) -> None:
     render_test(maker(game, 2))  # of AEC environments alone

@@ -73,7 +73,7 @@ class Model(Protocol):
 
     network: nn.Module
 
-    def look(self, observations: Any, vec: Vector) -> tuple[NDArray[Any], ...]:
+    def look(self, observations: Any) -> tuple[NDArray[Any], ...]:
         """Return what is needed of observations, each with the shape (trees, ...)."""
         ...
 
@@ -159,7 +159,7 @@ def learn(
         kept: list[Any] = []
         rewards, ends = [], np.zeros(shape, np.bool_)
         for step in range(settings.steps):
-            looked = tuple(torch.from_numpy(one) for one in model.look(observations, vec))
+            looked = tuple(torch.from_numpy(one) for one in model.look(observations))
             with torch.no_grad():
                 chosen, logs, values = model.choose(looked, rng)
             spent += int(np.minimum(model.expands(chosen), vec.trees.game.budget - vec.trees.spent).sum())
@@ -167,7 +167,7 @@ def learn(
             ends[step] = ended if isinstance(ended, np.ndarray) else ended[vec.possible_agents[0]]
             rewards.append(model.paid(paid))
             kept.append((*looked, torch.from_numpy(chosen), logs, values))
-        looked = tuple(torch.from_numpy(one) for one in model.look(observations, vec))
+        looked = tuple(torch.from_numpy(one) for one in model.look(observations))
         with torch.no_grad():
             last = model.choose(looked, rng)[2].numpy()
         *seen, actions, before, values = (torch.stack(parts) for parts in zip(*kept, strict=True))

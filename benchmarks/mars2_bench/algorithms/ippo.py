@@ -58,36 +58,33 @@ class Agents:
         """Make agents that have learned nothing."""
         layout = vec.trees.game.layout
         self.views = Views(layout)
-        self.count = len(layout.agents)
         self.network = SlotNetwork(layout.head, layout.width, others=passing(vec), hidden=hidden)
 
     def act(self, observations: dict[str, Any], rng: np.random.Generator) -> dict[str, Ints]:
         """Return sampled actions of each agent for each tree."""
-        looked = torch.from_numpy(self.views.seen(observations)), torch.from_numpy(self.views.masks(observations))
         with torch.no_grad():
-            return self.actions(self.choose(looked, rng)[0])
+            return self.actions(self.choose([torch.from_numpy(one) for one in self.look(observations)], rng)[0])
 
-    def look(self, observations: dict[str, Any], vec: Vector) -> tuple[NDArray[Any], ...]:
+    def look(self, observations: dict[str, Any]) -> tuple[NDArray[Any], ...]:
         """Return each agent's view and which actions it may take."""
         return self.views.seen(observations), self.views.masks(observations)
 
     def choose(self, looked: Sequence[Tensor], draws: np.random.Generator) -> tuple[Ints, Tensor, Tensor]:
         """Return actions, their log-probabilities and values, each of shape (trees, agents)."""
-        logs, values = self._said(looked)
+        logs, values = self.says(looked)
         actions = sampled(logs, draws)
-        chosen = taken(logs, torch.from_numpy(actions))
-        return actions.reshape(-1, self.count), chosen.unflatten(0, (-1, self.count)), values
+        return actions.reshape(values.shape), taken(logs, torch.from_numpy(actions)).reshape(values.shape), values
 
     def weigh(self, looked: Sequence[Tensor], actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return log-probabilities of actions and values, shape (trees, agents), and the mean entropy."""
-        logs, values = self._said(looked)
-        return taken(logs, actions.flatten()).unflatten(0, (-1, self.count)), values, entropy(logs)
+        logs, values = self.says(looked)
+        return taken(logs, actions.flatten()).reshape(values.shape), values, entropy(logs)
 
-    def _said(self, looked: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def says(self, looked: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Return the policies as log-probabilities, shape (trees * agents, actions), and values (trees, agents)."""
-        views, masks = looked[0].flatten(0, 1), looked[1].flatten(0, 1)
-        logits, values = self.network(views)
-        return log_policy(logits, masks), values.unflatten(0, (-1, self.count))
+        views, masks = looked
+        logits, values = self.network(views.flatten(0, 1))
+        return log_policy(logits, masks.flatten(0, 1)), values.reshape(masks.shape[:2])
 
     def actions(self, chosen: Ints) -> dict[str, Ints]:
         """Return the actions by agent."""

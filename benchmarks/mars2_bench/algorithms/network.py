@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,33 @@ Ints = NDArray[np.int64]
 _NEVER: Final = -1e9
 
 
-class SlotNetwork(nn.Module):
-    """Logits of actions at slots, of actions elsewhere, and a value.
+class Glance(nn.Module):
+    """What a network knows of each slot, and of all of them together."""
 
-    An observation of length `head + slots * width` is the numbers before the slots, then a row for each slot.
-    """
+    def __init__(self, head: int, width: int, hidden: int) -> None:
+        """Make one with random weights (PyTorch's global generator); arguments as of `SlotNetwork`."""
+        super().__init__()
+        self.head, self.width = head, width
+        self.row, self.context = nn.Linear(width, hidden), nn.Linear(head, hidden, bias=False)
+        self.summary = nn.Linear(head + 2 * hidden, hidden)
+
+    def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features of each slot, shape (n, slots, hidden), and of all together, (n, hidden).
+
+        Args:
+            observations: the numbers before the slots, then a row for each slot, shape (n, head + slots * width). Slots
+                that are not there, whose first column is 0, do not count in what is known of all.
+        """
+        head, rows = observations[:, : self.head], observations[:, self.head :].unflatten(1, (-1, self.width))
+        seen = torch.relu(self.row(rows) + self.context(head)[:, None])
+        there = rows[:, :, :1]
+        kept = seen * there
+        pooled = torch.cat([head, kept.sum(1) / there.sum(1).clamp(min=1.0), kept.amax(1)], 1)
+        return seen, torch.relu(self.summary(pooled))
+
+
+class SlotNetwork(nn.Module):
+    """Logits of actions at slots and of actions elsewhere, and a value."""
 
     def __init__(self, head: int, width: int, *, each: int = 1, others: int = 0, hidden: int = 64) -> None:
         """Make a network with random weights (PyTorch's global generator).
@@ -40,34 +62,43 @@ class SlotNetwork(nn.Module):
             hidden: units of each layer.
         """
         super().__init__()
-        self.head, self.width = head, width
-        self.row, self.context = nn.Linear(width, hidden), nn.Linear(head, hidden)
-        self.summary = nn.Linear(head + 2 * hidden, hidden)
+        self.glance = Glance(head, width, hidden)
         self.again, self.told = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden, bias=False)
-        self.slot, self.value = nn.Linear(hidden, each), nn.Linear(hidden, 1)
-        self.other = nn.Linear(hidden, others) if others else None
-        for last, gain in ((self.slot, 0.01), (self.other, 0.01), (self.value, 1.0)):
-            if last is not None:
-                nn.init.orthogonal_(last.weight, gain)
-                nn.init.zeros_(last.bias)
+        self.slot, self.value = scaled(nn.Linear(hidden, each), 0.01), scaled(nn.Linear(hidden, 1), 1.0)
+        self.other = scaled(nn.Linear(hidden, others), 0.01) if others else None
 
     def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits, shape (n, each * slots + others), and values, shape (n,), for (n, head + slots * width).
+        """Return logits, shape (n, each * slots + others), and values, shape (n,).
 
-        Action a * slots + s is the a-th at slot s; the last `others` name no slot. Slots that are not there, whose
-        first column is 0, do not enter the summary; their logits are for the caller to mask.
+        Action a * slots + s is the a-th at slot s; the last `others` name no slot. Logits of slots that are not there
+        are for the caller to mask.
         """
-        head, rows = observations[:, : self.head], observations[:, self.head :].unflatten(1, (-1, self.width))
-        seen = torch.relu(self.row(rows) + self.context(head)[:, None])
-        there = rows[:, :, :1]
-        kept = seen * there
-        pooled = torch.cat([kept.sum(1) / there.sum(1).clamp(min=1.0), kept.amax(1)], 1)
-        summary = torch.relu(self.summary(torch.cat([head, pooled], 1)))
+        seen, summary = self.glance(observations)
         slots = self.slot(torch.relu(self.again(seen) + self.told(summary)[:, None]))
         logits = slots.transpose(1, 2).flatten(1)
         if self.other is not None:
             logits = torch.cat([logits, self.other(summary)], 1)
         return logits, self.value(summary)[:, 0]
+
+
+class Critic(nn.Module):
+    """A value alone."""
+
+    def __init__(self, head: int, width: int, hidden: int = 64) -> None:
+        """Make one with random weights; arguments as of `SlotNetwork`."""
+        super().__init__()
+        self.glance, self.value = Glance(head, width, hidden), scaled(nn.Linear(hidden, 1), 1.0)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Return values, shape (n,)."""
+        return self.value(self.glance(observations)[1])[:, 0]
+
+
+def scaled(layer: Any, gain: float) -> Any:
+    """Return a linear layer with orthogonal weights of this gain and no bias: a small one makes a policy uniform."""
+    nn.init.orthogonal_(layer.weight, gain)
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 def log_policy(logits: Tensor, masks: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mars2_bench.algorithms.clipped import Floats, Settings, learn
 from mars2_bench.algorithms.network import Ints, SlotNetwork, entropy, log_policy, one_core, sampled, taken
 from mars2_bench.suite.named import Named
-from mars2_bench.suite.playing import Told, Vector
+from mars2_bench.suite.playing import Told
 from mars2_env.base.extras import needed_by
 from mars2_env.errors import ConfigError
 from mars2_env.features import Layout
@@ -56,12 +56,10 @@ class Controller:
 
     def act(self, observations: dict[str, Any], rng: np.random.Generator) -> Ints:
         """Return a sampled action for each tree."""
-        seen, masks = observations["observation"], observations["action_mask"] > 0
         with torch.no_grad():
-            logits, _ = self.network(torch.from_numpy(seen))
-            return sampled(log_policy(logits, torch.from_numpy(masks)), rng)
+            return self.choose([torch.from_numpy(one) for one in self.look(observations)], rng)[0][:, 0]
 
-    def look(self, observations: dict[str, Any], vec: Vector) -> tuple[NDArray[Any], ...]:
+    def look(self, observations: dict[str, Any]) -> tuple[NDArray[Any], ...]:
         """Return observations and which actions are allowed."""
         return observations["observation"], observations["action_mask"] > 0
 

@@ -1,12 +1,11 @@
 """What each agent of `place` sees, laid out the same way for all of them: itself first, the others in turn after it.
 
-So one network serves all agents. Which agent looks is told apart by `self` columns, which here count from the first
-agent on as they always do.
+So one network serves all agents. Which of them looks is still told: `self` columns stay in the agents' own order.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +21,10 @@ Floats = NDArray[np.float32]
 def own_first(layout: Layout, agent: int) -> NDArray[np.int64]:
     """Return from which place of an agent's observation each number of its view comes, shape (layout.size,).
 
-    Columns of agents, before the slots and in them, are turned so that those of `agent` come first; `self` columns
-    stay.
+    Columns of agents, before the slots and in them, are turned so that those of `agent` come first.
     """
-    count = len(layout.agents)
+    count, places = len(layout.agents), np.arange(layout.size)
     turned = (np.arange(count) + agent) % count
-    places = np.arange(layout.size)
     told = layout.first + count * layout.observer
     numbers = places[told : told + count * len(AGENT_COLUMNS)].reshape(count, -1)
     numbers[:] = numbers[turned]
@@ -37,17 +34,39 @@ def own_first(layout: Layout, agent: int) -> NDArray[np.int64]:
 
 
 class Views:
-    """Batches of all agents' observations as one array of views."""
+    """Batches of all agents' observations as arrays of views.
+
+    Attributes:
+        layout: of an agent's own observation, and of its view.
+        central_head: how many numbers come before the slots in a central view.
+    """
 
     def __init__(self, layout: Layout) -> None:
-        """Know how observations of each agent lie."""
-        self.layout = layout
-        self._from: Final = [own_first(layout, agent) for agent in range(len(layout.agents))]
+        """Know how observations lie."""
+        self.layout, count = layout, len(layout.agents)
+        self.central_head = layout.head + (count - 1) * layout.card
+        self._from = [own_first(layout, agent) for agent in range(count)]
 
     def seen(self, observations: dict[str, Any]) -> Floats:
         """Return views, shape (n, agents, layout.size), of what a vector returned: agent -> batch."""
         batches = (observations[agent]["observation"] for agent in self.layout.agents)
         return np.stack([batch[:, places] for batch, places in zip(batches, self._from, strict=True)], 1)
+
+    def central(self, observations: dict[str, Any]) -> Floats:
+        """Return what an agent would see that knew all that any of them sees: (n, agents, central_head + slots).
+
+        After its own card come those of the others, in turn after it. What is hidden of a node is 0, and its author
+        sees it: together they see the highest of what each sees.
+        """
+        layout, count = self.layout, len(self.layout.agents)
+        batches = [observations[agent]["observation"] for agent in layout.agents]
+        cards = [batch[:, layout.head - layout.card : layout.head] for batch in batches]
+        together, found = np.maximum.reduce(batches), []
+        for agent, places in enumerate(self._from):
+            others = [cards[(agent + after) % count] for after in range(1, count)]
+            own = batches[agent][:, places[: layout.head]]
+            found.append(np.concatenate([own, *others, together[:, places[layout.head :]]], 1))
+        return np.stack(found, 1)
 
     def masks(self, observations: dict[str, Any]) -> NDArray[np.bool_]:
         """Return which actions are allowed, shape (n, agents, actions)."""

@@ -25,7 +25,7 @@ from mars2_env.errors import ConfigError, unknown_name
 from mars2_env.problems import ProblemSet
 from mars2_env.prompt.programs import fenced
 from mars2_env.testing.mutation import FAMILIES, Reference
-from mars2_env.types import Reply, Turn
+from mars2_env.types import Call, Problem, Reply, Turn
 
 Floats = NDArray[np.float64]
 Masks = NDArray[np.int64]
@@ -140,26 +140,28 @@ def _bits(count: int) -> Masks:
 class Programs:
     """The bank's programs of one problem as texts, and back."""
 
-    def __init__(self, entry: Entry, reference: str, stages: tuple[str, ...], chosen: tuple[int, ...]) -> None:
+    def __init__(self, problem: Problem, entry: Entry, stages: tuple[str, ...], chosen: tuple[int, ...]) -> None:
         """Know a problem's programs.
 
         Args:
-            entry: the problem in the bank.
-            reference: its reference program.
+            problem: the problem.
+            entry: what the bank has on it.
             stages: the staged slips.
             chosen: the real ones, as bits of the bank's masks (`Kinds.chosen`).
         """
-        self._entry, self._stages, self._chosen = entry, stages, chosen
-        self._reference = Reference(reference)
+        self._entry, self._chosen = entry, chosen
+        self._stages = [STAGES[name] for name in stages]
+        self._called = problem.interface.name if isinstance(problem.interface, Call) else None
+        self._reference = Reference(problem.reference or "")
         self._texts: dict[int, str] = {}
         self._masks: dict[str, int | None] = {}
 
     def text(self, mask: int) -> str:
         """Return the program with these slips."""
         if mask not in self._texts:
-            staged = "".join(STAGES[name].text for bit, name in enumerate(self._stages) if mask >> bit & 1)
-            real = sum(1 << bit for place, bit in enumerate(self._chosen, len(self._stages)) if mask >> place & 1)
-            text = staged + self._reference.write(self._entry.slips_of(real))
+            text = self._reference.write(self._entry.slips_of(self.real(mask)))
+            for bit, stage in reversed(list(enumerate(self._stages))):
+                text = stage.put(text, self._called) if mask >> bit & 1 else text
             self._masks[text.strip()] = mask
             self._texts[mask] = text
         return self._texts[mask]
@@ -171,11 +173,15 @@ class Programs:
             self._masks[text] = self._read(text)
         return self._masks[text]
 
+    def real(self, mask: int) -> int:
+        """Return the real slips of a mask, as the bank's own masks have them."""
+        return sum(1 << bit for place, bit in enumerate(self._chosen, len(self._stages)) if mask >> place & 1)
+
     def _read(self, text: str) -> int | None:
         mask = 0
-        for bit, name in enumerate(self._stages):
-            if text.startswith(STAGES[name].text):
-                text, mask = text.removeprefix(STAGES[name].text), mask | 1 << bit
+        for bit, stage in enumerate(self._stages):
+            if (rest := stage.taken(text, self._called)) is not None:
+                text, mask = rest, mask | 1 << bit
         real = self._entry.mask_of(self._reference, text)
         if real is None or real & ~sum(1 << bit for bit in self._chosen):
             return None
@@ -183,9 +189,9 @@ class Programs:
 
 
 @cache
-def _references() -> dict[str, str]:
+def _problems() -> dict[str, Problem]:
     sets = (mars2_env.load_problems("starter", split=split) for split in ("train", "test"))
-    return {problem.id: problem.reference or "" for one in sets for problem in one}
+    return {problem.id: problem for one in sets for problem in one}
 
 
 @cache
@@ -196,7 +202,7 @@ def programs_of(bank: Bank, problem: str, kinds: Kinds = PLAIN) -> Programs:
         ConfigError: the bank has no such problem.
     """
     entry = bank.entry(problem)
-    return Programs(entry, _references()[problem], kinds.stages, kinds.chosen(bank)[bank.places[problem]])
+    return Programs(_problems()[problem], entry, kinds.stages, kinds.chosen(bank)[bank.places[problem]])
 
 
 def written(bank: Bank, skill: Skill, turn: Turn, kinds: Kinds = PLAIN) -> Reply:

@@ -97,10 +97,20 @@ class Named:
         Raises:
             ConfigError: there is no such split, or the options make no sense.
         """
-        return mars2_env.task(self.problems(split), **{**self.task_options(), **overrides})
+        options = {**self.task_options(split), **overrides}
+        return mars2_env.task(options.pop("problems"), **options)
 
-    def task_options(self) -> dict[str, Any]:
-        """Return what its task says, but for the problems, as `mars2_env.task` takes it."""
+    def task_options(self, split: str = "train") -> dict[str, Any]:
+        """Return what its task on a split says, as `mars2_env.task` and `register_task` take it."""
+        problems = self.problems(split)
+        where: dict[str, Any] = {"problems": problems}
+        if not self.unseen:  # by name, so that a log can be evaluated by what its task says
+            where = {"problems": problems.name, "split": problems.split}
+        return {**where, **self.game_options}
+
+    @property
+    def game_options(self) -> dict[str, Any]:
+        """What its task says on every split."""
         return {
             "game": self.game,
             "api": "gymnasium" if self.game == "route" else "parallel",
@@ -130,7 +140,7 @@ class Named:
         decides = {
             "law": LAW,
             "bank": read_bank().digest,
-            "options": {name: _plain(value) for name, value in sorted(self.task_options().items())},
+            "options": {name: _plain(value) for name, value in sorted(self.game_options.items())},
             "problems": {split: [problem.id for problem in self.problems(split)] for split in self.splits},
         }
         return sha256(msgspec.json.encode(decides)).hexdigest()
@@ -156,8 +166,7 @@ def find(id: str) -> Named:
 
 def offered(id: str) -> dict[str, Any]:
     """Return the options of `mars2_env.task(id)`; the entry points of group `mars2_env.tasks` name this function."""
-    named = find(id)
-    return {"problems": named.problems("train"), **named.task_options()}
+    return find(id).task_options()
 
 
 @cache

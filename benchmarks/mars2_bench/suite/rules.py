@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mars2_bench.suite.authors import BankAuthor
 from mars2_bench.suite.bank import Bank
 from mars2_bench.suite.teams import Team, TeamAuthor
+from mars2_env.envs.spaces import layout_of
 from mars2_env.errors import ConfigError
 from mars2_env.features import Layout
 from mars2_env.search.budget import MAX_NODES
@@ -90,7 +91,7 @@ def table_game(task: Task) -> TableGame:
     return TableGame(
         task,
         bank,
-        Layout(task.budget.nodes, tuple(task.agents), observer=rules.game == "place", rounds=rules.rounds is not None),
+        layout_of(task, observer=rules.game == "place", card=cards.shape[1]),
         np.array([bank.places[problem.id] for problem in task.problems]),
         team,
         team.kinds.scores(bank, rules.score_on),

@@ -1,13 +1,13 @@
 """Slips in stages: artificial ones before the real ones of a problem, so that the score is 0 until the last is mended.
 
 While a program has staged slips, the first of them decides what it comes to, and it alone can be mended: what an
-outcome shows is what there is to go by. Staged slips are lines before the real program, which a real sandbox runs.
+outcome shows is what there is to go by. Staged slips are lines around the real program, which a real sandbox runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 from math import sqrt
 from types import MappingProxyType
@@ -28,18 +28,37 @@ class Stage:
 
     Attributes:
         outcome: what every test of a program comes to in which it is the first slip.
-        text: the lines that it adds before the program.
+        before: the lines that stand before the program.
+        called: in a program whose function `{name}` is called, the lines after it instead; None: the same as elsewhere.
     """
 
     outcome: Outcome
-    text: str
+    before: str
+    called: str | None = None
+
+    def put(self, program: str, name: str | None) -> str:
+        """Return a program with this slip; `name` is that of the function by which it is called, if it is."""
+        if name is None or self.called is None:
+            return self.before + program
+        return program + self.called.format(name=name)
+
+    def taken(self, program: str, name: str | None) -> str | None:
+        """Return a program without this slip; None if it has not got it. Blanks at its ends are gone."""
+        if name is None or self.called is None:
+            return program.removeprefix(self.before) if program.startswith(self.before) else None
+        end = self.called.format(name=name).rstrip()
+        return program.removesuffix(end) if program.endswith(end) else None
 
 
 STAGES: Final[Mapping[str, Stage]] = MappingProxyType(
     {
         "syntax": Stage("compile_error", "def unfinished(:\n"),
         "crash": Stage("runtime_error", 'raise RuntimeError("this part is not written yet")\n'),
-        "flood": Stage("output_limit", 'while True:\n    print("still looking for the slip " * 4096)\n'),
+        "flood": Stage(
+            "output_limit",
+            'print("still looking for the slip " * 100_000)\n',
+            '\n\ndef {name}(*given):\n    return "still looking for the slip " * 100_000\n',
+        ),
     }
 )
 """Staged slips by name, in the order in which they hide each other."""
@@ -57,8 +76,9 @@ class Kinds:
 
     Attributes:
         stages: names in `STAGES`, in their order.
-        real: how many of each problem's real slips: those that leave a share of the scoring tests nearest to one half;
-            None: all that it has.
+        real: how many of each problem's real slips; None: all that it has. Those come first that leave some scoring
+            tests passing, then those that come to wrong answers, as no staged slip does, then those that leave the
+            nearest to half of the tests.
     """
 
     stages: tuple[str, ...] = ()
@@ -120,22 +140,19 @@ class Kinds:
 
     def config(self) -> dict[str, Any]:
         """Return what decides numbers, as plain data."""
-        return {"stages": [[name, *_plain(STAGES[name])] for name in self.stages], "real": self.real}
-
-
-def _plain(stage: Stage) -> tuple[str, str]:
-    return stage.outcome, stage.text
+        return {"stages": [[name, *astuple(STAGES[name])] for name in self.stages], "real": self.real}
 
 
 @lru_cache(maxsize=8)
 def _chosen(bank: Bank, real: int | None) -> tuple[tuple[int, ...], ...]:
     """Return `Kinds.chosen`."""
-    counts, scores = bank.counts.tolist(), bank.scores("scoring")
+    counts, scores, outcomes = bank.counts.tolist(), bank.scores("scoring"), bank.outcomes(("public", "scoring"))
     if real is None:
         return tuple(tuple(range(count)) for count in counts)
     found = []
     for place, count in enumerate(counts):
         singles = scores[place, 1 << np.arange(count)]
-        order = sorted(range(count), key=lambda bit: (singles[bit] == 0, abs(singles[bit] - 0.5), bit))
-        found.append(tuple(sorted(order[:real])))
+        wrong = outcomes[place, 1 << np.arange(count)] == OUTCOMES.index("wrong_answer")
+        order = np.lexsort((np.arange(count), abs(singles - 0.5), ~wrong, singles == 0))
+        found.append(tuple(sorted(order[:real].tolist())))
     return tuple(found)

@@ -64,6 +64,7 @@ class Trees:
         roles: the role of each agent in each tree (`Team`), shape (N, A).
         mask: the slips of each node's program, shape (N, S); that at slot 0 means nothing.
         vectors: what is observed of each, shape (N, layout.size); without what is the observer's own: `self` and cards.
+        expansions: how many there were in all trees, from the first on.
         best: the highest score in each subtree, shape (N, S); that of the tree at slot 0.
     """
 
@@ -73,12 +74,14 @@ class Trees:
         budget, agents, layout = game.budget, len(game.agents), game.layout
         slots = budget + 1
         self._slots, self._agents = slots, agents
-        self._partial = game.task.rules.shown == "own"
+        rules = game.task.rules
+        self._partial, self._hides = rules.shown == "own", "own" in (rules.shown, rules.observe)
         self.size = np.ones(count, np.int64)
         self.spent, self.place, self.rounds, self._solved = (np.zeros(count, np.int64) for _ in range(4))
         self.over = np.zeros(count, np.bool_)
         self._parent = np.full((count, slots), -1)  # flat, so that a walk to the root stays flat
         self.roles = np.zeros((count, agents), np.int64)
+        self.expansions = 0
         self.mask, self._counts, self._children, self._wrote = (np.zeros((count, slots), np.int64) for _ in range(4))
         self._sums, self.best = np.zeros((count, slots)), np.zeros((count, slots))
         self._depth = np.zeros((count, slots), np.int64)
@@ -95,7 +98,7 @@ class Trees:
         assert np.shares_memory(self.rows, self.vectors)
         self._row = (np.arange(count)[:, None] * layout.size + layout.head + np.arange(slots) * layout.width).ravel()
         self._told = layout.first + agents * layout.observer
-        self._limit, self._clues = game.task.rules.rounds, layout.clues
+        self._limit, self._clues = rules.rounds or 0, layout.clues
         self._left = (1.0 - np.arange(budget + 1) / budget).astype(np.float32)
         ages = np.arange(slots + 1)[:, None] - 1 - np.arange(slots)  # by the size of the tree
         self._ages = (np.maximum(ages, 0) / budget).astype(np.float32)
@@ -103,7 +106,7 @@ class Trees:
         self._blank = np.zeros(layout.size, np.float32)
         self._blank[0] = self._left[0]
         self._blank[layout.head + _PLACE["present"]] = 1.0
-        if self._limit is not None:
+        if self._limit:
             self._rounds_left = (1.0 - np.arange(self._limit + 1) / self._limit).astype(np.float32)
             self._blank[ROUNDS_LEFT] = 1.0
 
@@ -154,6 +157,7 @@ class Trees:
             authors = np.broadcast_to(agents, trees.shape)[some]
             self._add(done, some, trees[some], authors, slots[some], size[some])
         self.spent[trees] += 1
+        self.expansions += len(trees)
         after = self.best[trees, 0]
         self.vectors[:, 0] = self._left[self.spent]
         self.vectors[trees, 1] = after
@@ -174,7 +178,7 @@ class Trees:
 
     def masks(self) -> NDArray[np.int8]:
         """Return which slots can be expanded, shape (N, S); with one number more where agents may pass."""
-        found = (np.arange(self._slots + (self._limit is not None)) < self.size[:, None]).astype(np.int8)
+        found = (np.arange(self._slots + bool(self._limit)) < self.size[:, None]).astype(np.int8)
         found[:, self._slots :] = 1
         return found
 
@@ -250,7 +254,7 @@ class Trees:
         vector[at + 2] = np.maximum(vector[at + 2], scores)
         self.size[trees] = new + 1
         self._solved[trees] += (scores >= 1.0) & fresh
-        if self._partial:
+        if self._hides:
             self.hidden[:, trees, new] = np.arange(self._agents)[:, None] != agents
         if game.task.reward == "difference":
             wrote = self._wrote.reshape(-1)
