@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, field, is_dataclass
 from typing import Any, Final, get_type_hints
 
 import msgspec
@@ -44,6 +44,7 @@ class Offer:
         reference: whether it is there to be measured by: it has no budget, and may look at what no controller sees.
         draws: whether its seed matters.
         needs: the package beside PyTorch that it needs.
+        settings: that set it apart from others of the same factory.
     """
 
     factory: str
@@ -52,10 +53,12 @@ class Offer:
     reference: bool = False
     draws: bool = True
     needs: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 _BOTH: Final = ("route", "place")
 _HERE: Final = "mars2_bench.harness.references"
+_IPPO: Final = "mars2_bench.algorithms.ippo:Ippo"
 _ADAPTED: Final = "mars2_bench.harness.adapters"
 
 OFFERED: Final[Mapping[str, Offer]] = {
@@ -65,12 +68,15 @@ OFFERED: Final[Mapping[str, Offer]] = {
     "thompson": Offer(f"{_HERE}:thompson", _BOTH, "AB-MCTS-A by what is observed", reference=True),
     "oracle": Offer(f"{_HERE}:oracle", _BOTH, "knows roles and slips, not luck", reference=True, draws=False),
     "ppo": Offer("mars2_bench.algorithms.ppo:Ppo", ("route",), "PPO: one controller"),
-    "ippo": Offer("mars2_bench.algorithms.ippo:Ippo", ("place",), "PPO: each agent by what it sees"),
+    "ippo": Offer(_IPPO, ("place",), "PPO: each agent by what it sees, paid for what the team earns"),
+    "ippo-own": Offer(_IPPO, ("place",), "the same, each paid for what it earns itself", settings={"share": "own"}),
+    "mappo": Offer("mars2_bench.algorithms.mappo:Mappo", ("place",), "IPPO with a critic that sees everything"),
+    "joint": Offer("mars2_bench.algorithms.joint:Joint", ("place",), "PPO: one policy that sees what all agents see"),
     "sb3-ppo": Offer(f"{_ADAPTED}.sb3:Sb3Ppo", _BOTH, "PPO of Stable-Baselines3, without masks", needs="sb3"),
     "sb3-a2c": Offer(f"{_ADAPTED}.sb3:Sb3A2c", _BOTH, "A2C of Stable-Baselines3, without masks", needs="sb3"),
     "sb3-maskable-ppo": Offer(f"{_ADAPTED}.sb3:Sb3MaskablePpo", _BOTH, "MaskablePPO of sb3-contrib", needs="sb3"),
     "torchrl-ppo": Offer(f"{_ADAPTED}.torchrl:TorchRlPpo", _BOTH, "PPO of TorchRL's parts", needs="torchrl"),
-    "torchrl-mappo": Offer(f"{_ADAPTED}.torchrl:TorchRlMappo", ("place",), "the same, one critic for all", needs="torchrl"),
+    "torchrl-mappo": Offer(f"{_ADAPTED}.torchrl:TorchRlMappo", ("place",), "with one critic for all", needs="torchrl"),
     "benchmarl-mappo": Offer(f"{_ADAPTED}.benchmarl:BenchMarl", ("place",), "MAPPO of BenchMARL", needs="benchmarl"),
     "benchmarl-ippo": Offer(f"{_ADAPTED}.benchmarl:BenchMarlIppo", ("place",), "IPPO of BenchMARL", needs="benchmarl"),
 }
@@ -128,7 +134,8 @@ def make(text: str, name: str | None = None) -> Made:
     factory = parts.find(key)
     if not callable(factory):
         raise ConfigError(f"algorithm {text!r:.200}: {factory!r:.200} is no factory: it cannot be called.")
-    learn = _built(parts, key, factory, spec.options)
+    preset = OFFERED[key].settings if key in OFFERED else {}
+    learn = _built(parts, key, factory, {**preset, **spec.options})
     if not callable(learn):
         raise PolicyError(f"algorithm {text!r:.200}: its factory returned {learn!r:.200}, which cannot be called.")
     called = name or (spec.rest.rpartition(".")[2].lower() if spec.rest else spec.name)
@@ -164,19 +171,19 @@ def _built(parts: Parts, name: str, factory: Any, given: Mapping[str, Any]) -> A
     if not (is_dataclass(factory) and isinstance(factory, type)):
         return parts.build(name, options=given)
     kinds = get_type_hints(factory)
-    inner = {field: kind for field, kind in kinds.items() if is_dataclass(kind) and isinstance(kind, type)}
+    inner = {holder: kind for holder, kind in kinds.items() if is_dataclass(kind) and isinstance(kind, type)}
     own: dict[str, Any] = {}
     parted: dict[str, dict[str, Any]] = {}
     for setting, value in given.items():
-        holder = next((field for field, kind in inner.items() if setting in kind.__dataclass_fields__), None)
+        holder = next((one for one, kind in inner.items() if setting in kind.__dataclass_fields__), "")
         if setting in inner and isinstance(value, Mapping):
             parted.setdefault(setting, {}).update(value)
-        elif setting not in kinds and holder is not None:
+        elif holder and setting not in kinds:
             parted.setdefault(holder, {})[setting] = value
         else:
             own[setting] = value
-    for field, values in parted.items():
-        own[field] = inner[field](**typed_options(inner[field], values, f"algorithm {name!r}"))
+    for holder, values in parted.items():
+        own[holder] = inner[holder](**typed_options(inner[holder], values, f"algorithm {name!r}"))
     return parts.build(name, options=own)
 
 

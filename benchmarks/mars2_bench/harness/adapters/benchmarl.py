@@ -55,19 +55,19 @@ class BankTask(TaskClass):
 
     def observation_spec(self, env: Any) -> Any:
         """Return what policies see, without masks."""
-        spec = env.observation_spec.clone()
+        spec = env.full_observation_spec_unbatched.clone()
         del spec[GROUP, "action_mask"]
         return spec
 
     def action_mask_spec(self, env: Any) -> Any:
         """Return the masks."""
-        spec = env.observation_spec.clone()
+        spec = env.full_observation_spec_unbatched.clone()
         del spec[GROUP, "observation"]
         return spec
 
     def action_spec(self, env: Any) -> Any:
         """Return the actions."""
-        return env.full_action_spec
+        return env.full_action_spec_unbatched
 
     def state_spec(self, env: Any) -> None:
         """A critic that sees every actor's vector sees the whole tree."""
@@ -81,8 +81,8 @@ class BankTask(TaskClass):
         return "mars2_bench"
 
 
-class _Spent(Exception):
-    """Learning is over."""
+class _SpentError(Exception):
+    """Learning is over: BenchMARL has no other way to end it before its number of frames, and calls it a failure."""
 
 
 class _Until(Callback):
@@ -106,7 +106,7 @@ class _Until(Callback):
         if self._told is not None:
             self._told(self._spent, plays_of(self.experiment.policy))
         if self._spent >= self._expansions:
-            raise _Spent
+            raise _SpentError
 
 
 def plays_of(policy: Any) -> Plays:
@@ -169,7 +169,7 @@ class BenchMarl:
                 config=config,
                 callbacks=[_Until(expansions, named.budget, told)],
             )
-            with suppress(_Spent):
+            with suppress(_SpentError):
                 experiment.run()
         return plays_of(experiment.policy)
 
