@@ -41,8 +41,15 @@ def test_actors_act_see_and_are_paid_as_the_vector_says(id: str) -> None:
     assert actors.expansions == meter.spent > 0
 
 
-@pytest.mark.parametrize("id", ["Route-v1", "Commons-v1"])
-@pytest.mark.parametrize("algorithm", ["sb3-ppo", "sb3-a2c", "sb3-maskable-ppo"])
+@pytest.mark.parametrize(
+    ("algorithm", "id"),
+    [
+        ("sb3-maskable-ppo", "Route-v1"),
+        ("sb3-maskable-ppo", "Commons-v1"),
+        ("sb3-a2c", "Route-v1"),
+        pytest.param("sb3-ppo", "Commons-v1", marks=pytest.mark.slow),
+    ],
+)
 def test_algorithms_of_stable_baselines3_learn_within_their_budget(algorithm: str, id: str) -> None:
     pytest.importorskip("sb3_contrib", reason="needs the extra sb3")
     result = learn(smallest(f"{algorithm},envs=20,steps=6", id))

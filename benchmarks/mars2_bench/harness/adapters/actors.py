@@ -36,10 +36,9 @@ class Actors:
         self.agents = tuple(envs.agents) if isinstance(envs, BankRounds) else None
         self.trees = int(envs.num_envs)
         self.actors = 1 if self.agents is None else len(self.agents)
-        if self.agents is None:
-            spaces = self.envs.single_observation_space, self.envs.single_action_space
-        else:
-            spaces = self.envs.single_observation_space(self.agents[0]), self.envs.single_action_space(self.agents[0])
+        spaces: Any = (self.envs.single_observation_space, self.envs.single_action_space)
+        if self.agents is not None:
+            spaces = [space(self.agents[0]) for space in spaces]
         self.columns, self.actions = int(spaces[0]["observation"].shape[0]), int(spaces[1].n)
 
     def reset(self, seed: int | None) -> tuple[Floats, NDArray[np.bool_]]:

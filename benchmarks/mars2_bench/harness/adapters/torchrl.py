@@ -151,9 +151,7 @@ class TorchRlPpo:
         actors = env.actors
         shape = {"n_agents": actors.actors, "depth": 2, "num_cells": self.cells, "share_params": True}
         net = MultiAgentMLP(actors.columns, actors.actions, centralized=False, **shape)
-        critic = SafeModule(
-            MultiAgentMLP(actors.columns, 1, centralized=self.centralised, **shape), [SEEN], [VALUE]
-        )
+        critic = SafeModule(MultiAgentMLP(actors.columns, 1, centralized=self.centralised, **shape), [SEEN], [VALUE])
         policy = ProbabilisticActor(
             SafeModule(net, [SEEN], [LOGITS]),
             {"logits": LOGITS, "mask": MASK},
