@@ -40,7 +40,7 @@ class Settings:
         entropy: weight of the policy's entropy.
         value: weight of the squared error of values.
         norm: of gradients, at most.
-        hidden: units of each layer of the networks.
+        hidden: units that networks have for each slot; twice as many for all of them together.
     """
 
     envs: int = 256
@@ -53,7 +53,7 @@ class Settings:
     entropy: float = 0.01
     value: float = 0.5
     norm: float = 0.5
-    hidden: int = 64
+    hidden: int = 32
 
     def __post_init__(self) -> None:
         for name in ("envs", "steps", "epochs", "batches", "hidden"):

@@ -31,10 +31,10 @@ class Glance(nn.Module):
         super().__init__()
         self.head, self.width = head, width
         self.row, self.context = nn.Linear(width, hidden), nn.Linear(head, hidden, bias=False)
-        self.summary = nn.Linear(head + 2 * hidden, hidden)
+        self.summary = nn.Linear(head + 2 * hidden, 2 * hidden)
 
     def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
-        """Return features of each slot, shape (n, slots, hidden), and of all together, (n, hidden).
+        """Return features of each slot, shape (n, slots, hidden), and of all together, (n, 2 * hidden).
 
         Args:
             observations: the numbers before the slots, then a row for each slot, shape (n, head + slots * width). Slots
@@ -51,7 +51,7 @@ class Glance(nn.Module):
 class SlotNetwork(nn.Module):
     """Logits of actions at slots and of actions elsewhere, and a value."""
 
-    def __init__(self, head: int, width: int, *, each: int = 1, others: int = 0, hidden: int = 64) -> None:
+    def __init__(self, head: int, width: int, *, each: int = 1, others: int = 0, hidden: int = 32) -> None:
         """Make a network with random weights (PyTorch's global generator).
 
         Args:
@@ -59,13 +59,13 @@ class SlotNetwork(nn.Module):
             width: how many numbers a slot has.
             each: how many actions there are at each slot.
             others: how many actions there are that name no slot.
-            hidden: units of each layer.
+            hidden: units of a slot; what is known of all of them has twice as many.
         """
         super().__init__()
         self.glance = Glance(head, width, hidden)
-        self.again, self.told = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden, bias=False)
-        self.slot, self.value = scaled(nn.Linear(hidden, each), 0.01), scaled(nn.Linear(hidden, 1), 1.0)
-        self.other = scaled(nn.Linear(hidden, others), 0.01) if others else None
+        self.again, self.told = nn.Linear(hidden, hidden), nn.Linear(2 * hidden, hidden, bias=False)
+        self.slot, self.value = scaled(nn.Linear(hidden, each), 0.01), scaled(nn.Linear(2 * hidden, 1), 1.0)
+        self.other = scaled(nn.Linear(2 * hidden, others), 0.01) if others else None
 
     def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits, shape (n, each * slots + others), and values, shape (n,).
@@ -84,10 +84,10 @@ class SlotNetwork(nn.Module):
 class Critic(nn.Module):
     """A value alone."""
 
-    def __init__(self, head: int, width: int, hidden: int = 64) -> None:
+    def __init__(self, head: int, width: int, hidden: int = 32) -> None:
         """Make one with random weights; arguments as of `SlotNetwork`."""
         super().__init__()
-        self.glance, self.value = Glance(head, width, hidden), scaled(nn.Linear(hidden, 1), 1.0)
+        self.glance, self.value = Glance(head, width, hidden), scaled(nn.Linear(2 * hidden, 1), 1.0)
 
     def forward(self, observations: Tensor) -> Tensor:
         """Return values, shape (n,)."""
