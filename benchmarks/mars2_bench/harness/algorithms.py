@@ -66,6 +66,9 @@ OFFERED: Final[Mapping[str, Offer]] = {
     "open-loop": Offer(f"{_HERE}:open_loop", _BOTH, "the best schedule found on training problems", reference=True),
     "greedy": Offer(f"{_HERE}:greedy", _BOTH, "expands the best node", reference=True, draws=False),
     "thompson": Offer(f"{_HERE}:thompson", _BOTH, "AB-MCTS-A by what is observed", reference=True),
+    "by-hand": Offer(
+        f"{_HERE}:by_hand", _BOTH, "written by whoever read how the authors write", reference=True, draws=False
+    ),
     "oracle": Offer(f"{_HERE}:oracle", _BOTH, "knows roles and slips, not luck", reference=True, draws=False),
     "ppo": Offer("mars2_bench.algorithms.ppo:Ppo", ("route",), "PPO: one controller"),
     "ippo": Offer(_IPPO, ("place",), "PPO: each agent by what it sees, paid for what the team earns"),

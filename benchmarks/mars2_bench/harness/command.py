@@ -1,4 +1,4 @@
-"""`mars2 bench list | run | verify | report | submit`; what each needs is imported when it runs."""
+"""`mars2 bench list | run | verify | report | submit | teams`; what each needs is imported when it runs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from mars2_env.errors import ConfigError
 
 if TYPE_CHECKING:
     from mars2_bench.harness.running import Cell, Progress
+    from mars2_bench.harness.teams import TeamCell
+    from mars2_env import ProblemSet
 
 RESULTS: Final = Path("benchmarks/results")
 _SIZES: Final = {"": 1, "k": 1_000, "m": 1_000_000}
@@ -200,6 +202,69 @@ def submit(
     )
 
 
+def teams(
+    team: Annotated[
+        list[str],
+        typer.Option(
+            "--team", help='A team, NAME=SPEC SPEC ..., a spec for each agent: "pair=hf:smollm2 noise:weak"; repeat it.'
+        ),
+    ],
+    budget: Annotated[
+        list[str],
+        typer.Option("--budget", help="What each tree may take, nodes=16 or tokens=20000; repeat it for both."),
+    ],
+    problems: Annotated[
+        list[str], typer.Option("--problems", help="A problem set (mars2 problems list), SET or SET:SPLIT; repeat it.")
+    ],
+    seeds: Annotated[str, typer.Option(help="Seeds of rollouts: 0-4, or 0,2,7.")] = "0-2",
+    limit: Annotated[int | None, typer.Option(min=1, help="Take the first so many problems of each set.")] = None,
+    selector: Annotated[str, typer.Option(help="What picks agent and place.")] = "ab_mcts_a",
+    sandbox: Annotated[str, typer.Option(help="Where programs run: docker, bubblewrap or auto.")] = "auto",
+    out: Annotated[Path, typer.Option(help="The folder of results.")] = Path("runs/teams"),
+) -> None:
+    """Compare teams that write: teams x problem sets x seeds, at equal nodes and at equal tokens.
+
+    Trees are grown as by `mars2 search`, and graded on hidden tests. What is finished is kept, what was cut off goes
+    on. Prints a table for each problem set and budget.
+    """
+    from mars2_bench.harness.teams import TeamCell, run_teams, team_of, team_page, team_tables
+
+    options = {"selector": selector, "sandbox": sandbox}
+    members = dict(team_of(text) for text in team)
+    if len(members) < len(team):
+        raise ConfigError(f"team: {len(team)} teams have {len(members)} names; give each its own.")
+    cells = [
+        TeamCell(some, one, name, members[name], seed, options)
+        for seed in seeds_of(seeds)
+        for some in (_problem_set(text, limit) for text in problems)
+        for one in budget
+        for name in members
+    ]
+    found = []
+    for cell, result in run_teams(cells, out, progress=_counted):
+        typer.echo(f"{cell}: " + ("another process is at it" if result is None else "done"), err=True)
+        found += [] if result is None else [result]
+    if found:
+        typer.echo(team_page(team_tables(found)))
+
+
+def _counted(cell: TeamCell, trees: int) -> None:
+    """Say how far a run is, now and then."""
+    if trees % 10 == 0:
+        typer.echo(f"{cell}: {trees} of {len(cell.problems)} trees", err=True)
+
+
+def _problem_set(text: str, limit: int | None) -> ProblemSet:
+    """Return the problems of `SET` or `SET:SPLIT`, perhaps the first so many."""
+    from dataclasses import replace
+
+    import mars2_env
+
+    name, _, split = text.partition(":")
+    found = mars2_env.load_problems(name, **({"split": split} if split else {}))
+    return found if limit is None else replace(found, problems=found.problems[:limit])
+
+
 def seeds_of(text: str) -> list[int]:
     """Return the seeds of a text such as `0-4` or `0,2,7-9`, in order.
 
@@ -228,5 +293,5 @@ def expansions_of(text: str) -> int:
     return int(match[1]) * _SIZES[match[2].lower()]
 
 
-COMMANDS: Final = {"list": list_, "run": run, "verify": verify, "report": report, "submit": submit}
+COMMANDS: Final = {"list": list_, "run": run, "verify": verify, "report": report, "submit": submit, "teams": teams}
 """What the group `bench` gets from here, by name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mars2_bench.harness.algorithms import Algorithm
 from mars2_bench.suite.baselines import Chooses, greedy_action, player_of, random_action, thompson_action
+from mars2_bench.suite.hand_written import hand_written
 from mars2_bench.suite.open_loop import best_open_loop
 from mars2_bench.suite.oracles import oracle as oracle_of
 
@@ -30,6 +31,11 @@ def thompson() -> Algorithm:
 def open_loop() -> Algorithm:
     """Return what follows the best schedule that a search on training problems finds."""
     return lambda named, expansions, seed, told: best_open_loop(named, seed=seed)
+
+
+def by_hand() -> Algorithm:
+    """Return what somebody would write who has read how the authors write."""
+    return lambda named, expansions, seed, told: hand_written
 
 
 def oracle() -> Algorithm:
