@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,6 +73,7 @@ def run(
     from mars2_bench.harness.planning import cells_of
     from mars2_bench.harness.running import run as run_cells
 
+    modules_from_here()
     cells = cells_of(id, algo, seeds=seeds_of(seeds), budget=expansions_of(budget), name=name, tries=tries)
     away = 0
     with progress(len(cells)) as (began, ended):
@@ -131,6 +133,7 @@ def verify(
     from mars2_bench.harness.verifying import learn_again
     from mars2_bench.harness.verifying import verify as check_files
 
+    modules_from_here()
     again = set() if rerun is None else set(seeds_of(rerun))
     if again and not (len(places) == 1 and places[0].is_dir()):
         raise ConfigError("--rerun writes into the folder of results: name that one folder, and nothing else.")
@@ -263,6 +266,12 @@ def _problem_set(text: str, limit: int | None) -> ProblemSet:
     name, _, split = text.partition(":")
     found = mars2_env.load_problems(name, **({"split": split} if split else {}))
     return found if limit is None else replace(found, problems=found.problems[:limit])
+
+
+def modules_from_here() -> None:
+    """Let `module:factory` name a module of the folder in which the command is called, as `python -m` does."""
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
 
 
 def seeds_of(text: str) -> list[int]:
