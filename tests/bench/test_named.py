@@ -101,7 +101,8 @@ def games(draw: st.DrawFn) -> Task:
     stages = tuple(name for name in STAGES if draw(st.booleans()))
     kinds = Kinds(stages, draw(st.sampled_from([1, 2, 3])))
     roles = draw(st.lists(st.sampled_from(sorted(ROLES)), min_size=1, max_size=4))
-    team = Team(tuple(ROLES[role] for role in roles), draw(st.sampled_from(["never", "tree", "template"])), kinds)
+    drawn, trust = draw(st.sampled_from(["never", "tree", "template"])), draw(st.sampled_from([0.5, 1.0]))
+    team = Team(tuple(ROLES[role] for role in roles), drawn, kinds, trust)
     agents = tuple(f"one_{number}" for number in range(len(roles)))
     options: dict[str, Any] = {"clues": draw(st.sampled_from([None, Fingerprint(3)]))}
     if draw(st.booleans()):
@@ -161,19 +162,24 @@ def test_equal_roles_have_one_card() -> None:
     assert team.cards().shape == (8, 4) and (team.cards()[:4] == team.cards()[4:]).all()
 
 
-def test_who_is_able_is_a_matter_of_the_template_and_the_clues_name_it() -> None:
+def test_who_is_able_is_mostly_a_matter_of_the_template_and_the_clues_name_it() -> None:
     named = find("Templates-v1")
-    seen: dict[str, tuple[int, bytes]] = {}
+    clues: dict[str, bytes] = {}
+    able: dict[str, list[int]] = {}
     for split in named.splits:
-        envs = named.make_vec(400, split=split)
+        envs = named.make_vec(1200, split=split)
         assert isinstance(envs, BankRoute)
         observed, _ = envs.reset(seed=1)
         first = envs.trees.game.layout.names.index("clue.0")
         for place, roles, vector in zip(envs.trees.place, envs.trees.roles, observed["observation"], strict=True):
             template = template_of(envs.trees.game.bank.entries[place].problem)
-            told = int(roles.tolist().index(0)), vector[first : first + 16].tobytes()
-            assert seen.setdefault(template, told) == told
-    assert len(seen) == 50 == len({clues for _, clues in seen.values()})
+            told = vector[first : first + 16].tobytes()
+            assert clues.setdefault(template, told) == told
+            able.setdefault(template, []).append(int(roles.tolist().index(0)))
+    assert len(clues) == 50 == len(set(clues.values()))
+    # a tree whose roles are its own has the template's able agent in a third of the cases
+    usual = sum(max(found.count(agent) for agent in range(3)) for found in able.values())
+    assert 0.92 < usual / sum(map(len, able.values())) < 0.95
     apart = {template_of(problem.id) for problem in named.problems("unseen")}
     assert not apart & {template_of(problem.id) for split in ("train", "test") for problem in named.problems(split)}
     assert len(named.problems("test")) >= 150 <= len(named.problems("unseen"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,10 @@ from mars2_bench.suite.trees import Trees
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+
+
+CHUNK: Final = 256
+"""How many trees are looked at together: what is worked out for each takes agents * slots * masks numbers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,48 +146,44 @@ class Oracle:
 
     def act(self, observations: Any, rng: np.random.Generator) -> Any:
         """Return the actions; observations are not looked at, and nothing is drawn."""
-        trees, game = self.trees, self.trees.game
-        agents, slots = len(game.agents), game.budget + 1
-        gains = _Gains(trees, self.plan)
+        game, count = self.trees.game, len(self.trees.size)
+        parts = [self._chosen(np.arange(begin, min(begin + CHUNK, count))) for begin in range(0, count, CHUNK)]
+        chosen = np.concatenate(parts)
         if game.task.rules.game == "route":
-            chosen = gains.all().reshape(len(trees.size), -1).argmax(1)
-            return trees_roles_first(chosen, slots)
-        passes = np.full((len(trees.size), agents), slots)
-        if not self.plan.together:
-            chosen = gains.all().reshape(len(trees.size), -1).argmax(1)
-            passes[np.arange(len(chosen)), chosen // slots] = chosen % slots
-        else:
-            for agent in range(agents):
-                passes[:, agent] = gains.best(agent)
-        return {name: passes[:, agent] for agent, name in enumerate(game.agents)}
+            return chosen.argmax(1) * (game.budget + 1) + chosen.max(1)
+        passes = game.budget + 1
+        return {name: np.where(chosen[:, agent] < 0, passes, chosen[:, agent]) for agent, name in enumerate(game.agents)}
+
+    def _chosen(self, trees: Ints) -> Ints:
+        """Return the slot that each agent expands in some trees, shape (trees, agents); -1 for who waits."""
+        gains, agents = Gains(self.trees, self.plan, trees), len(self.trees.game.agents)
+        if self.plan.together:
+            return np.stack([gains.best(agent) for agent in range(agents)], 1)
+        worth = gains.all()
+        who = worth.max(2).argmax(1)
+        chosen = np.full((len(trees), agents), -1)
+        rows = np.arange(len(trees))
+        chosen[rows, who] = worth[rows, who].argmax(1)
+        return chosen
 
 
-def trees_roles_first(chosen: Ints, slots: int) -> Ints:
-    return chosen
-
-
-class _Gains:
+class Gains:
     """What expansions of some trees are worth, given those that were chosen before in the same step."""
 
-    def __init__(self, trees: Trees, plan: Plan) -> None:
-        game, count = trees.game, len(trees.size)
-        self._roles, numbers = trees.roles, np.arange(count)
-        problem = plan.rows[trees.place]
-        left = game.budget - trees.spent
-        step = -(-left // len(game.agents)) if plan.together else left
-        after = np.clip(step - 1, 0, len(plan.worth) - 1)
+    def __init__(self, trees: Trees, plan: Plan, some: Ints) -> None:
+        """Look at the trees of these numbers."""
+        game, roles, masks = trees.game, trees.roles[some], trees.mask[some]
+        problem, left = plan.rows[trees.place[some]], game.budget - trees.spent[some]
+        after = np.clip((-(-left // len(game.agents)) if plan.together else left) - 1, 0, len(plan.worth) - 2)
         order = plan.order[after, problem]
         worth = np.take_along_axis(plan.worth[after, problem], order, 1)
-        there = np.arange(game.budget + 1) < trees.size[:, None]
-        at_hand = np.where(there, plan.worth[after[:, None], problem[:, None], trees.mask], 0.0)
-        at_hand[:, 0] = plan.nothing[after, problem]
-        held = at_hand.max(1)
-        self._kept = np.maximum(worth, held[:, None])
+        self._there = np.arange(game.budget + 1) < trees.size[some, None]
+        held = np.where(self._there, plan.worth[after[:, None], problem[:, None], masks], 0.0)
+        held[:, 0] = plan.nothing[after, problem]
+        self._kept = np.maximum(worth, held.max(1)[:, None])
         self._below = np.ones_like(worth)
-        self._there = there
-        roles = numbers[:, None], trees.roles
-        chances = plan.refined[problem[:, None, None], trees.roles[:, :, None], trees.mask[:, None]]
-        chances[:, :, 0] = plan.fresh[problem[roles[0]], trees.roles]
+        chances = plan.refined[problem[:, None, None], roles[:, :, None], masks[:, None]]
+        chances[:, :, 0] = plan.fresh[problem[:, None], roles]
         self._upto = np.take_along_axis(chances, order[:, None, None], 3).cumsum(3)  # (trees, agents, slots, masks)
 
     def all(self) -> Floats:
