@@ -4,16 +4,16 @@
 
 A file says which environment was played (its id and digest), by what (package, commit, algorithm, settings, source), at
 what cost, and has every episode of the evaluation with its actions: whoever has the bank can play them again without
-the policy (`verify`). Columns of episodes are compressed (zlib, then base64). What a clock said stands apart and in no
-digest: apart from it, the same training gives the same file.
+the policy (`verify`). Columns of episodes are compressed (bzip2, then base 85). What a clock said stands apart and in
+no digest: apart from it, the same training gives the same file.
 """
 
 from __future__ import annotations
 
+import bz2
 import os
 import re
-import zlib
-from base64 import b64decode, b64encode
+from base64 import b85decode, b85encode
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -36,10 +36,15 @@ _MOST_BYTES: Final = 2**26
 
 
 class Packed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Episodes as they are written: `problems` one id a line, `scores` 64-bit floats, `steps` and `actions` 16-bit."""
+    """Episodes as they are written.
+
+    `problems` has one id a line, `scores` 64-bit floats, `steps` 16 bits each, `actions` 8 bits each, or 16 where there
+    are more than 256. Steps and actions stand tree after tree, the actions of a step one for each of `actors`.
+    """
 
     score: float
     count: int
+    actors: int
     problems: str
     seeds: tuple[int, ...]
     scores: str
@@ -78,14 +83,16 @@ class Episodes:
 
     def packed(self) -> Packed:
         """Return them as they are written."""
+        taken = self._taken()
         return Packed(
             self.score,
             self.scores.size,
+            self.actions.shape[3],
             _packed("\n".join(self.problems).encode()),
             self.seeds,
             _packed(self.scores.astype("<f8").tobytes()),
             _packed(self.steps.astype("<u2").tobytes()),
-            _packed(self._taken().astype("<u2").tobytes()),
+            _packed(taken.astype("u1" if taken.max() < 256 else "<u2").tobytes()),
         )
 
     def digest(self) -> str:
@@ -114,35 +121,29 @@ def unpacked(found: Packed) -> Episodes:
     shape = (len(problems), len(found.seeds))
     scores = _column("scores", found.scores, "<f8", shape).astype(np.float64)
     steps = _column("steps", found.steps, "<u2", shape).astype(np.int64)
-    taken = np.frombuffer(_even("actions", found.actions), "<u2").astype(np.int64)
-    total = int(steps.sum())
-    if not total or not len(taken) or len(taken) % total:
-        raise LogError(f"episodes: {len(taken)} actions for {total} steps; the column actions or steps is damaged.")
-    actors = len(taken) // total
-    actions = np.full((*shape, int(steps.max()), actors), -1)
-    actions[np.arange(actions.shape[2]) < steps[..., None]] = taken.reshape(total, actors)
+    count, data = int(steps.sum()) * found.actors, _unpacked("actions", found.actions)
+    if not count or found.actors < 1 or len(data) not in (count, 2 * count):
+        raise LogError(f"episodes: {len(data)} bytes of actions for {count} of them; a column is damaged.")
+    if scores.size * int(steps.max()) * found.actors > _MOST_BYTES:
+        raise LogError(f"episodes: {scores.size} trees of up to {steps.max()} steps are more than this reads.")
+    taken = np.frombuffer(data, "u1" if len(data) == count else "<u2")
+    actions = np.full((*shape, int(steps.max()), found.actors), -1)
+    actions[np.arange(actions.shape[2]) < steps[..., None]] = taken.reshape(-1, found.actors)
     return Episodes(problems, found.seeds, scores, steps, actions)
 
 
 def _packed(data: bytes) -> str:
-    return b64encode(zlib.compress(data, 9)).decode()
+    return b85encode(bz2.compress(data)).decode()
 
 
 def _unpacked(name: str, text: str) -> bytes:
     try:
-        reader = zlib.decompressobj()
-        data = reader.decompress(b64decode(text, validate=True), _MOST_BYTES)
-    except (ValueError, zlib.error) as error:
+        reader = bz2.BZ2Decompressor()
+        data = reader.decompress(b85decode(text), _MOST_BYTES)
+    except (ValueError, OSError) as error:
         raise LogError(f"episodes: the column {name} is damaged: {error}.") from None
     if not reader.eof:
         raise LogError(f"episodes: the column {name} is cut off, or of more than {_MOST_BYTES:,} bytes.")
-    return data
-
-
-def _even(name: str, text: str) -> bytes:
-    data = _unpacked(name, text)
-    if len(data) % 2:
-        raise LogError(f"episodes: the column {name} has {len(data)} bytes, not two each; it is damaged.")
     return data
 
 
