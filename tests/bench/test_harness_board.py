@@ -144,6 +144,7 @@ def test_the_picture_is_drawn_where_matplotlib_is_and_is_the_same_each_time(tmp_
     first, second = (write(tables, tmp_path / name / "board.md")[-1] for name in ("one", "two"))
     assert first.name == "board.png" and first.read_bytes() == second.read_bytes()
     assert first.read_bytes().startswith(b"\x89PNG")
+    assert "(board.png)" in first.with_suffix(".md").read_text()
 
 
 def test_the_short_board_goes_between_its_marks_and_nowhere_else(tmp_path: Path) -> None:

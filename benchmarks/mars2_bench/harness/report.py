@@ -46,9 +46,10 @@ somebody also learned again, with the seeds that are counted, and came to the sa
 """
 
 
-def markdown(tables: Sequence[Table]) -> str:
-    """Return the leaderboard's page."""
-    return "\n".join([_HEAD, *(_section(table) for table in tables)])
+def markdown(tables: Sequence[Table], picture: str = "") -> str:
+    """Return the leaderboard's page; `picture` is the name of one beside it."""
+    shown = [f"![Learning curves and performance profiles]({picture})\n"] if picture else []
+    return "\n".join([_HEAD, *(_section(table) for table in tables), *shown])
 
 
 def _section(table: Table) -> str:
@@ -195,8 +196,12 @@ def _rounded(value: Any) -> Any:
 
 
 def pages(tables: Sequence[Table], page: Path, readme: Path | None = None) -> dict[Path, bytes]:
-    """Return what `write` writes as text; arguments and errors as there."""
-    texts = {page: markdown(tables).encode(), page.with_suffix(".json"): encoded(tables)}
+    """Return what `write` writes as text; arguments and errors as there. A picture beside the page is shown on it."""
+    picture = page.with_suffix(".png")
+    texts = {
+        page: markdown(tables, picture.name if picture.exists() else "").encode(),
+        page.with_suffix(".json"): encoded(tables),
+    }
     if readme is not None:
         texts[readme] = placed(readme.read_text(encoding="utf-8"), short(tables), readme).encode()
     return texts
@@ -214,13 +219,15 @@ def write(tables: Sequence[Table], page: Path, readme: Path | None = None) -> li
         ConfigError: the readme has no such place.
         LogError: a file cannot be written.
     """
+    picture = page.with_suffix(".png")
+    with refusing(page):
+        page.parent.mkdir(parents=True, exist_ok=True)
+    drawn = [picture] if draw(tables, picture) else []
     texts = pages(tables, page, readme)
     for path, text in texts.items():
         with refusing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(text)
-    picture = page.with_suffix(".png")
-    return [*texts, picture] if draw(tables, picture) else list(texts)
+    return [*texts, *drawn]
 
 
 def placed(text: str, table: str, where: object = "the page") -> str:
