@@ -244,8 +244,16 @@ def test_problems_can_be_named_and_are_drawn_by_the_seed() -> None:
     envs, known = route(2), [problem.id for problem in problems()]
     envs.reset(seed=0, options={"problem": known[3]})
     assert envs.trees.place.tolist() == [read_bank().places[known[3]]] * 2
+    envs.reset(seed=[4, 4], options={"problem": [known[1], known[2]]})
+    assert envs.trees.place.tolist() == [read_bank().places[known[1]], read_bank().places[known[2]]]
+    envs.reset(options={"problem": [known[0], known[0]], "reset_mask": np.array([True, False])})
+    assert envs.trees.place.tolist() == [read_bank().places[known[0]], read_bank().places[known[2]]]
     with pytest.raises(ConfigError, match="no such problem"):
         envs.reset(options={"problem": "nowhere"})
+    with pytest.raises(ConfigError, match="no such problem as 'nowhere'"):
+        envs.reset(options={"problem": [known[0], "nowhere"]})
+    with pytest.raises(ConfigError, match="1 problems for 2 environments"):
+        envs.reset(options={"problem": [known[0]]})
     with pytest.raises(ConfigError, match="did you mean 'problem'"):
         envs.reset(options={"problems": known[3]})
 

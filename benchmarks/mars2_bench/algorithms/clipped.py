@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mars2_bench.suite.playing import Vector
+from mars2_bench.suite.playing import Vector, ends_of
 from mars2_env.base.checks import real_number, whole_number
 from mars2_env.base.extras import needed_by
 
@@ -43,7 +43,7 @@ class Settings:
         hidden: units that networks have for each slot; twice as many for all of them together.
     """
 
-    envs: int = 256
+    envs: int = 128
     steps: int = 12
     epochs: int = 4
     batches: int = 4
@@ -164,7 +164,7 @@ def learn(
                 chosen, logs, values = model.choose(looked, rng)
             spent += int(np.minimum(model.expands(chosen), vec.trees.game.budget - vec.trees.spent).sum())
             observations, paid, ended, _, _ = vec.step(model.actions(chosen))
-            ends[step] = ended if isinstance(ended, np.ndarray) else ended[vec.possible_agents[0]]
+            ends[step] = ends_of(vec, ended)
             rewards.append(model.paid(paid))
             kept.append((*looked, torch.from_numpy(chosen), logs, values))
         looked = tuple(torch.from_numpy(one) for one in model.look(observations))

@@ -6,7 +6,7 @@ de Witt et al.: Is Independent Learning All You Need in the StarCraft Multi-Agen
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ class Ippo:
         share: who is paid: the `team`, each agent for what any of them earns, or each its `own`.
     """
 
-    settings: Settings = Settings()
+    settings: Settings = field(default_factory=Settings)
     share: str = "team"
 
     def __call__(self, named: Named, expansions: int, seed: int, told: Told | None = None) -> Agents:

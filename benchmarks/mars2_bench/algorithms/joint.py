@@ -7,7 +7,7 @@ before chose in this round. It is what centralised control can do, and needs wha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ with needed_by("mars2_bench.algorithms"):
 class Joint:
     """Joint PPO with these settings."""
 
-    settings: Settings = Settings()
+    settings: Settings = field(default_factory=Settings)
 
     def __call__(self, named: Named, expansions: int, seed: int, told: Told | None = None) -> Centre:
         """Return what was learned of the training problems in so many expansions.
@@ -57,9 +57,7 @@ class Centre:
         """Make a centre that has learned nothing."""
         layout = vec.trees.game.layout
         self.views, self.count = Views(layout), len(layout.agents)
-        self.network = SlotNetwork(
-            self.views.central_head + 1, layout.width + 1, others=passing(vec), hidden=hidden
-        )
+        self.network = SlotNetwork(self.views.central_head + 1, layout.width + 1, others=passing(vec), hidden=hidden)
 
     def act(self, observations: dict[str, Any], rng: np.random.Generator) -> dict[str, Ints]:
         """Return sampled actions of each agent for each tree."""
@@ -73,17 +71,17 @@ class Centre:
     def choose(self, looked: Sequence[Tensor], draws: np.random.Generator) -> tuple[Ints, Tensor, Tensor]:
         """Return actions, shape (trees, agents), and their joint log-probabilities and values, shape (trees, 1)."""
         views, masks = looked
-        actions = np.zeros(masks.shape[:2], np.int64)
+        actions, values = np.zeros(masks.shape[:2], np.int64), []
         marks, joint = torch.zeros(masks.shape[0], self._slots + 1), torch.zeros(masks.shape[0])
         for agent in range(self.count):
-            logits, values = self.network(self._marked(views[:, agent], marks))
+            logits, value = self.network(self._marked(views[:, agent], marks))
             logs = log_policy(logits, masks[:, agent])
             actions[:, agent] = sampled(logs, draws)
             chosen = torch.from_numpy(actions[:, agent])
             joint += taken(logs, chosen)
             marks = marks + self._mark(chosen)
-            first = values if agent == 0 else first
-        return actions, joint[:, None], first[:, None]
+            values.append(value)
+        return actions, joint[:, None], values[0][:, None]
 
     def weigh(self, looked: Sequence[Tensor], actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return joint log-probabilities of actions and values, shape (trees, 1), and the mean entropy of an agent."""

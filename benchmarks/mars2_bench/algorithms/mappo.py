@@ -6,7 +6,7 @@ Yu et al.: The Surprising Effectiveness of PPO in Cooperative Multi-Agent Games 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ class Mappo:
         share: who is paid: the `team`, each agent for what any of them earns, or each its `own`.
     """
 
-    settings: Settings = Settings()
+    settings: Settings = field(default_factory=Settings)
     share: str = "team"
 
     def __call__(self, named: Named, expansions: int, seed: int, told: Told | None = None) -> Criticised:

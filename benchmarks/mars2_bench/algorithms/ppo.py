@@ -6,7 +6,7 @@ Schulman et al.: Proximal Policy Optimization Algorithms (arXiv 1707.06347).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ with needed_by("mars2_bench.algorithms"):
 class Ppo:
     """PPO with these settings."""
 
-    settings: Settings = Settings()
+    settings: Settings = field(default_factory=Settings)
 
     def __call__(self, named: Named, expansions: int, seed: int, told: Told | None = None) -> Controller:
         """Return what was learned of the training problems in so many expansions.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from mars2_bench.suite.playing import Vector
 from mars2_bench.suite.reading import Ints, Reading
+from mars2_bench.suite.rules import TableGame
 from mars2_env.features import Layout
 from mars2_env.search import AbMctsA, SearchTree, descend
 from mars2_env.search.posteriors import posterior
@@ -49,7 +49,7 @@ class Plays:
         return self.choose(Reading(self.layout, batch["observation"]), batch["action_mask"], rng)
 
 
-def player_of(choose: Chooses) -> Callable[[Vector], Plays]:
+def plays(choose: Chooses) -> Callable[[Vector], Plays]:
     """Return what makes a controller of a rule for a vector."""
     return lambda vec: Plays(vec.trees.game.layout, choose)
 
@@ -64,45 +64,61 @@ def greedy_action(seen: Reading, masks: Mask, rng: np.random.Generator) -> Ints:
 
     Who wrote nothing yet comes first. Where no node has a score above 0 that is to write afresh.
     """
-    slots = np.argmax(seen.slots("score"), axis=1)
-    return _routed(seen, slots, _best_author(seen)) if _routes(seen, masks) else slots
-
-
-def thompson_action(seen: Reading, masks: Mask, rng: np.random.Generator) -> Ints:
-    """Expand where AB-MCTS-A does (arXiv 2503.04412); in `route` it draws the agent too."""
-    routes, family, selector = _routes(seen, masks), posterior("beta"), AbMctsA()
-    found = []
-    for tree in search_trees(seen):
-        if routes:
-            choice = selector.select(tree, rng)
-            found.append(choice.agent * (seen.layout.budget + 1) + choice.parent)
-        else:
-            found.append(descend(tree, rng, family))
-    return np.array(found, np.int64)
-
-
-def search_trees(seen: Reading) -> list[SearchTree]:
-    """Return the observed trees as selectors take them."""
-    parents, authors = seen.numbers("parent"), seen.written_by().argmax(2)
-    sizes, scores, count = seen.size().tolist(), np.minimum(seen.slots("score"), 1.0), len(seen.layout.agents)
-    return [
-        SearchTree.load(parents[tree, 1:size], authors[tree, 1:size], scores[tree, 1:size], n_agents=count)
-        for tree, size in enumerate(sizes)
-    ]
-
-
-def _routes(seen: Reading, masks: Mask) -> bool:
-    """Return whether one controller chooses the agent too."""
-    return not seen.layout.observer
-
-
-def _routed(seen: Reading, slots: Ints, agents: Ints) -> Ints:
-    return agents * (seen.layout.budget + 1) + slots
+    slots = seen.slots("score").argmax(1)
+    return slots if seen.layout.observer else _best_author(seen) * (seen.layout.budget + 1) + slots
 
 
 def _best_author(seen: Reading) -> Ints:
-    """Return whose nodes have the highest mean score, shape (n,); who has none counts as 1."""
+    """Return whose nodes have the highest mean score, shape (n,)."""
     names = seen.layout.agents
     written = np.stack([seen.head(f"{agent}.nodes") for agent in names], 1)
     means = np.stack([seen.head(f"{agent}.mean") for agent in names], 1)
     return np.asarray(np.where(written > 0, means, 2.0).argmax(1))
+
+
+@dataclass
+class Thompson:
+    """Expands where AB-MCTS-A does (arXiv 2503.04412): in `route` it draws the agent too, in `place` agents have turns.
+
+    What it sees of a tree are places, authors and scores, which no game hides.
+
+    Attributes:
+        game: the game.
+        vectors: the trees' features, which change as they grow.
+    """
+
+    game: TableGame
+    vectors: NDArray[np.float32]
+    _trees: list[SearchTree] = field(default_factory=list)
+
+    def act(self, observations: Any, rng: np.random.Generator) -> Any:
+        """Return the actions in all trees as they stand."""
+        self._follow()
+        if self.game.task.rules.game == "route":
+            selector, slots = AbMctsA(), self.game.budget + 1
+            choices = [selector.select(tree, rng) for tree in self._trees]
+            return np.array([choice.agent * slots + choice.parent for choice in choices], np.int64)
+        family = posterior("beta")
+        return {
+            agent: np.array([descend(tree, rng, family) for tree in self._trees], np.int64)
+            for agent in self.game.agents
+        }
+
+    def _follow(self) -> None:
+        """Add what has grown; a tree that is smaller than it was has begun anew."""
+        seen, count = Reading(self.game.layout, self.vectors), len(self.game.agents)
+        if not self._trees:
+            self._trees = [SearchTree(count) for _ in self.vectors]
+        sizes, parents = seen.size().tolist(), seen.numbers("parent")
+        authors, scores = seen.written_by().argmax(2), np.minimum(seen.slots("score"), 1.0)
+        for number, size in enumerate(sizes):
+            if size < len(self._trees[number]):
+                self._trees[number] = SearchTree(count)
+            tree = self._trees[number]
+            for node in range(len(tree), size):
+                tree.add(int(parents[number, node]), int(authors[number, node]), float(scores[number, node]))
+
+
+def thompson(vec: Vector) -> Thompson:
+    """Return Thompson sampling for a vector."""
+    return Thompson(vec.trees.game, vec.trees.vectors)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mars2_bench.suite.named import Named
-from mars2_bench.suite.playing import MOST_TREES, Vector
+from mars2_bench.suite.playing import MOST_TREES, Vector, ends_of
 from mars2_bench.suite.rules import TableGame
 
 Ints = NDArray[np.int64]
@@ -56,10 +56,8 @@ class Moves:
     def step(self, vector: NDArray[np.float32]) -> Ints:
         """Return the number of the step that is due, shape (n,), from observations of any agent, shape (n, size)."""
         if self.rounds_left is not None:
-            left = vector[:, self.rounds_left] * self.steps
-        else:
-            left = vector[:, 0] * (self.slots - 1) / self.columns
-        return self.steps - np.rint(left).astype(np.int64)
+            return self.steps - np.rint(vector[:, self.rounds_left] * self.steps).astype(np.int64)
+        return self.steps - np.rint(vector[:, 0] * (self.slots - 1) / self.columns).astype(np.int64)
 
     def legal(self, plans: Ints) -> Ints:
         """Return plans, shape (C, steps, columns), where a slot that is not there yet becomes the newest one."""
@@ -80,7 +78,7 @@ class Moves:
 def moves_of(game: TableGame) -> Moves:
     """Return what a schedule for a game consists of."""
     route, names = game.task.rules.game == "route", game.layout.names
-    rounds = getattr(game.task.rules, "rounds", None)
+    rounds = game.task.rules.rounds
     return Moves(
         game.agents,
         game.budget + 1,
@@ -125,9 +123,9 @@ class OpenLoop:
 def shapes(moves: Moves) -> Ints:
     """Return plans of every plain shape, shape (C, steps, columns).
 
-    A writer at each step (one agent, or all in turn); some drafts; then the newest node, the drafts one after the other,
-    the first draft, or each writer's own newest node is refined. In `place` all agents write in every round; where they
-    may pass, also one agent a round in turn, and one agent alone.
+    A writer at each step (one agent, or all in turn); some drafts; then the newest node, the drafts one after the
+    other, the first draft, or each writer's own newest node is refined. In `place` all agents write in every round;
+    where they may pass, also one agent a round in turn, and one agent alone.
     """
     return moves.legal(np.array(list(_route_shapes(moves) if moves.route else _place_shapes(moves))))
 
@@ -151,8 +149,6 @@ def _place_shapes(moves: Moves) -> Iterator[Ints]:
     if moves.passes:
         in_turn = np.arange(moves.steps)[:, None] % count == np.arange(count)
         patterns += [in_turn, *(np.tile(np.arange(count) == one, (moves.steps, 1)) for one in range(count))]
-        first = everyone.copy()
-        first[:, 1:] = in_turn[:, 1:]
         patterns += [np.concatenate([everyone[:lead], in_turn[lead:]]) for lead in range(1, min(4, moves.steps))]
     for acts, drafts in product(patterns, range(1, moves.steps + 1)):
         for place in ("newest", "drafts", "first", "own", "next"):
@@ -242,7 +238,7 @@ def means(make: Callable[[int], Vector], moves: Moves, plans: Ints, seeds: list[
         best, over = np.zeros(vec.num_envs), np.zeros(vec.num_envs, np.bool_)
         while not over.all():
             observations, _, ended, _, _ = vec.step(controller.act(observations, _NO_DRAWS))
-            new = (ended[moves.agents[0]] if isinstance(ended, dict) else ended) & ~over
+            new = ends_of(vec, ended) & ~over
             best[new] = vec.trees.best[new, 0]
             over |= new
         found.append(best.reshape(len(some), -1).mean(1))

@@ -152,7 +152,9 @@ class Oracle:
         if game.task.rules.game == "route":
             return chosen.argmax(1) * (game.budget + 1) + chosen.max(1)
         passes = game.budget + 1
-        return {name: np.where(chosen[:, agent] < 0, passes, chosen[:, agent]) for agent, name in enumerate(game.agents)}
+        return {
+            name: np.where(chosen[:, agent] < 0, passes, chosen[:, agent]) for agent, name in enumerate(game.agents)
+        }
 
     def _chosen(self, trees: Ints) -> Ints:
         """Return the slot that each agent expands in some trees, shape (trees, agents); -1 for who waits."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mars2_bench.suite.named import Named
-from mars2_bench.suite.vector import BankRoute, BankRounds
+from mars2_bench.suite.vector import BankRounds, BankRoute
 
 Vector = BankRoute | BankRounds
 Scores = NDArray[np.float64]
@@ -119,12 +119,9 @@ def _grown(
     while not over.all():
         actions = controller.act(observations, rng)
         observations, _, ended, _, _ = vec.step(actions)
-        taken, ended = (
-            (np.stack([np.asarray(actions[a]) for a in vec.agents], -1), ended[vec.agents[0]])
-            if isinstance(vec, BankRounds)
-            else (np.asarray(actions), ended)
-        )
-        done.append(np.where(over if taken.ndim == 1 else over[:, None], -1, taken))
+        taken = np.stack([actions[agent] for agent in vec.agents], -1) if isinstance(vec, BankRounds) else actions
+        ended = ends_of(vec, ended)
+        done.append(np.where(over if np.ndim(taken) == 1 else over[:, None], -1, taken))
         steps += ~over
         new = ended & ~over
         scores[new] = vec.trees.best[new, 0]
@@ -133,18 +130,17 @@ def _grown(
     return scores, steps, np.stack(done, 1)
 
 
+def ends_of(vec: Vector, terminated: Any) -> NDArray[np.bool_]:
+    """Return which trees ended, shape (n,), of what `step` returned: an array, or one for each agent, all alike."""
+    ended: NDArray[np.bool_] = terminated[vec.agents[0]] if isinstance(vec, BankRounds) else terminated
+    return ended
+
+
 def begin(vec: Vector, pairs: Sequence[tuple[str, int]]) -> Any:
     """Begin a tree of each (problem, episode seed) in a vector of as many, and return the observations."""
-    seeds = [seed for _, seed in pairs]
-    observations, _ = vec.reset(seed=seeds)
-    places: dict[str, list[int]] = {}
-    for place, (problem, _) in enumerate(pairs):
-        places.setdefault(problem, []).append(place)
-    for problem, its in places.items():
-        mask = np.zeros(len(pairs), np.bool_)
-        mask[its] = True
-        given = [seed if chosen else None for seed, chosen in zip(seeds, mask.tolist(), strict=True)]
-        observations, _ = vec.reset(seed=given, options={"reset_mask": mask, "problem": problem})
+    observations, _ = vec.reset(
+        seed=[seed for _, seed in pairs], options={"problem": [problem for problem, _ in pairs]}
+    )
     return observations
 
 

@@ -15,7 +15,7 @@ from mars2_bench.suite.clues import template_of
 from mars2_bench.suite.draws import Words, uniforms
 from mars2_bench.suite.staged import Kinds
 from mars2_env.base import keys
-from mars2_env.base.checks import one_of, real_number
+from mars2_env.base.checks import one_of
 from mars2_env.errors import ConfigError, unknown_name
 from mars2_env.types import PublicView, Reply, Turn
 
@@ -33,28 +33,22 @@ class Team:
     Attributes:
         roles: what each role is good at; as many as there are agents. Equal ones have one card.
         drawn: `never`: the k-th agent has the k-th role; `tree`: a permutation drawn for each tree; `template`: one
-            for each template of problems, the same in all its trees but for a few (`trust`).
+            for each template of problems, always the same.
         kinds: the slips that programs can have.
-        trust: with `template`, the share of trees whose roles are those of their template; in the others they are drawn
-            for the tree alone, so that who knows the template must still look.
     """
 
     roles: tuple[Skill, ...]
     drawn: Drawn = "tree"
     kinds: Kinds = PLAIN
-    trust: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.roles:
             raise ConfigError("Team(roles=()): give one role for each agent.")
         one_of("drawn", self.drawn, get_args(Drawn), where="Team")
-        object.__setattr__(self, "trust", real_number("trust", self.trust, least=0, most=1, where="Team"))
 
     def role_seed(self, tree_seed: int, problem: str) -> int:
         """Return what the roles in a tree are drawn by: its own seed, or that of its problem's template."""
-        if self.drawn != "template" or keys.seed("trust", tree_seed) >= self.trust * 2**63:
-            return tree_seed
-        return keys.seed("roles", _DRAW, template_of(problem))
+        return keys.seed("roles", _DRAW, template_of(problem)) if self.drawn == "template" else tree_seed
 
     def drawn_roles(self, seeds: Words) -> NDArray[np.int64]:
         """Return the role of each agent in trees of these role seeds, shape (trees, agents): a random permutation."""
@@ -70,7 +64,7 @@ class Team:
     def config(self) -> dict[str, Any]:
         """Return what decides numbers, as plain data."""
         roles = [[_plain(role.own), _plain(role.other), sorted(role.families)] for role in self.roles]
-        return {"roles": roles, "drawn": self.drawn, "trust": self.trust, **self.kinds.config()}
+        return {"roles": roles, "drawn": self.drawn, **self.kinds.config()}
 
 
 def _plain(chances: Chances) -> list[float]:
