@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from mars2_bench.algorithms.named import ALGORITHMS
+from mars2_bench.harness.algorithms import make
 from mars2_bench.harness.command import expansions_of, seeds_of
 from mars2_bench.harness.planning import cells_of
 from mars2_bench.harness.results import read_result
@@ -85,6 +87,11 @@ def test_all_is_every_algorithm_that_plays_the_game_and_needs_no_other_package()
     assert {cell.budget for cell in cells if cell.made.reference} == {0}
     assert [cell.seed for cell in cells if cell.made.recipe.name == "greedy"].count(1) == 0
     assert [cell.seed for cell in cells] == sorted(cell.seed for cell in cells), "seed after seed"
+
+
+@pytest.mark.parametrize("name", sorted(ALGORITHMS))
+def test_the_ladders_algorithms_are_offered_under_their_names(name: str) -> None:
+    assert make(name).learn == ALGORITHMS[name]
 
 
 def test_settings_reach_an_algorithms_own_and_its_inner_ones() -> None:

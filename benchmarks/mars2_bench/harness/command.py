@@ -147,12 +147,12 @@ def verify(
             sound.append(result)
     trees = sum(one.scores.size for result in sound for one in result.evaluations.values())
     typer.echo(f"{len(sound)} of {len(files)} results stand: {trees:,} trees were played again.")
-    chosen = [result for result in sound if result.seed in again]
-    with progress(len(chosen)) as (began, ended):
-        for cell, found in learn_again(chosen, places[0] / RERUNS, began):
-            ended()
-            said = "the same to the last action" if found.identical else f"not the same: {dict(found.scores)}"
-            typer.echo(f"{cell}: {said}")
+    if chosen := [result for result in sound if result.seed in again]:
+        with progress(len(chosen)) as (began, ended):
+            for cell, found in learn_again(chosen, places[0] / RERUNS, began):
+                ended()
+                said = "the same to the last action" if found.identical else f"not the same: {dict(found.scores)}"
+                typer.echo(f"{cell}: {said}")
     if wrong:
         raise typer.Exit(1)
 

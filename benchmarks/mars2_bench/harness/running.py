@@ -30,7 +30,7 @@ TREES: Final = 2
 POINTS: Final = 10
 """Points of a learning curve."""
 
-CURVE_SEED: Final = 2_000_000
+CURVE_SEED: Final = 3_000_000
 """Episode seed of the trees that a point of a curve is measured on, one for every other training problem."""
 
 Progress = Callable[[int, float | None], None]

@@ -18,7 +18,7 @@ from mars2_bench.harness.running import TREES, Cell, Progress, evaluated, learn
 from mars2_bench.search.paired import minimum_detectable_effect
 from mars2_bench.suite.bank import read_bank
 from mars2_bench.suite.named import Named, find
-from mars2_bench.suite.playing import EVALUATION_SEEDS, begin
+from mars2_bench.suite.playing import EVALUATION_SEEDS, begin, ends_of
 from mars2_bench.suite.vector import BankRounds
 from mars2_env.base.journal import Journal, read_journal
 from mars2_env.errors import ConfigError, LogError
@@ -49,7 +49,7 @@ def replay(named: Named, split: str, episodes: Episodes) -> tuple[NDArray[np.flo
             _, _, ended, _, _ = envs.step(actions)
         except ConfigError as error:
             raise LogError(f"{split}: step {step + 1}: {error}") from None
-        new = (ended if agents is None else ended[agents[0]]) & ~over
+        new = ends_of(envs, ended) & ~over
         scores[new], steps[new] = envs.trees.best[new, 0], step + 1
         over |= new
     envs.close()
