@@ -224,8 +224,8 @@ NUMBERS: Mapping[str, tuple[str, str]] = {
         "5886ceb6dc1927fa2f72a60291bff710d1f8dfdeaa88c0e15732b99f2481020a",
     ),
     "mars2/Commons-v1": (
-        "c9e1b38e3ffa60a6cdfd327f0160ce5796aa6877b58842322113138cce5f56c5",
-        "905c37bab4a7b2a79f9698b49625c5109ad588ec8a810201369bc0b6daae4503",
+        "49577b79fe1d171ca9feee1a971e9d35229b367152b73d699a6c3e2689711c21",
+        "a8c8ab0736f39a6a299e3f70ca20101d87af29372bcd29cc41d308e3a7e5c904",
     ),
     "mars2/Templates-v1": (
         "ce0a8df8600507ab8de3f2a2af23e04811175d0ccca8cb42d76ca2fa7b041fd2",

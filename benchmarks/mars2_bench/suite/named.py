@@ -185,8 +185,12 @@ _TWO_STAGES: Final = Kinds(("syntax", "crash"), 2)
 
 
 def _specialists(mend: float) -> dict[str, Skill]:
-    """Return roles by what they are good at: a stage, or the real slips; whoever is not may break something."""
+    """Return roles by what they are good at; whoever is not may break something.
+
+    A stage; the real slips (`logic`); the first two stages (`front`); the last one and the real slips (`back`).
+    """
     kinds = {**{stage: frozenset({stage}) for stage in STAGES}, "logic": frozenset(FAMILIES)}
+    kinds |= {"front": kinds["syntax"] | kinds["crash"], "back": kinds["flood"] | kinds["logic"]}
     return {name: Skill(Chances(0.9, mend, 0.0), Chances(0.1, 0.0, 0.3), families) for name, families in kinds.items()}
 
 
@@ -222,7 +226,7 @@ NAMED: Final[Mapping[str, Named]] = MappingProxyType(
                 "mars2/Commons-v1",
                 "agree without words who acts and who waits: one small budget is everybody's",
                 "place",
-                _team("syntax syntax crash logic", _TWO_STAGES, 0.7),
+                _team("front front back back", _THREE_STAGES, 0.7),
                 9,
                 {"share": "team", "cards": True, "rounds": 12},
             ),
