@@ -11,10 +11,10 @@ import pytest
 pytest.importorskip("torch")
 
 from mars2_bench.suite import admission
-from mars2_bench.suite.admission import SEPARATIONS, Ladder, admit, rung, separate, step, unpaired_step
+from mars2_bench.suite.admission import SEPARATIONS, Ladder, Run, admit, rung, separate, step, unpaired_step
 from mars2_bench.suite.command import bench
 from mars2_bench.suite.named import find
-from mars2_bench.suite.playing import EVALUATION_SEEDS
+from mars2_bench.suite.playing import EVALUATION_SEEDS, Scores
 from typer.testing import CliRunner
 
 from mars2_env import ConfigError
@@ -88,8 +88,9 @@ def test_too_few_problems_admit_nothing(monkeypatch: pytest.MonkeyPatch) -> None
 def test_separations_compare_what_they_name(monkeypatch: pytest.MonkeyPatch) -> None:
     heights = {"ippo-own": 0.2, "ippo": 0.5}
 
-    def learned(named, algorithm, expansions, seed, split, seeds):  # type: ignore[no-untyped-def]
-        return np.full((len(named.problems(split)), len(seeds)), heights[algorithm]) + seed / 100
+    def learned(run: Run) -> list[Scores]:
+        shapes = [(len(run.named.problems(split)), len(run.trees)) for split in run.splits]
+        return [np.full(shape, heights[run.algorithm]) + run.seed / 100 for shape in shapes]
 
     monkeypatch.setattr(admission, "learned", learned)
     commons = SEPARATIONS[0]

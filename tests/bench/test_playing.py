@@ -114,18 +114,34 @@ def test_a_specialist_refines_only_what_it_mends_itself() -> None:
     assert refined > 500
 
 
-def test_by_hand_one_agent_drafts_and_whoever_cannot_mend_what_shows_waits() -> None:
+def test_by_hand_one_agent_drafts_and_whoever_mends_what_shows_acts_in_its_turn() -> None:
     vec = find("Commons-v1").make_vec(100)
     observations, _ = vec.reset(seed=3)
-    first = hand_written(vec).act(observations, RNG)
+    controller = hand_written(vec)
+    first = controller.act(observations, RNG)
     assert [set(first[agent].tolist()) for agent in vec.agents] == [{0}, {10}, {10}, {10}]
     observations, *_ = vec.step(first)
-    second = np.stack([hand_written(vec).act(observations, RNG)[agent] for agent in vec.agents], 1)
     shows = Reading(vec.trees.game.layout, observations["agent_0"]["observation"])
     front = (shows.slots("compile_error") + shows.slots("runtime_error"))[:, 1] > 0
     able = np.where(front[:, None], vec.trees.roles < 2, vec.trees.roles >= 2)
-    going = ~vec.trees.over
-    assert (second[going] == np.where(able, 1, 10)[going]).all() and front.any() and not front.all()
+    second = controller.act(observations, RNG)  # after 1 of 12 rounds 11 are left: the odd numbers' turn
+    assert front.any() and not front.all() and not vec.trees.over.any()
+    for number, agent in enumerate(vec.agents):
+        assert (second[agent] == np.where(able[:, number] & (number % 2 == 1), 1, 10)).all()
+
+
+def test_by_hand_a_stage_is_guessed_where_outcomes_are_hidden() -> None:
+    vec = find("RelayOwn-v1").make_vec(100)
+    observations, _ = vec.reset(seed=3)
+    controller = hand_written(vec)
+    observations, *_ = vec.step(controller.act(observations, RNG))
+    actions, guessed = controller.act(observations, RNG), 0
+    for number, agent in enumerate(vec.agents):
+        seen = Reading(vec.trees.game.layout, observations[agent]["observation"])
+        other = ~seen.written_by()[np.arange(100), actions[agent], number] & (actions[agent] > 0)
+        assert not other[(vec.trees.roles[:, number] == 2) & (seen.slots("score").max(1) == 0)].any()
+        guessed += int(other.sum())
+    assert guessed > 50
 
 
 @pytest.mark.parametrize("id", ["Route-v1", "Relay-v1", "Commons-v1", "Templates-v1"])

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mars2_bench.suite.playing import Vector, ends_of
+from mars2_bench.suite.vector import BankRounds
 from mars2_env.base.checks import real_number, whole_number
 from mars2_env.base.extras import needed_by
 
@@ -145,24 +146,24 @@ def learn(
     Args:
         model: what learns.
         vec: trees to learn from; it begins the next one in the step that ends one (`SameStep`).
-        expansions: how many; the update in which they are reached is the last.
+        expansions: how many at most; the last update may be shorter than the others.
         seed: of the trees, and of all draws.
         settings: how.
         told: is told after each update how many expansions were spent.
     """
-    rng, shape = np.random.default_rng(seed), (settings.steps, settings.envs)
+    rng, budget = np.random.default_rng(seed), vec.trees.game.budget
     adam = torch.optim.Adam(model.network.parameters(), settings.rate, eps=1e-5)
     observations, _ = vec.reset(seed=seed)
-    spent = 0
-    while spent < expansions:
+    spent, most = 0, settings.envs * (len(vec.possible_agents) if isinstance(vec, BankRounds) else 1)
+    while steps := min(settings.steps, (expansions - spent) // most):
         adam.param_groups[0]["lr"] = settings.rate * (1 - spent / expansions)
         kept: list[Any] = []
-        rewards, ends = [], np.zeros(shape, np.bool_)
-        for step in range(settings.steps):
+        rewards, ends = [], np.zeros((steps, settings.envs), np.bool_)
+        for step in range(steps):
             looked = tuple(torch.from_numpy(one) for one in model.look(observations))
             with torch.no_grad():
                 chosen, logs, values = model.choose(looked, rng)
-            spent += int(np.minimum(model.expands(chosen), vec.trees.game.budget - vec.trees.spent).sum())
+            spent += int(np.minimum(model.expands(chosen), budget - vec.trees.spent).sum())
             observations, paid, ended, _, _ = vec.step(model.actions(chosen))
             ends[step] = ends_of(vec, ended)
             rewards.append(model.paid(paid))
@@ -174,7 +175,7 @@ def learn(
         gains = torch.from_numpy(advantages(np.stack(rewards), values.numpy(), ends, last, settings.trace))
         collected = [one.flatten(0, 1) for one in (*seen, actions, before, gains, gains + values)]
         for _ in range(settings.epochs):
-            for picked in np.array_split(rng.permutation(len(ends) * settings.envs), settings.batches):
+            for picked in np.array_split(rng.permutation(ends.size), settings.batches):
                 climb(model, adam, [one[torch.from_numpy(picked)] for one in collected], settings)
         if told is not None:
             told(spent)

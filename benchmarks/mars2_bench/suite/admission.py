@@ -12,8 +12,8 @@ The unit is the problem: intervals are over problems, and comparisons are paired
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Final
@@ -142,10 +142,31 @@ def unpaired_step(lower: str, upper: str, below: Sequence[Scores], above: Sequen
     return Step(lower, upper, found, low, high, least, found > least and low > 0)
 
 
-def learned(named: Named, algorithm: str, expansions: int, seed: int, split: str, seeds: Sequence[int]) -> Scores:
-    """Return what an algorithm's controller comes to after learning, shape (problems, trees)."""
-    controller = ALGORITHMS[algorithm](named, expansions, seed)
-    return play(named, split, lambda vec: controller, seeds=seeds, draws=seed)
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A learner to be: what it learns, and where it plays then.
+
+    Attributes:
+        named: the environment.
+        algorithm: its name.
+        expansions: what it learns from.
+        seed: of learning, and of what it draws when it plays.
+        splits: where it plays.
+        trees: the episode seed of each tree of a problem.
+    """
+
+    named: Named
+    algorithm: str
+    expansions: int
+    seed: int
+    splits: tuple[str, ...]
+    trees: Sequence[int]
+
+
+def learned(run: Run) -> list[Scores]:
+    """Return what a learner comes to in each split after learning, each of shape (problems, trees)."""
+    controller = ALGORITHMS[run.algorithm](run.named, run.expansions, run.seed)
+    return [play(run.named, split, lambda vec: controller, seeds=run.trees, draws=run.seed) for split in run.splits]
 
 
 def admit(
@@ -190,9 +211,8 @@ def admit(
     for player, makes in players.items():
         scores[player] = [play(named, split, makes, seeds=seeds)]
         told(f"{player}: {scores[player][0].mean():.3f}")
-    runs = [(named, name, expansions, seed, split, seeds) for seed in range(learners)]
-    found = dict(each_learned(runs, processes, told))
-    scores[name] = [found[number] for number in range(learners)]
+    runs = [Run(named, name, expansions, seed, (split,), seeds) for seed in range(learners)]
+    scores[name] = [played for (played,) in all_learned(runs, processes, told)]
     best = max(("open loop", "greedy", "thompson"), key=lambda player: scores[player][0].mean())
     order = ("random", "open loop", "greedy", "thompson", "hand-written", name, "oracle")
     pairs = (("random", "open loop"), (best, name), (name, "oracle"))
@@ -209,27 +229,18 @@ def admit(
     )
 
 
-Run = tuple[Named, str, int, int, str, Sequence[int]]
-"""The arguments of `learned`."""
+def all_learned(runs: Sequence[Run], processes: int, told: Progress) -> list[list[Scores]]:
+    """Return what each run came to, so many at a time."""
 
+    def heard(run: Run, found: list[Scores]) -> list[Scores]:
+        means = ", ".join(f"{split} {scores.mean():.3f}" for split, scores in zip(run.splits, found, strict=True))
+        told(f"{run.algorithm}, seed {run.seed}, on {run.named.id}: {means}")
+        return found
 
-def each_learned(runs: Sequence[Run], processes: int, told: Progress) -> Iterator[tuple[int, Scores]]:
-    """Yield the number of each run and what it came to, as they end."""
     if processes == 1:
-        for number, run in enumerate(runs):
-            yield _told(number, run, learned(*run), told)
-        return
+        return [heard(run, learned(run)) for run in runs]
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        numbers = {pool.submit(learned, *run): number for number, run in enumerate(runs)}
-        for future in as_completed(numbers):
-            number = numbers[future]
-            yield _told(number, runs[number], future.result(), told)
-
-
-def _told(number: int, run: Run, scores: Scores, told: Progress) -> tuple[int, Scores]:
-    named, algorithm, _, seed, split, _ = run
-    told(f"{algorithm}, seed {seed}, on {named.id} ({split}): {scores.mean():.3f}")
-    return number, scores
+        return [heard(run, found) for run, found in zip(runs, pool.map(learned, runs), strict=True)]
 
 
 def _seeds(trees: int) -> Sequence[int]:
@@ -295,12 +306,19 @@ def separate(
     told: Progress = lambda words: None,
 ) -> Mapping[str, Step]:
     """Return what comes of separations, by what each shows; arguments are those of `admit`."""
-    seeds = _seeds(trees)
-    arms = list(dict.fromkeys(arm for one in separations for arm in (one.lower, one.upper)))
-    each = range(learners)
-    runs = [(find(arm.id), arm.algorithm, expansions, seed, arm.split, seeds) for arm in arms for seed in each]
-    found = dict(each_learned(runs, processes, told))
-    scores = {arm: [found[at * learners + seed] for seed in each] for at, arm in enumerate(arms)}
+    seeds, splits = _seeds(trees), dict[tuple[str, str], list[str]]()
+    for arm in (arm for one in separations for arm in (one.lower, one.upper)):
+        its = splits.setdefault((arm.id, arm.algorithm), [])
+        its += [arm.split] * (arm.split not in its)
+    runs = [
+        Run(find(id), algorithm, expansions, seed, tuple(its), seeds)
+        for (id, algorithm), its in splits.items()
+        for seed in range(learners)
+    ]
+    scores: dict[Arm, list[Scores]] = {}
+    for run, found in zip(runs, all_learned(runs, processes, told), strict=True):
+        for split, played in zip(run.splits, found, strict=True):
+            scores.setdefault(Arm(run.named.id, run.algorithm, split), []).append(played)
     return {
         one.shows: (step if one.lower.split == one.upper.split else unpaired_step)(
             str(one.lower), str(one.upper), scores[one.lower], scores[one.upper], one.least

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,14 +27,10 @@ def rung_table(ladder: Ladder) -> Table:
     return table
 
 
-def step_table(steps: Mapping[str, Step]) -> Table:
-    """Return comparisons as a table."""
-    table = Table("what", "below", "above", "difference", "95 % interval", "at least", "holds")
-    for name, step in steps.items():
-        interval = f"{step.low:.3f} to {step.high:.3f}"
-        holds = "yes" if step.passed else "NO"
-        table.add_row(name, step.lower, step.upper, f"{step.difference:.3f}", interval, f"{step.least:.3f}", holds)
-    return table
+def sentence(step: Step) -> str:
+    """Return a comparison in a line."""
+    found = f"{step.lower} < {step.upper} by {step.difference:.3f} ({step.low:.3f} to {step.high:.3f})"
+    return f"{found}, asked for is more than {step.least:.3f}: {'yes' if step.passed else 'NO'}"
 
 
 def admit(
@@ -59,17 +55,20 @@ def admit(
     from mars2_bench.suite import admission  # with PyTorch, which other commands do without
     from mars2_bench.suite.named import find
 
-    console, progress = Console(), Console(stderr=True)
+    console, say, told = Console(), typer.echo, partial(typer.echo, err=True)
     options: dict[str, Any] = {"expansions": expansions, "learners": learners, "trees": trees, "processes": processes}
     if id is None:
-        steps = admission.separate(told=progress.print, **options)
-        console.print(step_table(steps))
+        steps = admission.separate(told=told, **options)
+        for shows, step in steps.items():
+            say(f"{shows}\n    {sentence(step)}")
         found, passed = msgspec.to_builtins(steps), all(step.passed for step in steps.values())
     else:
-        ladder = admission.admit(find(id), told=progress.print, **options)
-        console.print(rung_table(ladder), step_table({f"step {at}": step for at, step in enumerate(ladder.steps, 1)}))
+        ladder = admission.admit(find(id), told=told, **options)
+        console.print(rung_table(ladder))
+        for step in ladder.steps:
+            say(sentence(step))
         found, passed = {**msgspec.to_builtins(ladder), "admitted": ladder.admitted}, ladder.admitted
-        console.print(f"{ladder.id}: {'admitted' if passed else 'NOT admitted'}")
+        say(f"{ladder.id}: {'admitted' if passed else 'NOT admitted'}")
     if out is not None:
         out.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
     if not passed:
