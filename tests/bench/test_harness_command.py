@@ -42,7 +42,9 @@ def test_a_reduced_run_learns_is_verified_learned_again_and_reported(tmp_path: P
     again = called("run", "--id", "Route-v1", *algorithms, "--seeds", "0", "--budget", "30k", "--out", folder)
     assert again.count("(was there)") == 2
     assert "2 of 2 results stand: 1,000 trees" in called("verify", folder)
-    assert "random 0 seed 0: the same to the last action" in called("verify", folder / "", "--rerun", "0")
+    again = called("verify", folder, "--rerun", "0")
+    assert "ppo 30,000 seed 0: the same to the last action" in again
+    assert "random 0 seed 0: the same to the last action" in again
     assert "the same" not in called("verify", folder, "--rerun", "0"), "what was learned again is not again"
 
     called("report", folder, "--page", page)

@@ -11,6 +11,7 @@ from mars2_bench.harness.results import files_in
 from mars2_bench.harness.verifying import verify
 
 RESULTS = Path("benchmarks/results")
+COMMAND = "run `mars2 bench report benchmarks/results --page docs/leaderboard.md --readme README.md`"
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +25,7 @@ def test_the_leaderboard_is_what_the_results_say() -> None:
     readme = Path("README.md")
     shown = readme if BEGIN in readme.read_text(encoding="utf-8") else None
     for path, text in pages(read_board(RESULTS), Path("docs/leaderboard.md"), shown).items():
-        assert path.read_bytes() == text, f"{path}: run `mars2 bench report`"
+        assert path.read_bytes() == text, f"{path}: {COMMAND}"
 
 
 def test_of_each_environment_and_algorithm_a_result_stands_the_check() -> None:

@@ -209,3 +209,10 @@ def test_the_name_on_the_board_is_the_factorys_unless_one_is_given() -> None:
 def test_what_is_no_controller_is_refused() -> None:
     with pytest.raises(PolicyError, match="returned 3"):
         player_of(3)  # type: ignore[arg-type]
+
+
+def test_an_algorithm_from_elsewhere_is_not_shown_the_trees_that_it_is_measured_on() -> None:
+    cell = toy_cell()
+    peeking = replace(cell, made=replace(cell.made, learn=lambda *_: lambda vec: Uniform()))
+    with pytest.raises(PolicyError, match=r"return a controller, which has act\(observations, rng\)"):
+        learn(peeking)

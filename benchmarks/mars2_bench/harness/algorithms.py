@@ -6,8 +6,8 @@ A factory is called with the settings and returns the algorithm (a class whose o
 
 `named` is the environment, whose vectors it learns from; it may take so many expansions of them, and tells after each
 update how many it took and what plays now. A step that may go beyond the budget is not taken: learning is over then,
-and what was told last is what plays. The controller acts in all trees of a vector at once; an algorithm that must
-look at the trees themselves returns a function from a vector to its controller.
+and what was told last is what plays. The controller acts in all trees of a vector at once, by observations alone; a
+reference of this package may look at the trees themselves, and returns a function from a vector to its controller.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def make(text: str, name: str | None = None) -> Made:
     if not _NAME.fullmatch(called):
         raise ConfigError(f"name={called!r:.200}: an algorithm's name has small letters, digits, '.', '_' and '-'.")
     settings = _settings(learn, spec.options)
-    where = f"{factory.__module__}:{factory.__qualname__}"
+    where = key if spec.rest else own.get(key) or f"{factory.__module__}:{factory.__qualname__}"
     return Made(Recipe(called, where, settings, source_digest(factory)), learn)
 
 
@@ -198,17 +198,20 @@ def _settings(learn: Any, given: Mapping[str, str]) -> dict[str, Any]:
     return {option: plain(value) for option, value in given.items()}
 
 
-def player_of(learned: Controller | Player) -> Player:
+def player_of(learned: Controller | Player, *, sees_trees: bool = False) -> Player:
     """Return what makes a controller for a vector of what an algorithm returned.
+
+    Args:
+        learned: a controller, or a function from a vector to one.
+        sees_trees: whether it may be such a function: it could look at what no observation shows.
 
     Raises:
         PolicyError: it returned something else.
     """
     if hasattr(learned, "act"):
         return lambda _: learned
-    if callable(learned):
+    if sees_trees and callable(learned):
         return learned
     raise PolicyError(
-        f"the algorithm returned {learned!r:.200}: return a controller, which has act(observations, rng), or a "
-        "function from a vector to one."
+        f"the algorithm returned {learned!r:.200}: return a controller, which has act(observations, rng) -> actions."
     )

@@ -79,6 +79,7 @@ class Row:
         mean, mean_interval: score, and its stratified 95 % interval.
         iqm, iqm_interval: interquartile mean of the entries of `scores`, likewise.
         profile, profile_band: share of entries above each of `THRESHOLDS`, and its band, shape (2, thresholds).
+        expansions: what a training took, on average.
         seconds: CPU seconds of a training.
         curve: expansions, and the mean, least and most score of the seeds at each point.
         division: "rerun" where a training was repeated and agreed; "replayed" where episodes alone were played again.
@@ -98,6 +99,7 @@ class Row:
     iqm_interval: tuple[float, float]
     profile: Floats
     profile_band: Floats
+    expansions: float
     seconds: float
     curve: tuple[tuple[int, float, float, float], ...]
     division: Division
@@ -224,6 +226,7 @@ def _row(split: str, results: Sequence[Result], reruns: Mapping[str, Rerun]) -> 
         (float(iqm[0]), float(iqm[1])),
         profile(scores, THRESHOLDS),
         band,
+        float(np.mean([one.expansions for one in results])),
         float(np.mean([one.clock.learning for one in results])),
         _curve(results),
         "rerun" if again and all(rerun.agrees(one) for one, rerun in again) else "replayed",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mars2_bench.harness.teams import TeamCell
     from mars2_env import ProblemSet
 
-RESULTS: Final = Path("benchmarks/results")
+RESULTS: Final = Path("results")
 _SIZES: Final = {"": 1, "k": 1_000, "m": 1_000_000}
 
 Places = Annotated[list[Path], typer.Argument(help="Files of results, or folders of them.")]
@@ -160,7 +160,7 @@ def verify(
 def report(
     folder: Annotated[Path, typer.Argument(help="The folder of results.")] = RESULTS,
     page: Annotated[Path, typer.Option(help="The page; the same as JSON and PNG goes beside it.")] = Path(
-        "docs/leaderboard.md"
+        "leaderboard.md"
     ),
     readme: Annotated[
         Path | None, typer.Option(help="A page that shows the short board between its two marks, such as README.md.")

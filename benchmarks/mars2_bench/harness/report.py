@@ -25,8 +25,8 @@ END: Final = "<!-- end of the board -->"
 
 _HEAD: Final = f"""# Leaderboard
 
-Written by `mars2 bench report` from the files in `benchmarks/results`; nothing here is typed by hand. `mars2 bench \
-verify benchmarks/results` plays every episode again.
+Written by `mars2 bench report` from files of results; nothing here is typed by hand. `mars2 bench verify` plays every \
+episode of them again.
 
 An algorithm learns from training problems within a budget of expansions, once for each of {SEEDS} seeds. Its final \
 iterate then plays unseen problems, actions sampled, on published trees that are the same for all: comparisons are \
@@ -164,6 +164,7 @@ def _plain(table: Table) -> dict[str, Any]:
                 "solved": row.solved,
                 "profile": row.profile.tolist(),
                 "profile_band": row.profile_band.tolist(),
+                "expansions": row.expansions,
                 "cpu_seconds": row.seconds,
                 "curve": row.curve,
                 "division": row.division,

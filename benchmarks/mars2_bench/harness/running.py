@@ -7,11 +7,13 @@ one folder; each passes over what another has claimed.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from mars2_bench.harness.algorithms import Made, player_of
 from mars2_bench.harness.metering import LEARNING, BudgetSpentError, Meter, metered
@@ -95,7 +97,7 @@ class _Curve:
         self._cell, self._meter, self._progress, self._parts = cell, meter, progress, 0
 
     def told(self, expansions: int, controller: Controller | Player) -> None:
-        self.last, spent = player_of(controller), self._meter.spent
+        self.last, spent = player_of(controller, sees_trees=self._cell.made.reference), self._meter.spent
         parts = POINTS * spent // max(self._cell.budget, 1)
         if parts > self._parts:
             begun = time.process_time()
@@ -113,11 +115,26 @@ class _Curve:
 def _learned(cell: Cell, meter: Meter, curve: _Curve) -> Player:
     """Return what an algorithm returns; where its budget ends in the middle of an update, what it told of last."""
     try:
-        return player_of(cell.made.learn(metered(cell.named, meter), cell.budget, cell.seed, curve.told))
+        learned = cell.made.learn(metered(cell.named, meter), cell.budget, cell.seed, curve.told)
+        return player_of(learned, sees_trees=cell.made.reference)
     except BudgetSpentError:
         if curve.last is None:
             raise
         return curve.last
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let PyTorch, if anything uses it, add up in one order: a machine's cores are not to decide what is sampled."""
+    torch: Any = sys.modules.get("torch")
+    threads = 0 if torch is None else torch.get_num_threads()
+    if threads:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if threads:
+            torch.set_num_threads(threads)
 
 
 def learn(cell: Cell, progress: Progress = lambda expansions, score: None) -> Result:
@@ -132,7 +149,8 @@ def learn(cell: Cell, progress: Progress = lambda expansions, score: None) -> Re
     curve, begun = _Curve(cell, meter, progress), time.process_time()
     player = _learned(cell, meter, curve)
     learned = time.process_time()
-    evaluations = {split: evaluate(named, split, player, seed=cell.seed) for split in evaluated(named)}
+    with _one_thread():
+        evaluations = {split: evaluate(named, split, player, seed=cell.seed) for split in evaluated(named)}
     clock = Clock(round(learned - begun - curve.seconds, 2), round(time.process_time() - learned + curve.seconds, 2))
     return Result(
         named.id,

@@ -90,8 +90,8 @@ def _check_episodes(named: Named, split: str, episodes: Episodes) -> None:
         ends = steps[problem, tree]
         raise LogError(
             f"{split}: {episodes.problems[problem]} with seed {episodes.seeds[tree]}: the actions come to "
-            + (f"{scores[problem, tree]!r:.8} in {ends} steps" if ends else "no end")
-            + f", the file says {episodes.scores[problem, tree]!r:.8} in {episodes.steps[problem, tree]}."
+            + (f"{scores[problem, tree]:.6g} in {ends} steps" if ends else "no end")
+            + f", the file says {episodes.scores[problem, tree]:.6g} in {episodes.steps[problem, tree]}."
         )
 
 
