@@ -23,6 +23,7 @@ from mars2_env.cli.options import say
 from mars2_env.cli.record import record
 from mars2_env.cli.search import search
 from mars2_env.cli.speaking import speaks_of_options
+from mars2_env.cli.view import view
 from mars2_env.errors import Mars2Error
 
 app = typer.Typer(
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (search, record, evaluate, judge, env, export):
+for command in (search, record, evaluate, view, judge, env, export):
     app.command()(speaks_of_options(command))
 app.add_typer(sandbox_app, name="sandbox")
 app.add_typer(problems.app, name="problems")

@@ -17,7 +17,7 @@ from mars2_env.log.writer import check_once, log_files, read_events
 from mars2_env.search.budget import parse_budget
 from mars2_env.types import Node
 
-_DAMAGE: Final = (Mars2Error, LookupError, TypeError, ValueError, ArithmeticError, AttributeError, MemoryError)
+DAMAGE: Final = (Mars2Error, LookupError, TypeError, ValueError, ArithmeticError, AttributeError, MemoryError)
 """What a header or an event raises that is well-formed and makes no sense."""
 
 
@@ -82,7 +82,7 @@ def state_at_start(header: Header) -> State:
         return State(
             header.problem, dict(task["agents"]), parse_budget(task["budget"]), header.seed, Rules(**task["rules"])
         )
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise LogError(f"the header tells of no task: {_said(error)}") from None
 
 
@@ -98,11 +98,11 @@ def follow(state: State, events: Iterable[Event], path: Path | None) -> None:
             if isinstance(event, Told):
                 _check_score(state, event)
             state.apply(event)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise LogError(f"{place}line {line}: the events do not make a tree: {_said(error)}") from None
     try:
         state.answer()  # what only the whole shows, such as verdicts on other groups of tests
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise LogError(f"{place}the events do not make a tree: {_said(error)}") from None
 
 

@@ -1,0 +1,98 @@
+"""Small runs to be looked at, grown without a sandbox: what is in them is hostile on purpose where a test says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mars2_env
+from mars2_env.problems.plain import problem_line
+from mars2_env.sandbox.scripted import ScriptedSandbox
+from mars2_env.types import Generation, Reply, Run, Turn
+
+STATEMENT = "Print the word that is asked for."
+
+HOSTILE = (
+    "</script><script>window.broken=1</script><img src=x onerror='window.broken=2'><svg/onload=window.broken=3>"
+    "<!--<script>\u2028\u2029\u202e\x1b[2J\x00\u200b&lt;${window.broken=4}`\"'javascript:window.broken=5"
+)
+
+
+def problems(count: int = 3, statement: str = STATEMENT, prefix: str = "words/") -> mars2_env.ProblemSet:
+    case = mars2_env.TestCase
+    return mars2_env.ProblemSet(
+        "words",
+        tuple(
+            mars2_env.Problem(
+                f"{prefix}{number}",
+                f"{statement} ({number})",
+                public=(case("", "one"), case("1", "two")),
+                scoring=(case("SECRET-SCORING", "SECRET-SCORING"),) * 3,
+                hidden=(case("SECRET-HIDDEN", "SECRET-HIDDEN"),) * 3,
+                reference="print('SECRET-REFERENCE')",
+            )
+            for number in range(count)
+        ),
+    )
+
+
+class Writer:
+    """Writes programs that differ in a line, some of them twice; every reply has tokens."""
+
+    def __init__(self, text: Callable[[Turn], str] | None = None) -> None:
+        self._text = text or (lambda turn: f"x = {turn.seed % 5}\nprint('two')  # {turn.agent}")
+
+    def act(self, turns: list[Turn]) -> list[Reply]:
+        generation = Generation(prompt_tokens=7, completion_tokens=11, temperature=0.5)
+        return [
+            Reply(
+                f"Here it is:\n```python\n{self._text(turn)}\n```",
+                None if turn.parent is not None else turn.parents[-1],
+                generation,
+            )
+            for turn in turns
+        ]
+
+
+def answers(program: str, given: str) -> Run:
+    """What a program comes to: the half of them is wrong, some fail."""
+    kind = sum(program.encode()) % 4
+    if kind == 0:
+        return Run("runtime_error", error_type="ValueError", error_message=program[:200], traceback=program[:200])
+    word = {"": "one", "1": "two"}.get(given, given)
+    return Run("ok", output=word if kind > 1 else "three")
+
+
+def sandbox() -> ScriptedSandbox:
+    """The sandbox that all of these runs are grown in."""
+    return ScriptedSandbox(answers)
+
+
+def problem_file(file: Path, count: int, statement: str = STATEMENT, prefix: str = "words/") -> Path:
+    """Write the problems into a file of the library's own format."""
+    head = json.dumps({"problem_set": {"name": "words", "split": "train", "use": "training"}})
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n".join([head, *map(problem_line, problems(count, statement, prefix))]), encoding="utf-8")
+    return file
+
+
+def grown(
+    out: Path,
+    *,
+    count: int = 3,
+    budget: int = 12,
+    seed: int = 0,
+    text: Callable[[Turn], str] | None = None,
+    prefix: str = "words/",
+    statement: str = STATEMENT,
+    **options: Any,
+) -> Path:
+    """Grow a run into a folder, its problems beside it in a file, and return the folder."""
+    file = problem_file(out.parent / f"{out.name}.jsonl", count, statement, prefix)
+    given = {"budget": budget, "agents": ["coder", "fixer"], **options}
+    task = mars2_env.task(str(file), sandbox=sandbox(), **given)
+    for _ in mars2_env.rollout(task, Writer(text), out=out, seed=seed):
+        pass
+    return out
