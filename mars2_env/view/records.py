@@ -353,7 +353,7 @@ class Records:
         return found
 
     def _passes(self, program: str, duplicate_of: int | None) -> bool | None:
-        """Return whether a program passes the hidden tests, as far as that is known; one that repeats another does so."""
+        """Return whether a program passes the hidden tests, if that is known; one that repeats another does as it."""
         assert self._hidden is not None
         if duplicate_of:
             return self.counts.hidden[duplicate_of - 1]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +88,29 @@ def grown(
     text: Callable[[Turn], str] | None = None,
     prefix: str = "words/",
     statement: str = STATEMENT,
+    in_flight: int = 1,
     **options: Any,
 ) -> Path:
     """Grow a run into a folder, its problems beside it in a file, and return the folder."""
     file = problem_file(out.parent / f"{out.name}.jsonl", count, statement, prefix)
     given = {"budget": budget, "agents": ["coder", "fixer"], **options}
     task = mars2_env.task(str(file), sandbox=sandbox(), **given)
-    for _ in mars2_env.rollout(task, Writer(text), out=out, seed=seed):
+    for _ in mars2_env.rollout(task, Writer(text), out=out, seed=seed, in_flight=in_flight):
         pass
     return out
+
+
+def many_events(nodes: int) -> Iterator[str]:
+    """Yield the lines of a large tree's events, whatever a selector would have chosen."""
+    rng = random.Random(0)
+    verdicts = {
+        0.0: {"groups": {"public": ["wrong_answer", "not_run"]}, "settled": None, "feedback": None},
+        1.0: {"groups": {"public": ["passed", "passed"]}, "settled": None, "feedback": None},
+    }
+    for turn in range(nodes):
+        parent = 0 if rng.random() < 0.15 else rng.randrange(turn // 2, turn + 1)
+        score = float(rng.random() < 0.1)
+        agent = "coder_0" if rng.random() < 0.5 else "fixer_0"
+        yield json.dumps({"event": "asked", "turn": turn, "agent": agent, "parent": parent, "seed": turn})
+        told = {"turn": turn, "node": turn + 1, "parent": parent, "score": score, "verdict": verdicts[score]}
+        yield json.dumps({"event": "told", **told, "reply": f"x = {turn}", "program": f"x = {turn}", "given": True})
