@@ -8,6 +8,7 @@ import { GLYPHS, OUTCOMES, amount, duration, mark, palette, short, visible } fro
 
 type Against = "nodes" | "tokens" | "seconds";
 const POINTS = 120;
+const WHOLE = Array.from({ length: 10 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
 
 function spent(tree: Summary, against: Against): number[] {
   let sum = 0;
@@ -59,7 +60,7 @@ function Chart({ index, against, kind, theme }: { index: Index; against: Against
         width: Math.max(element.clientWidth, 200), height: 220, legend: { show: false }, cursor: { drag: { setScale: false } },
         scales: { x: { time: false }, y: { range: [0, 1.02] } },
         axes: [
-          { ...axis, values: (_, ticks) => ticks.map((tick) => tell(against, tick)) },
+          { ...axis, values: (_, ticks) => ticks.map((tick) => tell(against, tick)), ...(against === "seconds" ? {} : { incrs: WHOLE }) },
           { ...axis, size: 44, values: (_, ticks) => ticks.map((tick) => short(tick)) },
         ],
         series: [{}, ...lines.map((_, run) => ({

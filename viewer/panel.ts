@@ -96,7 +96,7 @@ function ProgramView({ node, run }: PanelProps) {
   if (node.program === null) {
     return html`<p class="note">No program was found in the reply; here it is as it came.</p><${Prose} text=${node.told?.reply ?? ""} />`;
   }
-  return html`<div class="tools"><button class="quiet" onClick=${() => navigator.clipboard?.writeText(node.program ?? "")}>Copy</button></div>
+  return html`<div class="tools"><button class="quiet" onClick=${() => navigator.clipboard?.writeText(node.program ?? "").catch(() => {})}>Copy</button></div>
     <${Program} text=${node.program} language=${languageOf(run)} label=${`program of node ${node.id}`} />`;
 }
 

@@ -1,7 +1,7 @@
 // The tree on a canvas: as much of each node as there is room for, from columns of dust to cards.
 import { inFlight, words, type Model, type Node } from "./fold";
 import type { Layout } from "./layout";
-import { palette, shapeOf, type Palette } from "./marks";
+import { OUTCOMES, palette, shapeOf, type Palette } from "./marks";
 
 const UNIT = 36; // pixels from a node to its neighbour, and
 const LEVEL = 70; // from a level to the next, at scale 1
@@ -256,28 +256,50 @@ export class Picture {
     pen.bezierCurveTo(from.x, middle, to.x, middle, to.x, to.y);
   }
 
-  /** Many nodes to a few pixels: a column each, the best of those that share one in front. */
+  /** Many nodes to a few pixels: a column for those that share one, parted as they are, what passed at its foot. */
   private dust(pen: CanvasRenderingContext2D, size: number, radius: number): void {
     const { layout, model } = this.shown!;
-    const wide = Math.max(2 * radius, 1.4);
+    const wide = Math.max(2 * radius, 1);
     const tall = Math.max(7, Math.min(16, this.down * 0.34));
-    const byColour = new Map<string, Spot[]>();
+    const byColour = new Map<string, number[]>();
+    const order = this.order;
+    const column = (x: number, y: number, count: Map<string, number>, of: number) => {
+      let foot = y + tall / 2;
+      for (const colour of order) {
+        const part = ((count.get(colour) ?? 0) / of) * tall;
+        if (!part) continue;
+        const own = byColour.get(colour) ?? byColour.set(colour, []).get(colour)!;
+        own.push(x - wide / 2, (foot -= part), part);
+      }
+    };
     for (const level of layout.levels) {
+      let [place, of, last] = [NaN, 0, { x: 0, y: 0 }];
+      const count = new Map<string, number>();
       for (const id of level) {
         if (id >= size) continue;
         const spot = this.spot(id);
         if (spot.x < -4 || spot.x > this.width + 4) continue;
+        const here = Math.floor(spot.x / wide);
+        if (here !== place && of) {
+          column(last.x, last.y, count, of);
+          count.clear();
+          of = 0;
+        }
+        if (!of) [place, last] = [here, spot];
         const colour = this.colour(model.nodes[id]);
-        const own = byColour.get(colour);
-        if (own) own.push(spot);
-        else byColour.set(colour, [spot]);
+        count.set(colour, (count.get(colour) ?? 0) + 1);
+        of += 1;
       }
+      if (of) column(last.x, last.y, count, of);
     }
-    const passed = this.colours.of.passed;
-    for (const [colour, spots] of [...byColour].sort(([a], [b]) => Number(a === passed) - Number(b === passed))) {
+    for (const [colour, parts] of byColour) {
       pen.fillStyle = colour;
-      for (const spot of spots) pen.fillRect(spot.x - wide / 2, spot.y - tall / 2, wide, tall);
+      for (let at = 0; at < parts.length; at += 3) pen.fillRect(parts[at], parts[at + 1], wide, parts[at + 2]);
     }
+  }
+
+  private get order(): string[] {
+    return [...new Set(OUTCOMES.map((outcome) => this.colours.of[outcome]))];
   }
 
   private colour(node: Node): string {
@@ -332,7 +354,7 @@ export class Picture {
     if (copy) pen.setLineDash([2.4, 2.2]);
     pen.stroke();
     if (copy) pen.setLineDash([]);
-    if (radius >= 8.5) {
+    if (radius >= 7.5) {
       pen.fillStyle = node.score >= 1 && !copy && !empty ? colours.onPassed : colours.ink;
       const text = node.id === 0 ? "" : String(node.id);
       pen.font = `${Math.min(radius * (text.length > 3 ? 0.62 : text.length > 2 ? 0.72 : 0.84), 12)}px ${colours.font}`;

@@ -2,7 +2,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import { sentence, type Model } from "./fold";
 import { html } from "./html";
-import { palette, plainLine, visible } from "./marks";
+import { palette, plainLine, visible, type Palette } from "./marks";
 
 export interface Lane { model: Model; at: number }
 
@@ -68,15 +68,13 @@ function draw(canvas: HTMLCanvasElement, lanes: Lane[], axis: Axis, divergence: 
     const floor = lane * (row + 1) - 3;
     const room = lane - 7;
     const bar = Math.max(Math.min(((wide - 16) / Math.max(axis.length, 1)) * (axis.unit === "ask" ? 0.7 : 1.2), 7), 1);
-    let last = -1;
-    for (const node of model.nodes) {
+    const dense = model.nodes.length > (wide - 16) / 1.5;
+    if (dense) columns(pen, model, axis, across, floor, room, colours);
+    for (const node of dense ? [] : model.nodes) {
       if (!node.at) continue;
       const x = across(axis.unit === "ask" ? model.asks[node.at] : node.at);
-      if (x - last < 0.7 && node.score < 1) continue;
-      last = x;
-      const colour = colours.of[node.score >= 1 ? "passed" : node.outcome];
       pen.globalAlpha = node.duplicateOf === null ? 1 : 0.4;
-      pen.fillStyle = colour;
+      pen.fillStyle = colours.of[node.score >= 1 ? "passed" : node.outcome];
       const height = 4 + (room - 4) * node.score;
       pen.fillRect(x - bar / 2, floor - height, bar, height);
     }
@@ -110,4 +108,24 @@ function draw(canvas: HTMLCanvasElement, lanes: Lane[], axis: Axis, divergence: 
   pen.moveTo(across(axis.position), 0);
   pen.lineTo(across(axis.position), tall);
   pen.stroke();
+}
+
+/** More nodes than pixels: a column for those that share one, as high as the mean of their scores. */
+function columns(
+  pen: CanvasRenderingContext2D, model: Model, axis: Axis, across: (position: number) => number, floor: number, room: number, colours: Palette,
+): void {
+  const sums = new Map<number, [number, number]>();
+  for (const node of model.nodes) {
+    if (!node.at) continue;
+    const x = Math.round(across(axis.unit === "ask" ? model.asks[node.at] : node.at));
+    const [sum, count] = sums.get(x) ?? [0, 0];
+    sums.set(x, [sum + node.score, count + 1]);
+  }
+  for (const [x, [sum, count]] of sums) {
+    const height = (room * sum) / count;
+    pen.fillStyle = colours.of.passed;
+    pen.fillRect(x - 0.5, floor - height, 1, height);
+    pen.fillStyle = colours.edge;
+    pen.fillRect(x - 0.5, floor - room, 1, room - height);
+  }
 }

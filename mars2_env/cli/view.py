@@ -48,8 +48,9 @@ def view(
     from rich.console import Console
     from rich.progress import Progress
 
-    from mars2_env.view import open_run, page
     from mars2_env.view.live import serve
+    from mars2_env.view.page import page
+    from mars2_env.view.runs import open_run
 
     if live and out is not None:
         raise ConfigError("--live with --export: a page that is served is not written; give one of the two.")

@@ -12,7 +12,7 @@ from mars2_env.base.checks import is_path
 from mars2_env.episode import Event, Rules, State, Told
 from mars2_env.errors import LogError, Mars2Error
 from mars2_env.log.codec import Header
-from mars2_env.log.page import tree_html
+from mars2_env.log.page import shown, tree_html
 from mars2_env.log.writer import check_once, log_files, read_events
 from mars2_env.search.budget import parse_budget
 from mars2_env.types import Node
@@ -44,8 +44,8 @@ class Tree:
         return f"Tree({self.problem!r}, seed={self.seed}, {self._summary()})"
 
     def _repr_html_(self) -> str:
-        """The tree for notebooks: a line a node, which opens to its program."""
-        return tree_html(f"{self.problem}: {self._summary()}", self.nodes, self.root)
+        """The tree for notebooks: the viewer's page in a frame, and a line a node below it."""
+        return shown(self, tree_html(f"{self.problem}: {self._summary()}", self.nodes, self.root))
 
     def _summary(self) -> str:
         return f"{len(self.nodes)} nodes, best score {self.best_score:g}, {self.ended or 'cut off'}"

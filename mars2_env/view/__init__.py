@@ -1,11 +1,6 @@
-"""Looking at runs in a browser: one page made from logs, as a file, or served while a run goes on.
+"""Looking at runs in a browser: one page made from logs, as a file, served while a run goes on, or in a notebook.
 
-`open_run` reads a run folder, `page` makes the file, `serve` shows a run that goes on. `records` tells of each event
-what the log played again knows of it: the prompt, and why the selector chose (`why`). The page itself is written in
-TypeScript (folder `viewer` of the repository); what is built of it lies in `built`.
+`runs` reads a run folder and makes trees for the page, `page` is the file, `live` serves, `notebook` frames. `records`
+tells of each event what the log played again knows of it: the prompt, and why the selector chose (`why`). The page is
+written in TypeScript, in the repository's folder `viewer`; what is built of it lies in `built`.
 """
-
-from mars2_env.view.page import page
-from mars2_env.view.runs import Run, open_run
-
-__all__ = ["Run", "open_run", "page"]

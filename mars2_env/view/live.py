@@ -22,7 +22,7 @@ import msgspec
 
 from mars2_env.errors import ConfigError, LogError
 from mars2_env.log import Header
-from mars2_env.view.page import html, index_of, json_block, policy, title_of
+from mars2_env.view.page import html, index_of, json_block, policy, run_record, title_of
 from mars2_env.view.records import Record, Records, trace_of
 from mars2_env.view.runs import Run, first_header, head_of, open_run
 from mars2_env.view.tail import Tail
@@ -151,7 +151,7 @@ class Live(ThreadingHTTPServer):
 
     def page(self) -> bytes:
         """Return the page, with the lists as they stand."""
-        index = index_of([(live.run, live.lines()) for live in self.runs], live=True)
+        index = index_of((run_record(live.run, first_header(live.run), live.lines()) for live in self.runs), live=True)
         return html(title_of([live.run for live in self.runs]), [("index", json_block(index), False)], connect=True)
 
     def handle_error(self, request: Any, client_address: Any) -> None:

@@ -20,6 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from mars2_env.base.texts import printable_line
+from mars2_env.log import Header
 from mars2_env.view.records import CODES, Record
 from mars2_env.view.runs import Made, Run, all_made, first_header
 
@@ -96,14 +97,15 @@ def html(title: str, blocks: Iterable[tuple[str, bytes, bool]], *, connect: bool
     return b"".join(parts)
 
 
-def index_of(runs: Sequence[tuple[Run, Sequence[Record]]], *, live: bool = False) -> Record:
-    """Return what the page reads first: the runs and the lines of their lists."""
-    return {
-        "schema": 1,
-        "live": live,
-        "codes": {letter: outcome for outcome, letter in CODES.items()},
-        "runs": [{**run.about(first_header(run)), "trees": list(trees)} for run, trees in runs],
-    }
+def index_of(runs: Iterable[Record], *, live: bool = False) -> Record:
+    """Return what the page reads first: of each run what is known of it, and the lines of its list (`run_record`)."""
+    codes = {letter: outcome for outcome, letter in CODES.items()}
+    return {"schema": 1, "live": live, "codes": codes, "runs": list(runs)}
+
+
+def run_record(run: Run, header: Header | None, lines: Iterable[Record]) -> Record:
+    """Return what is known of a run, by the header of its first tree, and the lines of its list."""
+    return {**run.about(header), "trees": list(lines)}
 
 
 def title_of(runs: Sequence[Run]) -> str:
@@ -121,20 +123,21 @@ def page(runs: Sequence[Run], observer: Callable[[int, int], None] | None = None
     Raises:
         LogError: a log is damaged.
     """
-    trees: list[list[Made]] = [list(all_made(run, observer)) for run in runs]
-    return page_of(
-        title_of(runs),
-        index_of([(run, [one.summary for one in own]) for run, own in zip(runs, trees, strict=True)]),
-        trees,
+    trees = [list(all_made(run, observer)) for run in runs]
+    told = (
+        run_record(run, first_header(run), (one.summary for one in own)) for run, own in zip(runs, trees, strict=True)
     )
+    return page_of(title_of(runs), index_of(told), trees)
 
 
-def page_of(title: str, index: Record, trees: Sequence[Sequence[Made]]) -> bytes:
-    """Return the page of what was made: trees in it are compressed where it would be large."""
+def page_of(
+    title: str, index: Record, trees: Sequence[Sequence[Made]], compressed_from: int = COMPRESSED_FROM
+) -> bytes:
+    """Return the page of what was made: trees in it are compressed where that is more bytes of JSON than so many."""
     data = [
         (f"tree-{run}-{place}", json_block(one.tree)) for run, own in enumerate(trees) for place, one in enumerate(own)
     ]
-    pack = sum(len(block) for _, block in data) > COMPRESSED_FROM
+    pack = sum(len(block) for _, block in data) > compressed_from
     blocks = [("index", json_block(index), False)]
     blocks += [(name, deflated(block) if pack else block, pack) for name, block in data]
     return html(title, blocks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,9 +15,10 @@ from mars2_env.base.texts import elided
 from mars2_env.credit import Credit
 from mars2_env.credit.samples import advantages_of
 from mars2_env.engine import RUN_FILE, read_run
+from mars2_env.episode import Event
 from mars2_env.errors import ConfigError, LogError, Mars2Error
 from mars2_env.judge.facts import MAX_TEXT, shown, shown_call
-from mars2_env.log import DAMAGE, Header, Tree, log_files, read_events, read_header, read_trace, tree_of
+from mars2_env.log import DAMAGE, Header, Trace, Tree, log_files, read_events, read_header, read_trace, tree_of
 from mars2_env.problems import ProblemSet, load_problems, names
 from mars2_env.prompt import prompts_from
 from mars2_env.results.verdicts import HIDDEN_FILE, HiddenVerdict, Kept, key_of
@@ -245,15 +246,34 @@ def made(run: Run, log: Path) -> Made | None:
     header, events = read_events(log)
     if header is None:
         return None
-    records, traces = run.records(header), read_trace(log)
+    return made_of(run, header, events, read_trace(log), log)
+
+
+def made_of(
+    run: Run, header: Header, events: Sequence[Event], traces: Mapping[int, Trace], path: Path | None = None
+) -> Made:
+    """Return a tree as the page takes it.
+
+    Args:
+        run: the run that it is of.
+        header: of its log.
+        events: of its log.
+        traces: what each turn cost.
+        path: the log, where there is one.
+
+    Raises:
+        LogError: an event does not follow from those before it; the log and the line are named.
+    """
+    records = run.records(header)
     records.spend(traces)
     told: list[Record] = []
     for line, event in enumerate(events, start=2):
         try:
             told.append(records.take(event))
         except DAMAGE as error:
-            raise LogError(f"{log}: line {line}: the events do not make a tree: {error!s:.300}") from None
-    tree = {
+            place = "" if path is None else f"{path}: "
+            raise LogError(f"{place}line {line}: the events do not make a tree: {error!s:.300}") from None
+    tree: Record = {
         **head_of(run, header),
         "events": told,
         "traces": {str(turn): trace_of(trace) for turn, trace in sorted(traces.items())},
@@ -261,7 +281,7 @@ def made(run: Run, log: Path) -> Made | None:
     }
     state = records.state
     if state.ended not in (None, "faults"):
-        tree["credit"] = credit_of(tree_of(header, tuple(events), state, log))
+        tree["credit"] = credit_of(tree_of(header, tuple(events), state, path))
     return Made(records.summary(), tree)
 
 

@@ -14,8 +14,9 @@ import pytest
 from conftest import Browser
 
 from mars2_env.log import log_files
-from mars2_env.view import open_run, page
 from mars2_env.view.live import Live
+from mars2_env.view.page import page
+from mars2_env.view.runs import open_run
 
 pytestmark = pytest.mark.browser
 

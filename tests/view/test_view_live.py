@@ -14,9 +14,8 @@ import looked_at
 import pytest
 
 from mars2_env.errors import ConfigError
-from mars2_env.view import open_run
 from mars2_env.view.live import ADDRESS, Live
-from mars2_env.view.runs import all_made
+from mars2_env.view.runs import all_made, open_run
 from mars2_env.view.tail import Tail
 
 

@@ -18,11 +18,10 @@ import looked_at
 import pytest
 from typer.testing import CliRunner
 
+import mars2_env
 from mars2_env.cli.main import app
-from mars2_env.view import open_run, page
-from mars2_env.view import page as page_function
-from mars2_env.view.page import built, json_block
-from mars2_env.view.runs import all_made
+from mars2_env.view.page import built, json_block, page, page_of
+from mars2_env.view.runs import all_made, open_run
 
 BUILT = ("LICENSES.txt", "viewer.css", "viewer.js")
 
@@ -134,10 +133,9 @@ def test_the_script_makes_no_markup_of_texts_and_asks_no_other_host() -> None:
     assert "</style" not in built("viewer.css").lower()
 
 
-def test_a_large_page_has_its_trees_compressed(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = page([open_run(run)])
-    monkeypatch.setattr(__import__("sys").modules["mars2_env.view.page"], "COMPRESSED_FROM", 100)
-    packed = page_function([open_run(run)])
+def test_a_large_page_has_its_trees_compressed(run: Path) -> None:
+    trees = [list(all_made(open_run(run)))]
+    plain, packed = (page_of("x", {}, trees, compressed_from=size) for size in (10**9, 0))
     assert Reader(packed.decode()).data("tree-0-1") == Reader(plain.decode()).data("tree-0-1")
     assert len(packed) < len(plain)
 
@@ -204,3 +202,35 @@ def test_the_licences_of_all_that_is_bundled_are_beside_it(repository: Path) -> 
     for name, version in bundled.items():
         assert f"{name} {version} (" in text
     assert text.count("Permission") >= 4
+
+
+class Frames(HTMLParser):
+    """Reads the attributes of the last frame of a piece of HTML."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.attributes: dict[str, str | None] = {}
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "iframe":
+            self.attributes = dict(attrs)
+
+
+def test_a_notebook_shows_a_tree_in_a_frame_that_can_reach_nothing(run: Path) -> None:
+    tree = mars2_env.read_log(run)[0]
+    html = tree._repr_html_()
+    frame = Frames(html).attributes
+    assert frame["sandbox"] == "allow-scripts"
+    inner = Reader(frame["srcdoc"] or "")
+    assert inner.data("index")["runs"][0]["trees"][0]["nodes"] == len(tree.nodes)
+    assert inner.data("tree-0-0")["events"][0]["why"]
+    assert "as a list" in html
+
+
+def test_a_notebook_keeps_no_more_than_so_much_of_a_tree(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mars2_env.view.notebook.MOST", 1000)
+    tree = mars2_env.read_log(run)[0]
+    html = tree._repr_html_()
+    assert not Frames(html).attributes
+    assert html.startswith("<div>")

@@ -13,8 +13,7 @@ import pytest
 import mars2_env
 from mars2_env.errors import ConfigError, LogError
 from mars2_env.search.selectors import SELECTORS
-from mars2_env.view import open_run
-from mars2_env.view.runs import Made, all_made, selector_text
+from mars2_env.view.runs import Made, all_made, open_run, selector_text
 
 
 @pytest.fixture(scope="module")
