@@ -97,7 +97,7 @@ export function List({ index, open, filter, setFilter, theme }: {
       ${rows.slice(0, most).map((row) => html`<${Line} key=${row.pair.key} row=${row} columns=${columns.map(([column]) => column)} index=${index} open=${open} theme=${theme} />`)}
     </tbody></table></div>
     ${rows.length > most ? html`<p><button class="quiet" onClick=${() => setMost(most + 1000)}>show more (${rows.length - most})</button></p>` : ""}
-    ${rows.length ? "" : html`<p class="note">No tree is like that.</p>`}
+    ${rows.length ? "" : html`<p class="note">${index.live && !all.length ? "Nothing has been asked yet; trees appear here as they begin." : "No tree is like that."}</p>`}
   </section>`;
 }
 
@@ -147,21 +147,21 @@ export function About({ run, letter }: { run: RunData; letter: string }) {
   const sum = (take: (tree: Summary) => number) => trees.reduce((total, tree) => total + take(tree), 0);
   const nodes = sum((tree) => tree.nodes);
   const solved = trees.filter((tree) => tree.solved).length;
-  const facts: [string, Child][] = [
+  const facts: [string, Child][] = !run.set ? [] : [
     ["problems", `${run.set}${run.split ? `, ${run.split}` : ""}`], ["selector", run.selector || "the agents choose"],
-    ["budget", run.budget], ["score", `${run.rules.score ?? ""} on ${run.rules.score_on ?? ""} tests`], ["game", String(run.rules.game ?? "")],
+    ["budget", run.budget], ["score", `${run.rules.score} on ${run.rules.score_on} tests`], ["game", String(run.rules.game)],
   ];
   return html`<section class="about" aria-label=${plainLine(`the run ${run.name}`)}>
     <h2>${letter ? html`<span class="letter">${letter}</span> ` : ""}${visible(run.name)}</h2>
     <div class="sums">
       <p><b>${solved}<small> of ${trees.length}</small></b><span>solved</span></p>
       <p><b>${amount(nodes)}</b><span>nodes</span></p>
-      <p><b>${nodes ? Math.round((100 * (nodes - sum((tree) => tree.duplicates))) / nodes) : 0}<small> %</small></b><span>of them different</span></p>
+      ${nodes ? html`<p><b>${Math.round((100 * (nodes - sum((tree) => tree.duplicates))) / nodes)}<small> %</small></b><span>of them different</span></p>` : ""}
       ${sum((tree) => last(tree.tokens)) ? html`<p><b>${amount(sum((tree) => last(tree.tokens)))}</b><span>tokens</span></p>` : ""}
       ${run.planned !== null && run.planned > trees.length ? html`<p><b>${run.planned - trees.length}</b><span>trees to come</span></p>` : ""}
     </div>
-    <dl>${facts.filter(([, text]) => text).map(([name, text]) => html`<div><dt>${name}</dt><dd>${visible(String(text))}</dd></div>`)}
+    ${run.set ? html`<dl>${facts.filter(([, text]) => text).map(([name, text]) => html`<div><dt>${name}</dt><dd>${visible(String(text))}</dd></div>`)}
       ${run.agents.map((agent, place) => html`<div><dt><span class="agent">${mark(place)} ${visible(agent.name)}</span></dt><dd>${visible(agent.policy || "policy unknown")}${agent.role ? html`<span class="aside"> ${visible(agent.role)}</span>` : ""}</dd></div>`)}
-    </dl>
+    </dl>` : ""}
   </section>`;
 }

@@ -8,6 +8,7 @@ const LEVEL = 70; // from a level to the next, at scale 1
 const LARGEST = 5.4;
 const TALLEST = 1.7;
 const MARGIN = 44;
+const FOOT = 34; // for the key below the tree
 const ARRIVAL = 220; // milliseconds in which a new node appears
 
 export interface Shown {
@@ -86,7 +87,7 @@ export class Picture {
     const wide = Math.max(layout.right - layout.left + 0.6, 1) * UNIT;
     const tall = Math.max(layout.depth, 0.6) * LEVEL;
     this.fitX = Math.min(1.55, Math.max(this.width - 2 * MARGIN, 60) / wide);
-    this.fitY = Math.min(1.55, Math.max(this.height - 2 * MARGIN - 20, 60) / tall);
+    this.fitY = Math.min(1.55, Math.max(this.height - 2 * MARGIN - FOOT, 60) / tall);
   }
 
   fit(): void {
@@ -107,11 +108,15 @@ export class Picture {
     return LEVEL * Math.min(TALLEST, Math.max(this.fitY, this.scale));
   }
 
+  private get middle(): number {
+    return (this.height - FOOT) / 2;
+  }
+
   private spot(id: number): Spot {
     const { layout } = this.shown!;
     return {
       x: this.width / 2 + (layout.x[id] - this.centre.x) * this.across,
-      y: this.height / 2 + (layout.y[id] - this.centre.y) * this.down,
+      y: this.middle + (layout.y[id] - this.centre.y) * this.down,
     };
   }
 
@@ -123,16 +128,16 @@ export class Picture {
     this.redraw();
   }
 
-  zoom(factor: number, x = this.width / 2, y = this.height / 2): void {
+  zoom(factor: number, x = this.width / 2, y = this.middle): void {
     this.follows = false;
     const world = {
       x: this.centre.x + (x - this.width / 2) / this.across,
-      y: this.centre.y + (y - this.height / 2) / this.down,
+      y: this.centre.y + (y - this.middle) / this.down,
     };
     const least = Math.min(this.fitX, this.fitY);
     this.scale = Math.min(LARGEST, Math.max(least, this.scale * factor));
     this.centre.x = world.x - (x - this.width / 2) / this.across;
-    this.centre.y = world.y - (y - this.height / 2) / this.down;
+    this.centre.y = world.y - (y - this.middle) / this.down;
     this.keep();
     this.redraw();
   }
@@ -164,7 +169,7 @@ export class Picture {
     const { layout, model, at } = this.shown;
     const size = model.size[at];
     const reach = Math.max(this.radius() + 3, 7);
-    const level = Math.round(this.centre.y + (y - this.height / 2) / this.down);
+    const level = Math.round(this.centre.y + (y - this.middle) / this.down);
     const card = this.isCard();
     let best = -1;
     let least = Infinity;
@@ -343,7 +348,7 @@ export class Picture {
         pen.save();
         pen.clip();
         pen.fillStyle = colours.of.passed;
-        pen.globalAlpha *= 0.75;
+        pen.globalAlpha *= 0.5;
         pen.fillRect(spot.x - size, spot.y + size - 2 * size * node.score, 2 * size, 2 * size);
         pen.restore();
         trace(pen, shape, spot.x, spot.y, size);

@@ -76,6 +76,11 @@ function Curve({ arm, within, won, kind }: { arm: Arm; within: [number, number];
   </svg>`;
 }
 
+/** A value that is compared: small ones by their power of ten, since which is larger is all that counts. */
+function figure(value: number): string {
+  return value !== 0 && Math.abs(value) < 0.001 ? value.toExponential(1) : short(value);
+}
+
 function lawText(arm: Arm): string {
   if (!arm.law) return "";
   const [kind, ...given] = arm.law;
@@ -88,13 +93,13 @@ interface Rival { arm: Arm; name: Child; kind: string; won: boolean; go?: () => 
 
 function Rivals({ rivals }: { rivals: Rival[] }) {
   const within = span(rivals.map((one) => one.arm));
-  return html`<table class="rivals"><thead class="unseen"><tr><th>of</th><th>posterior</th><th>scores seen</th><th>value</th></tr></thead><tbody>
+  return html`<table class="rivals"><colgroup><col class="who" /><col class="drawing" /><col class="law" /><col /></colgroup><thead class="unseen"><tr><th>of</th><th>posterior</th><th>scores seen</th><th>value</th></tr></thead><tbody>
     ${rivals.map(({ arm, name, kind, won, go }) => html`<tr class=${won ? "won" : ""}>
       <th scope="row">${go ? html`<button class="link" onClick=${go}>${name}</button>` : name}</th>
       <td class="drawing"><${Curve} arm=${arm} within=${within} won=${won} kind=${kind} /></td>
       <td class="law">${lawText(arm) || (arm.n ? `mean ${short(arm.mean ?? 0)}` : "untried")}<small>${arm.n ? `${short(arm.n)} ${arm.n === 1 ? "score" : "scores"}` : "no score yet"}</small></td>
-      <td class="value">${typeof arm.value === "number" ? short(arm.value) : "\u221e"}${arm.weight === undefined ? "" :
-        html`<small title="depth guidance">${short(arm.draw ?? 0)} ${arm.law?.[0] === "beta" ? `\u00d7 ${short(arm.weight)}` : `\u2212 ${short(-arm.weight)}`}</small>`}</td>
+      <td class="value">${typeof arm.value === "number" ? figure(arm.value) : "\u221e"}${arm.weight === undefined ? "" :
+        html`<small title=${`depth guidance: ${figure(arm.draw ?? 0)} was drawn`}>${arm.law?.[0] === "beta" ? `\u00d7 ${short(arm.weight)}` : `\u2212 ${short(-arm.weight)}`}<span class="unseen"> by depth guidance</span></small>`}</td>
     </tr>`)}
   </tbody></table>`;
 }
@@ -111,8 +116,8 @@ function StopView({ stop, agents, choose }: { stop: Stop; agents: string[]; choo
   const goesOn = stop.to !== undefined;
   if (stop.gen && stop.cont) {
     parts.push(html`<${Rivals} rivals=${[
-      { arm: stop.gen, name: "GEN, a new child", kind: "gen", won: !goesOn },
-      { arm: stop.cont, name: "CONT, go on", kind: "cont", won: goesOn },
+      { arm: stop.gen, name: html`GEN<small>a new child</small>`, kind: "gen", won: !goesOn },
+      { arm: stop.cont, name: html`CONT<small>go on below</small>`, kind: "cont", won: goesOn },
     ]} />`);
   }
   const children: Rival[] = (stop.children ?? []).map((arm) => ({

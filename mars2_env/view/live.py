@@ -40,10 +40,11 @@ class LiveRun:
     def __init__(self, run: Run) -> None:
         """Begin with what there is."""
         self.run = run
-        self._lines: dict[str, Tail] = {}
+        self._begun = bool(run.logs())
+        self._lines: dict[str, Record] = {}
+        self._tails: dict[str, Tail] = {}
         self._opened: dict[str, Tail] = {}
         self._lock = RLock()
-        self._sizes: dict[str, tuple[int, int]] = {}
 
     def _tail(self, path: Path, *, brief: bool) -> Tail:
         def begin(header: Header) -> Records:
@@ -52,16 +53,18 @@ class LiveRun:
         return Tail(path, begin)
 
     def lines(self) -> list[Record]:
-        """Return the lines of the list of trees, as they stand."""
+        """Return the lines of the list of trees, as they stand: the same objects where nothing has changed."""
         with self._lock:
-            if self.run.problems is None and self.run.logs():
-                self.run = open_run(self.run.place, hidden=self.run.hidden is not None)
+            logs = self.run.logs()
+            if logs and not self._begun:
+                self.run, self._begun = open_run(self.run.place, hidden=self.run.hidden is not None), True
             found = []
-            for path in self.run.logs():
-                tail = self._lines.setdefault(path.name, self._tail(path, brief=True))
-                tail.poll()
-                if (line := tail.summary()) is not None:
-                    found.append(line)
+            for path in logs:
+                tail = self._tails.setdefault(path.name, self._tail(path, brief=True))
+                if tail.poll() and (line := tail.summary()) is not None:
+                    self._lines[path.name] = line
+                if path.name in self._lines:
+                    found.append(self._lines[path.name])
             return found
 
     def about(self) -> Record:
@@ -240,7 +243,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _lists(self) -> Iterator[bytes]:
         """Yield each run and its list, and then whatever changes of them; an empty message where nothing does."""
-        known: list[dict[str, bytes]] = [{} for _ in self.server.runs]
+        known: list[dict[str, Record]] = [{} for _ in self.server.runs]
         abouts: list[Record | None] = [None for _ in self.server.runs]
         while True:
             quiet = True
@@ -250,9 +253,8 @@ class _Handler(BaseHTTPRequestHandler):
                 if about != abouts[number]:
                     abouts[number] = about
                     yield _message("run", {"run": number, "about": about})
-                new = {line["log"]: msgspec.json.encode(line) for line in lines}
-                changed = [line for line in lines if known[number].get(line["log"]) != new[line["log"]]]
-                known[number] = new
+                changed = [line for line in lines if known[number].get(line["log"]) is not line]
+                known[number] = {line["log"]: line for line in lines}
                 if changed:
                     quiet = False
                     yield _message("trees", {"run": number, "trees": changed})

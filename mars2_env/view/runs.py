@@ -151,7 +151,9 @@ def selector_text(config: Mapping[str, Any] | None) -> str:
     except (Mars2Error, TypeError):
         default = {}
     options = {
-        key: _option(value) for key, value in config.items() if key != "name" and not _same(value, default.get(key))
+        key: _option(name, key, value)
+        for key, value in config.items()
+        if key != "name" and not _same(value, default.get(key))
     }
     return write_spec(Spec(name, "", options))
 
@@ -161,10 +163,15 @@ def _same(one: Any, other: Any) -> bool:
     return json.encode(one) == json.encode(other)
 
 
-def _option(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return " ".join(f"{key}={inner}" for key, inner in value.items())
-    return str(value)
+def _option(name: str, key: str, value: Any) -> str:
+    """Return the value of a selector's option as it is written: `default` where that means it."""
+    if not isinstance(value, Mapping):
+        return str(value)
+    try:
+        meant = selector_config(make_selector(f"{name},{key}=default")).get(key)
+    except (Mars2Error, TypeError):
+        meant = None
+    return "default" if _same(meant, value) else " ".join(f"{inner}={one}" for inner, one in value.items())
 
 
 def budget_text(config: Mapping[str, Any]) -> str:

@@ -225,4 +225,6 @@ def test_a_selector_is_written_as_in_a_command() -> None:
     assert selector_text({"name": "ab_mcts_a", "posterior": "beta", "priors": []}) == "ab_mcts_a"
     assert selector_text({"name": "mars2", "per_agent": True}) == "mars2,per_agent=True"
     assert selector_text({"name": "elsewhere", "depth": 3}) == "elsewhere,depth=3"
+    assert selector_text({"name": "mars2", "guidance": {"gamma": 0.98, "decay": 0.95}}) == "mars2,guidance=default"
+    assert selector_text({"name": "mars2", "guidance": {"gamma": 0.5, "decay": 1}}) == "mars2,guidance=gamma=0.5 decay=1"
     assert selector_text(None) == ""
