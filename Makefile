@@ -48,4 +48,4 @@ test-consumers: venv
 	@scripts/consumers.sh
 
 clean:
-	rm -rf .venv .vllm .consumers .venv.lock .vllm.lock .pytest_cache .ruff_cache .mypy_cache .hypothesis runs/demo
+	rm -rf .venv .vllm .consumers viewer/node_modules .venv.lock .vllm.lock .pytest_cache .ruff_cache .mypy_cache .hypothesis runs/demo

@@ -84,9 +84,9 @@ function useAddress(): [Place, (change: Partial<Place>, push?: boolean) => void]
   return [place, go];
 }
 
-function Canvas({ side, at, selected, choose, path, isWhy, theme, title, other }: {
+function Canvas({ side, at, selected, choose, path, isWhy, theme, title, other, common }: {
   side: Side; at: number; selected: number; choose: (id: number) => void; path: number[]; isWhy: boolean; theme: number;
-  title: Child; other: boolean;
+  title: Child; other: boolean; common: number;
 }) {
   const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
@@ -112,8 +112,8 @@ function Canvas({ side, at, selected, choose, path, isWhy, theme, title, other }
     };
   }, []);
   useEffect(() => {
-    picture.current?.show({ model, layout: side.layout, at, selected, hovered, path, isWhy, marked: null });
-  }, [model, side.layout, at, selected, hovered, path, isWhy]);
+    picture.current?.show({ model, layout: side.layout, at, selected, hovered, path, isWhy, common });
+  }, [model, side.layout, at, selected, hovered, path, isWhy, common]);
   useEffect(() => picture.current?.reveal(selected), [selected]);
   useEffect(() => picture.current?.recolour(), [theme]);
 
@@ -171,15 +171,16 @@ function Canvas({ side, at, selected, choose, path, isWhy, theme, title, other }
     ${tip && node ? html`<div class="tip" aria-hidden="true" style=${{ left: `${Math.min(tip.x + 12, (canvas.current?.clientWidth ?? 300) - 190)}px`, top: `${tip.y + 14}px` }}>
       <b>${node.id ? `#${node.id}` : "root"}</b> ${visible(node.agent)}<br />${node.id || node.program !== null ? html`${GLYPHS[node.outcome]} ${words(node.outcome)}, score ${short(node.score)}` : "everything begins here"}
       ${node.duplicateOf === null ? "" : html`<br />same program as #${node.duplicateOf}`}</div>` : ""}
-    ${other ? "" : html`<${Legend} model=${model} at=${at} />`}
+    ${other ? "" : html`<${Legend} model=${model} at=${at} common=${common} />`}
   </div>`;
 }
 
-function Legend({ model, at }: { model: Model; at: number }) {
+function Legend({ model, at, common }: { model: Model; at: number; common: number }) {
   const there = new Set(model.nodes.slice(1, model.size[at]).map((node) => (node.score >= 1 ? "passed" : node.outcome)));
   return html`<div class="key"><p>${model.agents.map((agent, place) => html`<span class="agent">${mark(place)} ${visible(agent)}</span>`)}</p>
     <p>${OUTCOMES.filter((one) => there.has(one)).map((one) => html`<span class=${`o-${one}`}>${GLYPHS[one]} ${words(one)}</span>`)}
-      ${model.nodes.some((node) => node.duplicateOf !== null) ? html`<span class="aside">dashed: a program that was there before</span>` : ""}</p></div>`;
+      ${model.nodes.some((node) => node.duplicateOf !== null) ? html`<span class="aside">dashed: a program that was there before</span>` : ""}
+      ${common ? html`<span class="aside">faint: the same in both runs</span>` : ""}</p></div>`;
 }
 
 function TreePage({ index, pair, place, go, theme, version }: {
@@ -301,7 +302,7 @@ function TreePage({ index, pair, place, go, theme, version }: {
     <div class="centre">
       <div class="pictures">${there.map((side) => html`<${Canvas} key=${`${pair.key}-${side.run}`} side=${side} at=${at(side)} selected=${twinSelected(side)} theme=${theme}
         choose=${(id: number) => go({ node: id, run: index.runs[side.run].name })} path=${side === current ? path : []} isWhy=${isWhy}
-        other=${two && side !== there[0]}
+        other=${two && side !== there[0]} common=${two ? (split?.ask ?? Infinity) - 1 : 0}
         title=${two ? html`<span class="letter">${"AB"[side.run]}</span> ${visible(index.runs[side.run].name)}` : ""} />`)}</div>
       <div class="zoom"><button class="icon" aria-label="the whole tree" title="the whole tree (f)" onClick=${() => document.querySelectorAll(".picture").forEach((one) => one.dispatchEvent(new CustomEvent("fit-tree")))}>\u2922</button></div>
       <${Timeline} lanes=${there.map((side) => ({ model: side.model, at: at(side) }))} axis=${{ length, position, unit }} move=${move} playing=${playing} play=${play}
@@ -340,7 +341,7 @@ function App({ index }: { index: Index }) {
     });
   }, []);
   const pair = place.problem === null ? null : (all.find((one) => one.problem === place.problem && one.seed === place.seed) ?? all.find((one) => one.problem === place.problem) ?? null);
-  const open = (next: Pair) => go({ ...START, tab: place.tab, problem: next.problem, seed: next.seed }, true);
+  const open = (next: Pair) => go({ ...START, tab: place.tab, run: index.runs[0].name, problem: next.problem, seed: next.seed }, true);
   const beside = (step: number) => {
     const here = pair ? all.indexOf(pair) : -1;
     const next = all[here + step];
@@ -365,7 +366,7 @@ function App({ index }: { index: Index }) {
   const names = index.runs.map((run) => run.name).join(" and ");
   const alone = all.length === 1;
   useEffect(() => {
-    if (alone && place.problem === null && !index.live) go({ problem: all[0].problem, seed: all[0].seed });
+    if (alone && place.problem === null && !index.live) go({ run: index.runs[0].name, problem: all[0].problem, seed: all[0].seed });
   }, [alone]);
   const back = pair && !alone;
   const at = pair ? all.indexOf(pair) : -1;

@@ -18,8 +18,8 @@ export interface Shown {
   selected: number; hovered: number;
   /** The way that a selector went down, where one is shown; else that to the selected node. */
   path: number[]; isWhy: boolean;
-  /** Nodes that are drawn back: they are not on what is looked at. */
-  marked: number | null;
+  /** Nodes of the turns before this one are drawn back: two runs have them in common. */
+  common: number;
 }
 
 interface Spot { x: number; y: number }
@@ -330,13 +330,13 @@ export class Picture {
 
   private disc(pen: CanvasRenderingContext2D, node: Node, spot: Spot, radius: number): void {
     const { colours } = this;
-    const { model, marked } = this.shown!;
+    const { model, common } = this.shown!;
     const empty = node.id === 0 && node.program === null;
     const colour = empty ? colours.soft : this.colour(node);
     const copy = node.duplicateOf !== null;
     const size = copy ? radius * 0.82 : radius;
     const shape = node.id === 0 ? "circle" : shapeOf(model.agents.indexOf(node.agent));
-    pen.globalAlpha = marked !== null && node.id > marked ? 0.35 : 1;
+    pen.globalAlpha = node.turn >= 0 && node.turn < common ? 0.4 : 1;
     trace(pen, shape, spot.x, spot.y, size);
     pen.fillStyle = colours.panel;
     pen.fill();
@@ -371,12 +371,12 @@ export class Picture {
 
   private card(pen: CanvasRenderingContext2D, node: Node, spot: Spot): void {
     const { colours } = this;
-    const { model, marked } = this.shown!;
+    const { model, common } = this.shown!;
     const wide = Math.min(this.across * 0.92, 178);
     const [left, top, tall] = [spot.x - wide / 2, spot.y - 23, 46];
     const colour = this.colour(node);
     const copy = node.duplicateOf !== null;
-    pen.globalAlpha = marked !== null && node.id > marked ? 0.35 : 1;
+    pen.globalAlpha = node.turn >= 0 && node.turn < common ? 0.4 : 1;
     pen.beginPath();
     pen.roundRect(left, top, wide, tall, 8);
     pen.fillStyle = colours.panel;

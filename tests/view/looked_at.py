@@ -21,7 +21,9 @@ HOSTILE = (
 )
 
 
-def problems(count: int = 3, statement: str = STATEMENT, prefix: str = "words/") -> mars2_env.ProblemSet:
+def problems(
+    count: int = 3, statement: str = STATEMENT, prefix: str = "words/", seed_program: str | None = None
+) -> mars2_env.ProblemSet:
     case = mars2_env.TestCase
     return mars2_env.ProblemSet(
         "words",
@@ -33,6 +35,7 @@ def problems(count: int = 3, statement: str = STATEMENT, prefix: str = "words/")
                 scoring=(case("SECRET-SCORING", "SECRET-SCORING"),) * 3,
                 hidden=(case("SECRET-HIDDEN", "SECRET-HIDDEN"),) * 3,
                 reference="print('SECRET-REFERENCE')",
+                seed_program=seed_program,
             )
             for number in range(count)
         ),
@@ -71,11 +74,15 @@ def sandbox() -> ScriptedSandbox:
     return ScriptedSandbox(answers)
 
 
-def problem_file(file: Path, count: int, statement: str = STATEMENT, prefix: str = "words/") -> Path:
+def problem_file(
+    file: Path, count: int, statement: str = STATEMENT, prefix: str = "words/", seed_program: str | None = None
+) -> Path:
     """Write the problems into a file of the library's own format."""
     head = json.dumps({"problem_set": {"name": "words", "split": "train", "use": "training"}})
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("\n".join([head, *map(problem_line, problems(count, statement, prefix))]), encoding="utf-8")
+    file.write_text(
+        "\n".join([head, *map(problem_line, problems(count, statement, prefix, seed_program))]), encoding="utf-8"
+    )
     return file
 
 
@@ -88,14 +95,16 @@ def grown(
     text: Callable[[Turn], str] | None = None,
     prefix: str = "words/",
     statement: str = STATEMENT,
+    seed_program: str | None = None,
     in_flight: int = 1,
+    writer: Writer | None = None,
     **options: Any,
 ) -> Path:
     """Grow a run into a folder, its problems beside it in a file, and return the folder."""
-    file = problem_file(out.parent / f"{out.name}.jsonl", count, statement, prefix)
-    given = {"budget": budget, "agents": ["coder", "fixer"], **options}
-    task = mars2_env.task(str(file), sandbox=sandbox(), **given)
-    for _ in mars2_env.rollout(task, Writer(text), out=out, seed=seed, in_flight=in_flight):
+    file = problem_file(out.parent / f"{out.name}.jsonl", count, statement, prefix, seed_program)
+    given = {"budget": budget, "agents": ["coder", "fixer"], "sandbox": sandbox(), **options}
+    task = mars2_env.task(str(file), **given)
+    for _ in mars2_env.rollout(task, writer or Writer(text), out=out, seed=seed, in_flight=in_flight):
         pass
     return out
 

@@ -7,18 +7,22 @@ import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from threading import Thread
+from threading import Semaphore, Thread
 
 import looked_at
 import pytest
 from conftest import Browser
 
+import mars2_env
 from mars2_env.log import log_files
+from mars2_env.types import Reply, Turn
 from mars2_env.view.live import Live
 from mars2_env.view.page import page
 from mars2_env.view.runs import open_run
 
 pytestmark = pytest.mark.browser
+
+TABS = ("program", "changes", "tests", "talk", "why", "cost")
 
 
 def written(folder: Path, *runs: Path, hidden: bool = False) -> Path:
@@ -208,8 +212,6 @@ def test_two_runs_stand_side_by_side_and_say_where_they_part(browser: Browser, t
 
 
 def test_hidden_verdicts_are_shown_where_the_page_has_them(browser: Browser, tmp_path: Path) -> None:
-    import mars2_env
-
     run = looked_at.grown(tmp_path / "x", count=1, budget=5)
     mars2_env.evaluate(run, sandbox=looked_at.sandbox())
     browser.open(at(written(tmp_path, run), problem="words/0", node=1))
@@ -218,39 +220,68 @@ def test_hidden_verdicts_are_shown_where_the_page_has_them(browser: Browser, tmp
     assert re.search("hidden tests: (passed|failed)", browser.text(".heading"))
 
 
-def test_a_tree_grows_in_the_page_while_its_log_is_written(browser: Browser, tmp_path: Path) -> None:
-    run = looked_at.grown(tmp_path / "x", count=1, budget=10)
-    (log,) = log_files(run)
-    lines = log.read_bytes().splitlines(keepends=True)
-    log.write_bytes(b"".join(lines[:4]))
-    with closing(Live([open_run(run)])) as live:
+class Gated(looked_at.Writer):
+    """Writes a program whenever it is let to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = Semaphore(0)
+
+    def act(self, turns: list[Turn]) -> list[Reply]:
+        assert self.gate.acquire(timeout=60)
+        return super().act(turns)
+
+
+def test_a_tree_grows_in_the_page_while_a_search_runs(browser: Browser, tmp_path: Path) -> None:
+    writer, run = Gated(), tmp_path / "x"
+    search = Thread(
+        target=looked_at.grown, args=(run,), kwargs={"count": 1, "budget": 8, "writer": writer}, daemon=True
+    )
+    run.mkdir()
+    with closing(Live([open_run(run, begun=False)])) as live:
         Thread(target=live.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        browser.open(f"{live.address}#problem=words/0")
-        browser.wait("document.querySelector('.event .count')?.textContent === 'event 3 of 3'")
+        browser.open(live.address)
+        assert "Nothing has been asked yet" in browser.text("main")
+        search.start()
+        browser.wait("document.querySelector('.trees .name') !== null")
+        browser.click(".trees .name")
+        for nodes in (1, 2, 3):
+            writer.gate.release()
+            browser.wait(f"document.querySelectorAll('[role=treeitem]').length === {nodes + 1}")
         assert browser.text(".live") == "live"
-        with log.open("ab") as file:
-            for line in lines[4:]:
-                file.write(line)
-                file.flush()
-        browser.wait("document.querySelectorAll('[role=treeitem]').length === 11")
-        assert "the search ends" in browser.text(".event .what")
+        assert "is asked" in browser.text(".event .what")
+        writer.gate.release(5)
+        browser.wait("document.querySelector('.event .what').textContent.startsWith('the search ends')")
+        browser.press("4")
+        assert "Print the word" in browser.text(".talk")
         browser.press("Escape")
-        browser.wait("document.querySelector('.trees .c-nodes')?.textContent !== '0'")
+        browser.wait("document.querySelector('.trees .c-nodes .half')?.textContent === '8'")
+    search.join()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(
-    "hash",
-    [
-        "",
-        "view=charts",
-        *(f"problem=words/0&node=5&tab={tab}" for tab in ("program", "changes", "tests", "talk", "why", "cost")),
-    ],
-)
-def test_the_checker_of_accessibility_finds_nothing(browser: Browser, file: Path, scheme: str, hash: str) -> None:
-    browser.open(f"{file.as_uri()}#{hash}", scheme=scheme)
-    browser.wait("document.querySelector('main') !== null")
+def test_the_checker_of_accessibility_finds_nothing(browser: Browser, file: Path, scheme: str) -> None:
+    browser.open(file, scheme=scheme)
+    for hash in ("", "view=charts", *(f"problem=words/0&node=5&tab={tab}" for tab in TABS)):
+        browser("go", hash=hash)
+        browser.wait("document.querySelector('main') !== null")
+        assert browser("axe") == [], hash
+    browser.press("?")
+    assert "Keys" in browser.text("dialog")
     assert browser("axe") == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_checker_of_accessibility_finds_nothing_in_two_runs(browser: Browser, tmp_path: Path, scheme: str) -> None:
+    runs = [looked_at.grown(tmp_path / "x", budget=8), looked_at.grown(tmp_path / "y", budget=8, seed_program="x = 1")]
+    for run in runs:
+        mars2_env.evaluate(run, sandbox=looked_at.sandbox())
+    browser.open(written(tmp_path, *runs, hidden=True), scheme=scheme)
+    answer = mars2_env.read_log(runs[0])[0].answer
+    for hash in ("", "view=charts", *(f"problem=words/0&node={answer}&tab={tab}" for tab in ("changes", "why"))):
+        browser("go", hash=hash)
+        browser.wait("document.querySelector('main') !== null")
+        assert browser("axe") == [], hash
 
 
 def test_colours_follow_the_system_and_can_be_set(browser: Browser, file: Path) -> None:

@@ -11,8 +11,10 @@ import msgspec
 import pytest
 
 import mars2_env
-from mars2_env.errors import ConfigError, LogError
+from mars2_env.errors import ConfigError, LogError, SandboxError
+from mars2_env.sandbox.scripted import ScriptedSandbox
 from mars2_env.search.selectors import SELECTORS
+from mars2_env.types import Run
 from mars2_env.view.runs import Made, all_made, open_run, selector_text
 
 
@@ -128,6 +130,34 @@ def test_what_an_environment_logged_has_its_prompts_where_its_set_has_a_name(gam
     assert all(("why" in record) == (game == "write") for record in asked(made))
 
 
+def test_the_program_that_a_repair_problem_starts_from_is_told_with_its_verdict(tmp_path: Path) -> None:
+    looked_at.grown(tmp_path / "x", count=1, budget=4, seed_program="print('given')")
+    (made,) = all_made(open_run(tmp_path / "x"))
+    first = made.tree["events"][0]
+    assert (first["kind"], first["program"]) == ("seeded", "print('given')")
+    assert set(first["groups"]) == {"public", "scoring"}
+    assert not made.tree["trouble"]
+    assert all("print('given')" in json.dumps(record["prompt"]) for record in asked(made) if record["parent"] == 0)
+
+
+def test_a_turn_that_a_fault_made_void_is_told_and_the_next_is_not_drawn(tmp_path: Path) -> None:
+    faults = iter([SandboxError("the engine was away")])
+
+    def faulty(program: str, given: str) -> Run | SandboxError:
+        return next(faults, None) or looked_at.answers(program, given)
+
+    looked_at.grown(tmp_path / "x", count=1, budget=3, sandbox=ScriptedSandbox(faulty))
+    (made,) = all_made(open_run(tmp_path / "x"))
+    kinds = [record["kind"] for record in made.tree["events"]]
+    assert kinds[:3] == ["asked", "failed", "asked"]
+    assert "the engine was away" in made.tree["events"][1]["reason"]
+    first, again, *others = asked(made)
+    assert "why" in first and "again" not in first
+    assert again["again"] and "why" not in again
+    assert all("why" in record for record in others)
+    assert not made.tree["trouble"]
+
+
 def test_a_run_of_a_set_that_is_gone_has_no_prompts_and_says_why(tmp_path: Path) -> None:
     looked_at.grown(tmp_path / "x", count=1, budget=3)
     (tmp_path / "x.jsonl").unlink()
@@ -226,5 +256,7 @@ def test_a_selector_is_written_as_in_a_command() -> None:
     assert selector_text({"name": "mars2", "per_agent": True}) == "mars2,per_agent=True"
     assert selector_text({"name": "elsewhere", "depth": 3}) == "elsewhere,depth=3"
     assert selector_text({"name": "mars2", "guidance": {"gamma": 0.98, "decay": 0.95}}) == "mars2,guidance=default"
-    assert selector_text({"name": "mars2", "guidance": {"gamma": 0.5, "decay": 1}}) == "mars2,guidance=gamma=0.5 decay=1"
+    assert (
+        selector_text({"name": "mars2", "guidance": {"gamma": 0.5, "decay": 1}}) == "mars2,guidance=gamma=0.5 decay=1"
+    )
     assert selector_text(None) == ""
