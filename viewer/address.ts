@@ -2,11 +2,24 @@
 import { TABS, type Tab } from "./panel";
 
 export interface Place {
-  view: "trees" | "charts"; problem: string | null; seed: number; run: string | null; position: number | null;
-  node: number | null; tab: Tab;
+  view: "trees" | "charts";
+  problem: string | null;
+  seed: number;
+  run: string | null;
+  position: number | null;
+  node: number | null;
+  tab: Tab;
 }
 
-export const START: Place = { view: "trees", problem: null, seed: 0, run: null, position: null, node: null, tab: "program" };
+export const START: Place = {
+  view: "trees",
+  problem: null,
+  seed: 0,
+  run: null,
+  position: null,
+  node: null,
+  tab: "program",
+};
 
 export function parse(hash: string): Place {
   const given = new URLSearchParams(hash.replace(/^#/, ""));
@@ -16,8 +29,13 @@ export function parse(hash: string): Place {
   };
   const tab = given.get("tab") as Tab;
   return {
-    view: given.get("view") === "charts" ? "charts" : "trees", problem: given.get("problem"), seed: whole("seed") ?? 0,
-    run: given.get("run"), position: whole("event"), node: whole("node"), tab: TABS.includes(tab) ? tab : "program",
+    view: given.get("view") === "charts" ? "charts" : "trees",
+    problem: given.get("problem"),
+    seed: whole("seed") ?? 0,
+    run: given.get("run"),
+    position: whole("event"),
+    node: whole("node"),
+    tab: TABS.includes(tab) ? tab : "program",
   };
 }
 

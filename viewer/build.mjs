@@ -25,13 +25,15 @@ const bundled = Object.keys(JSON.parse(readFileSync(join(here, "package.json"), 
 const notices = bundled.map((name) => {
   const folder = join(here, "node_modules", name);
   const { version, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
-  const text = ["LICENSE", "LICENSE.md", "LICENSE.txt", "license"].map((file) => {
-    try {
-      return readFileSync(join(folder, file), "utf8");
-    } catch {
-      return "";
-    }
-  }).find(Boolean);
+  const text = ["LICENSE", "LICENSE.md", "LICENSE.txt", "license"]
+    .map((file) => {
+      try {
+        return readFileSync(join(folder, file), "utf8");
+      } catch {
+        return "";
+      }
+    })
+    .find(Boolean);
   if (!text) throw new Error(`${name} has no licence file`);
   return `${name} ${version} (${license})\n\n${text.replace(/\r/g, "").trim()}\n`;
 });

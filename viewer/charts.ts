@@ -43,7 +43,17 @@ function tell(against: Against, value: number): string {
   return against === "seconds" ? duration(value) : amount(value);
 }
 
-function Chart({ index, against, kind, theme }: { index: Index; against: Against; kind: "solved" | "best"; theme: number }) {
+function Chart({
+  index,
+  against,
+  kind,
+  theme,
+}: {
+  index: Index;
+  against: Against;
+  kind: "solved" | "best";
+  theme: number;
+}) {
   const box = useRef<HTMLDivElement>(null);
   const trees = index.runs.reduce((sum, run) => sum + run.trees.reduce((inner, tree) => inner + tree.nodes, 0), 0);
   const grid = useMemo(() => gridOf(index, against), [index, against, trees]);
@@ -54,19 +64,37 @@ function Chart({ index, against, kind, theme }: { index: Index; against: Against
     const colours = palette();
     const strokes = [colours.accent, colours.of.wrong_answer];
     const font = `12px ${colours.font}`;
-    const axis = { stroke: colours.soft, font, grid: { stroke: colours.edge, width: 1 }, ticks: { stroke: colours.edge, width: 1 } };
+    const axis = {
+      stroke: colours.soft,
+      font,
+      grid: { stroke: colours.edge, width: 1 },
+      ticks: { stroke: colours.edge, width: 1 },
+    };
     const chart = new uPlot(
       {
-        width: Math.max(element.clientWidth, 200), height: 220, legend: { show: false }, cursor: { drag: { setScale: false } },
+        width: Math.max(element.clientWidth, 200),
+        height: 220,
+        legend: { show: false },
+        cursor: { drag: { setScale: false } },
         scales: { x: { time: false }, y: { range: [0, 1.02] } },
         axes: [
-          { ...axis, values: (_, ticks) => ticks.map((tick) => tell(against, tick)), ...(against === "seconds" ? {} : { incrs: WHOLE }) },
+          {
+            ...axis,
+            values: (_, ticks) => ticks.map((tick) => tell(against, tick)),
+            ...(against === "seconds" ? {} : { incrs: WHOLE }),
+          },
           { ...axis, size: 44, values: (_, ticks) => ticks.map((tick) => short(tick)) },
         ],
-        series: [{}, ...lines.map((_, run) => ({
-          stroke: strokes[run], width: 2, dash: run ? [6, 4] : [], points: { show: false },
-          paths: uPlot.paths.stepped?.({ align: 1 }),
-        }))],
+        series: [
+          {},
+          ...lines.map((_, run) => ({
+            stroke: strokes[run],
+            width: 2,
+            dash: run ? [6, 4] : [],
+            points: { show: false },
+            paths: uPlot.paths.stepped?.({ align: 1 }),
+          })),
+        ],
       },
       [grid, ...lines] as uPlot.AlignedData,
       element,
@@ -78,11 +106,17 @@ function Chart({ index, against, kind, theme }: { index: Index; against: Against
       chart.destroy();
     };
   }, [grid, lines, theme]);
-  const rows = grid.filter((_, place) => place % Math.max(Math.floor(grid.length / 12), 1) === 0 || place === grid.length - 1);
-  return html`<figure class="chart"><figcaption>${kind === "solved" ? "Share of trees solved" : "Mean of the trees' best scores"}<span class="aside">against ${against} spent on each tree</span></figcaption>
+  const rows = grid.filter(
+    (_, place) => place % Math.max(Math.floor(grid.length / 12), 1) === 0 || place === grid.length - 1,
+  );
+  return html`<figure class="chart"><figcaption>
+    ${kind === "solved" ? "Share of trees solved" : "Mean of the trees' best scores"}<span
+      class="aside">against ${against} spent on each tree</span></figcaption>
     <div ref=${box} aria-hidden="true"></div>
-    <details><summary>as numbers</summary><table class="plain numbers"><thead><tr><th scope="col">${against}</th>${index.runs.map((run) => html`<th scope="col">${visible(run.name)}</th>`)}</tr></thead>
-      <tbody>${rows.map((at) => html`<tr><td>${tell(against, at)}</td>${lines.map((line) => html`<td>${short(line[grid.indexOf(at)])}</td>`)}</tr>`)}</tbody></table></details>
+    <details><summary>as numbers</summary><table class="plain numbers"><thead><tr><th scope="col">${against}</th>
+      ${index.runs.map((run) => html`<th scope="col">${visible(run.name)}</th>`)}</tr></thead>
+      <tbody>${rows.map((at) => html`<tr><td>${tell(against, at)}</td>${lines.map((line) => html`<td>
+        ${short(line[grid.indexOf(at)])}</td>`)}</tr>`)}</tbody></table></details>
   </figure>`;
 }
 
@@ -100,27 +134,44 @@ function Bars({ run }: { run: RunData }) {
   const names = run.agents.map((agent) => agent.name);
   const agents = Object.keys(turns).sort((a, b) => names.indexOf(a) - names.indexOf(b));
   const used = OUTCOMES.filter((outcome) => agents.some((agent) => outcomes[agent]?.[outcome]));
-  const cells = (agent: string): Child => used.map((outcome) => {
-    const count = outcomes[agent]?.[outcome] ?? 0;
-    return count ? html`<span class=${`bar b-${outcome}`} style=${{ width: `${(100 * count) / most}%` }} title=${`${words(outcome)}: ${count}`}></span>` : "";
-  });
-  return html`<figure class="chart"><figcaption>${visible(run.name)}: turns of each agent<span class="aside">by what came of them</span></figcaption>
-    <table class="bars"><thead class="unseen"><tr><th>agent</th><th>outcomes</th><th>nodes</th></tr></thead><tbody>${agents.map((agent) => html`<tr>
+  const cells = (agent: string): Child =>
+    used.map((outcome) => {
+      const count = outcomes[agent]?.[outcome] ?? 0;
+      return count
+        ? html`<span class=${`bar b-${outcome}`} style=${{ width: `${(100 * count) / most}%` }}
+          title=${`${words(outcome)}: ${count}`}></span>`
+        : "";
+    });
+  return html`<figure class="chart"><figcaption>${visible(run.name)}: turns of each agent<span
+    class="aside">by what came of them</span></figcaption>
+    <table class="bars"><thead class="unseen"><tr><th>agent</th><th>outcomes</th><th>nodes</th></tr></thead><tbody>
+      ${agents.map(
+      (agent) => html`<tr>
       <th scope="row"><span class="agent">${mark(names.indexOf(agent))} ${visible(agent)}</span></th>
-      <td><div class="stack" aria-hidden="true">${cells(agent)}</div><span class="unseen">${used.map((outcome) => `${words(outcome)} ${outcomes[agent]?.[outcome] ?? 0}`).join(", ")}</span></td>
-      <td class="value">${turns[agent]}</td></tr>`)}</tbody></table>
-    <p class="legend">${used.map((outcome: Outcome) => html`<span class=${`o-${outcome}`}>${GLYPHS[outcome]} ${words(outcome)}</span>`)}</p>
+      <td><div class="stack" aria-hidden="true">${cells(agent)}</div><span class="unseen">
+        ${used.map((outcome) => `${words(outcome)} ${outcomes[agent]?.[outcome] ?? 0}`).join(", ")}</span></td>
+      <td class="value">${turns[agent]}</td></tr>`,
+    )}</tbody></table>
+    <p class="legend">${used.map((outcome: Outcome) => html`<span class=${`o-${outcome}`}>
+      ${GLYPHS[outcome]} ${words(outcome)}</span>`)}</p>
   </figure>`;
 }
 
 export function Charts({ index, theme }: { index: Index; theme: number }) {
   const all = index.runs.flatMap((run) => run.trees);
-  const kinds: Against[] = ["nodes", ...(all.some((tree) => tree.tokens) ? ["tokens" as const] : []), ...(all.some((tree) => tree.seconds) ? ["seconds" as const] : [])];
+  const kinds: Against[] = [
+    "nodes",
+    ...(all.some((tree) => tree.tokens) ? ["tokens" as const] : []),
+    ...(all.some((tree) => tree.seconds) ? ["seconds" as const] : []),
+  ];
   const [against, setAgainst] = useState<Against>("nodes");
   return html`<section class="charts" aria-label="charts">
-    <div class="choice" role="group" aria-label="against what">${kinds.map((kind) => html`<button aria-pressed=${kind === against} onClick=${() => setAgainst(kind)}>${kind}</button>`)}
-      ${index.runs.length > 1 ? html`<p class="legend"><span class="line-a">${visible(index.runs[0].name)}</span><span class="line-b">${visible(index.runs[1].name)}</span></p>` : ""}</div>
-    <div class="pair"><${Chart} index=${index} against=${against} kind="solved" theme=${theme} /><${Chart} index=${index} against=${against} kind="best" theme=${theme} /></div>
+    <div class="choice" role="group" aria-label="against what">${kinds.map((kind) => html`<button
+      aria-pressed=${kind === against} onClick=${() => setAgainst(kind)}>${kind}</button>`)}
+      ${index.runs.length > 1 ? html`<p class="legend"><span class="line-a">${visible(index.runs[0].name)}</span><span
+        class="line-b">${visible(index.runs[1].name)}</span></p>` : ""}</div>
+    <div class="pair"><${Chart} index=${index} against=${against} kind="solved" theme=${theme} /><${Chart}
+      index=${index} against=${against} kind="best" theme=${theme} /></div>
     <div class="pair">${index.runs.map((run) => html`<${Bars} run=${run} />`)}</div>
   </section>`;
 }

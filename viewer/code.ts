@@ -7,7 +7,10 @@ import python from "highlight.js/lib/languages/python";
 import { html, type Child } from "./html";
 import { visible } from "./marks";
 
-export interface Token { text: string; kind: string }
+export interface Token {
+  text: string;
+  kind: string;
+}
 export type Line = Token[];
 
 const LARGEST = 60_000; // characters that are highlighted; more is shown as it is
@@ -73,22 +76,33 @@ export function lines(text: string, language: Language): Line[] {
 }
 
 function shown(line: Line): Child {
-  return line.map((token) => (token.kind ? html`<span class=${`t-${token.kind}`}>${visible(token.text)}</span>` : visible(token.text)));
+  return line.map((token) =>
+    token.kind ? html`<span class=${`t-${token.kind}`}>${visible(token.text)}</span>` : visible(token.text),
+  );
 }
 
 export function Program({ text, language, label }: { text: string; language: Language; label: string }) {
   const all = lines(text, language);
   const width = String(all.length).length;
-  return html`<div class="code" role="region" aria-label=${label} tabindex="0"><pre>${all.map((line, place) =>
-    html`<span class="line"><span class="number" aria-hidden="true">${String(place + 1).padStart(width)}</span><code>${shown(line)}${"\n"}</code></span>`,
+  return html`<div class="code" role="region" aria-label=${label} tabindex="0"><pre>${all.map(
+    (line, place) =>
+      html`<span class="line"><span class="number" aria-hidden="true">${String(place + 1).padStart(width)}</span>
+        <code>${shown(line)}${"\n"}</code></span>`,
   )}</pre></div>`;
 }
 
 export function Prose({ text }: { text: string }) {
-  return html`<div class="prose">${lines(text, "markdown").map((line) => html`<div class="row">${line.length ? shown(line) : "\u200b"}</div>`)}</div>`;
+  return html`<div class="prose">${lines(text, "markdown").map((line) => html`<div class="row">
+    ${line.length ? shown(line) : "\u200b"}</div>`)}</div>`;
 }
 
-interface Change { sign: " " | "+" | "-"; before: number; after: number; line: Line; marks: [number, number][] }
+interface Change {
+  sign: " " | "+" | "-";
+  before: number;
+  after: number;
+  line: Line;
+  marks: [number, number][];
+}
 
 const CONTEXT = 3;
 
@@ -103,7 +117,9 @@ function marked(line: Line, marks: [number, number][]): Child {
       const mark = marks.find(([low, high]) => at >= low && at < high);
       const next = mark ? mark[1] : Math.min(...marks.filter(([low]) => low > at).map(([low]) => low), Infinity);
       const piece = token.text.slice(place, Math.min(token.text.length, next - from));
-      parts.push(html`<span class=${`${token.kind ? `t-${token.kind}` : ""} ${mark ? "changed" : ""}`}>${visible(piece)}</span>`);
+      parts.push(
+        html`<span class=${`${token.kind ? `t-${token.kind}` : ""} ${mark ? "changed" : ""}`}>${visible(piece)}</span>`,
+      );
       place += piece.length;
     }
     from += token.text.length;
@@ -151,15 +167,31 @@ export function counted(before: string, after: string): [number, number] {
   return [found.filter((one) => one.sign === "+").length, found.filter((one) => one.sign === "-").length];
 }
 
-export function Changes({ before, after, language, label }: { before: string; after: string; language: Language; label: string }) {
+export function Changes({
+  before,
+  after,
+  language,
+  label,
+}: {
+  before: string;
+  after: string;
+  language: Language;
+  label: string;
+}) {
   const all = changes(before, after, language);
   const [more, less] = [all.filter((one) => one.sign === "+").length, all.filter((one) => one.sign === "-").length];
   if (!more && !less) return html`<p class="note">The two programs are the same, letter by letter.</p>`;
-  const near = all.map((_, place) => all.slice(Math.max(place - CONTEXT, 0), place + CONTEXT + 1).some((one) => one.sign !== " "));
+  const near = all.map((_, place) =>
+    all.slice(Math.max(place - CONTEXT, 0), place + CONTEXT + 1).some((one) => one.sign !== " "),
+  );
   const rows: Child[] = [];
   let skipped = 0;
   const skip = () => {
-    if (skipped) rows.push(html`<span class="line skipped"><span class="number"></span><code>${skipped} unchanged ${skipped === 1 ? "line" : "lines"}${"\n"}</code></span>`);
+    if (skipped)
+      rows.push(
+        html`<span class="line skipped"><span class="number"></span><code>
+          ${skipped} unchanged ${skipped === 1 ? "line" : "lines"}${"\n"}</code></span>`,
+      );
     skipped = 0;
   };
   const width = String(all.length).length;
@@ -167,7 +199,12 @@ export function Changes({ before, after, language, label }: { before: string; af
     if (!near[place]) return (skipped += 1);
     skip();
     const kind = one.sign === "+" ? "added" : one.sign === "-" ? "removed" : "";
-    rows.push(html`<span class=${`line ${kind}`}><span class="number" aria-hidden="true">${String(one.before || "").padStart(width)} ${String(one.after || "").padStart(width)} ${one.sign}</span><code>${kind ? html`<span class="unseen">${kind}: </span>` : ""}${one.marks.length ? marked(one.line, one.marks) : shown(one.line)}${"\n"}</code></span>`);
+    rows.push(
+      html`<span class=${`line ${kind}`}><span class="number" aria-hidden="true">
+        ${String(one.before || "").padStart(width)} ${String(one.after || "").padStart(width)} ${one.sign}</span>
+          <code>${kind ? html`<span class="unseen">${kind}: </span>` : ""}
+            ${one.marks.length ? marked(one.line, one.marks) : shown(one.line)}${"\n"}</code></span>`,
+    );
     return 0;
   });
   skip();

@@ -2,7 +2,12 @@
 import type { Index, Summary } from "./data";
 import type { Model } from "./fold";
 
-export interface Pair { key: string; problem: string; seed: number; places: (number | null)[] }
+export interface Pair {
+  key: string;
+  problem: string;
+  seed: number;
+  places: (number | null)[];
+}
 
 const keyOf = (tree: Summary) => `${tree.problem}\n${tree.seed}`;
 
@@ -22,7 +27,7 @@ export function pairs(index: Index): Pair[] {
   return [...found.values()];
 }
 
-/** The number of the first node at which two trees differ; null where one goes on as the other did, or both are alike. */
+/** The number of the first node at which two trees differ; null where both are alike. */
 export function firstDifferent(one: Summary, other: Summary): number | null {
   const place = one.choices.findIndex((choice, node) => choice !== other.choices[node]);
   if (place >= 0) return place + 1;
@@ -39,7 +44,11 @@ export function divergence(one: Model, other: Model): { ask: number; what: strin
     if (a.parent !== b.parent) return { ask: turn + 1, what: "another place" };
     const [x, y] = [a, b].map((asked, side) => [one, other][side].data.events[asked.closed - 1]);
     if (x?.kind !== y?.kind) return { ask: turn + 1, what: "another end" };
-    if (x?.kind === "told" && y?.kind === "told" && (x.program !== y.program || x.outcome !== y.outcome || x.parent !== y.parent)) {
+    if (
+      x?.kind === "told" &&
+      y?.kind === "told" &&
+      (x.program !== y.program || x.outcome !== y.outcome || x.parent !== y.parent)
+    ) {
       return { ask: turn + 1, what: "another program" };
     }
   }

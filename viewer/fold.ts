@@ -2,36 +2,78 @@
 import type { Asked, Event, Outcome, Seeded, Told, TreeData } from "./data";
 
 export interface Node {
-  id: number; parent: number; depth: number; agent: string; outcome: Outcome; score: number; program: string | null;
-  duplicateOf: number | null; turn: number; told: Told | null; asked: Asked | null; seeded: Seeded | null;
+  id: number;
+  parent: number;
+  depth: number;
+  agent: string;
+  outcome: Outcome;
+  score: number;
+  program: string | null;
+  duplicateOf: number | null;
+  turn: number;
+  told: Told | null;
+  asked: Asked | null;
+  seeded: Seeded | null;
   /** The event that added it, counted from 1: it is there from then on. */
   at: number;
   children: number[];
 }
 
-export interface Turn { turn: number; agent: string; parent: number | null; asked: number; closed: number }
+export interface Turn {
+  turn: number;
+  agent: string;
+  parent: number | null;
+  asked: number;
+  closed: number;
+}
 
 export interface Model {
-  data: TreeData; nodes: Node[]; agents: string[]; turns: Turn[];
+  data: TreeData;
+  nodes: Node[];
+  agents: string[];
+  turns: Turn[];
   /** How many nodes, the root included, there are after so many events. */
   size: number[];
   /** The best score after so many events. */
   best: number[];
   /** How many turns were asked for after so many events. */
   asks: number[];
-  solvedAt: number | null; answer: number | null; ended: string | null; detail: string;
+  solvedAt: number | null;
+  answer: number | null;
+  ended: string | null;
+  detail: string;
 }
 
 const ROOT: Omit<Node, "children"> = {
-  id: 0, parent: -1, depth: 0, agent: "", outcome: "not_run", score: 0, program: null, duplicateOf: null, turn: -1,
-  told: null, asked: null, seeded: null, at: 0,
+  id: 0,
+  parent: -1,
+  depth: 0,
+  agent: "",
+  outcome: "not_run",
+  score: 0,
+  program: null,
+  duplicateOf: null,
+  turn: -1,
+  told: null,
+  asked: null,
+  seeded: null,
+  at: 0,
 };
 
 export function fold(data: TreeData, agents: string[]): Model {
   const known = [...agents];
   const model: Model = {
-    data, nodes: [{ ...ROOT, children: [] }], agents: known, turns: [], size: [1], best: [0], asks: [0],
-    solvedAt: null, answer: null, ended: null, detail: "",
+    data,
+    nodes: [{ ...ROOT, children: [] }],
+    agents: known,
+    turns: [],
+    size: [1],
+    best: [0],
+    asks: [0],
+    solvedAt: null,
+    answer: null,
+    ended: null,
+    detail: "",
   };
   data.events.forEach((event, place) => take(model, event, place + 1));
   return model;
@@ -61,9 +103,20 @@ function take(model: Model, event: Event, at: number): void {
     if (event.node !== null && event.parent !== null) {
       const asked = turn ? (model.data.events[turn.asked - 1] as Asked) : null;
       nodes.push({
-        id: event.node, parent: event.parent, depth: nodes[event.parent].depth + 1, agent: turn?.agent ?? "",
-        outcome: event.outcome, score: event.score, program: event.program,
-        duplicateOf: event.duplicate_of ?? null, turn: event.turn, told: event, asked, seeded: null, at, children: [],
+        id: event.node,
+        parent: event.parent,
+        depth: nodes[event.parent].depth + 1,
+        agent: turn?.agent ?? "",
+        outcome: event.outcome,
+        score: event.score,
+        program: event.program,
+        duplicateOf: event.duplicate_of ?? null,
+        turn: event.turn,
+        told: event,
+        asked,
+        seeded: null,
+        at,
+        children: [],
       });
       nodes[event.parent].children.push(event.node);
       best = Math.max(best, event.score);
@@ -100,9 +153,14 @@ export function sentence(model: Model, at: number): string {
   const event = model.data.events[at - 1];
   switch (event.kind) {
     case "asked": {
-      const what = event.parent === null ? "is asked, and picks the place"
-        : event.parent === 0 ? (model.nodes[0].program === null ? "is asked to write afresh" : "is asked to repair the given program")
-        : `is asked to improve #${event.parent}`;
+      const what =
+        event.parent === null
+          ? "is asked, and picks the place"
+          : event.parent === 0
+            ? model.nodes[0].program === null
+              ? "is asked to write afresh"
+              : "is asked to repair the given program"
+            : `is asked to improve #${event.parent}`;
       return `${event.agent} ${what}${event.again ? ", again" : ""}`;
     }
     case "told": {
@@ -111,12 +169,18 @@ export function sentence(model: Model, at: number): string {
       const copy = event.duplicate_of === undefined ? "" : `, the same program as #${event.duplicate_of}`;
       return `${agent} writes #${event.node}: ${words(event.outcome)}${copy}`;
     }
-    case "seeded": return `the given program is graded: ${words(event.outcome)}`;
-    case "failed": return `turn ${event.turn} is void: a fault of the ${event.fault}`;
-    case "cancelled": return `turn ${event.turn} is taken back`;
-    case "joined": return `${event.agent} joins`;
-    case "left": return `${event.agent} leaves`;
-    case "ended": return `the search ends: ${event.detail || words(event.reason)}`;
+    case "seeded":
+      return `the given program is graded: ${words(event.outcome)}`;
+    case "failed":
+      return `turn ${event.turn} is void: a fault of the ${event.fault}`;
+    case "cancelled":
+      return `turn ${event.turn} is taken back`;
+    case "joined":
+      return `${event.agent} joins`;
+    case "left":
+      return `${event.agent} leaves`;
+    case "ended":
+      return `the search ends: ${event.detail || words(event.reason)}`;
   }
 }
 

@@ -4,21 +4,34 @@ import type { Model } from "./fold";
 
 export interface Layout {
   /** Place of each node by its number, in units. */
-  x: Float64Array; y: Float64Array;
+  x: Float64Array;
+  y: Float64Array;
   /** Of each level the nodes, from left to right. */
   levels: number[][];
-  left: number; right: number; depth: number;
+  left: number;
+  right: number;
+  depth: number;
 }
 
-interface Place { id: number; inner: Place[] }
+interface Place {
+  id: number;
+  inner: Place[];
+}
 
 export function layout(model: Model): Layout {
   const places: Place[] = model.nodes.map((node) => ({ id: node.id, inner: [] }));
   for (const node of model.nodes) for (const child of node.children) places[node.id].inner.push(places[child]);
   const root = hierarchy(places[0], (place) => place.inner);
-  tidy<Place>().nodeSize([1, 1]).separation((a, b) => (a.parent === b.parent ? 1 : 1.3))(root);
+  tidy<Place>()
+    .nodeSize([1, 1])
+    .separation((a, b) => (a.parent === b.parent ? 1 : 1.3))(root);
   const found: Layout = {
-    x: new Float64Array(places.length), y: new Float64Array(places.length), levels: [], left: 0, right: 0, depth: 0,
+    x: new Float64Array(places.length),
+    y: new Float64Array(places.length),
+    levels: [],
+    left: 0,
+    right: 0,
+    depth: 0,
   };
   root.each((node) => {
     const x = node.x ?? 0;

@@ -7,8 +7,11 @@ const base = () => location.pathname.replace(/[^/]*$/, "");
 export function followRuns(index: Index, changed: () => void): () => void {
   const source = new EventSource(`${base()}runs`);
   source.addEventListener("run", (message) => {
-    const { run, about } = JSON.parse((message as MessageEvent).data) as { run: number; about: Omit<RunData, "trees"> };
-    index.runs[run] = { ...about, trees: index.runs[run]?.trees ?? [] };
+    const { run, about } = JSON.parse((message as MessageEvent).data) as {
+      run: number;
+      about: Omit<RunData, "trees" | "name">;
+    };
+    index.runs[run] = { ...index.runs[run], ...about };
     changed();
   });
   source.addEventListener("trees", (message) => {
@@ -24,7 +27,11 @@ export function followRuns(index: Index, changed: () => void): () => void {
   return () => source.close();
 }
 
-interface More { records: Event[]; traces: Record<string, Trace>; trouble: Record<string, string> }
+interface More {
+  records: Event[];
+  traces: Record<string, Trace>;
+  trouble: Record<string, string>;
+}
 
 /** Reads a tree as it grows. */
 export function followTree(run: number, log: string, begun: (tree: TreeData) => void, grown: () => void): () => void {

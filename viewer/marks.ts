@@ -10,29 +10,64 @@ export function shapeOf(agent: number): Shape {
 }
 
 export const OUTCOMES: Outcome[] = [
-  "passed", "wrong_answer", "runtime_error", "compile_error", "time_limit", "memory_limit", "output_limit",
-  "no_program", "illegal", "not_run",
+  "passed",
+  "wrong_answer",
+  "runtime_error",
+  "compile_error",
+  "time_limit",
+  "memory_limit",
+  "output_limit",
+  "no_program",
+  "illegal",
+  "not_run",
 ];
 
 /** What stands for an outcome beside its colour, so that nobody has to tell colours apart. */
 export const GLYPHS: Record<Outcome, string> = {
-  passed: "\u2713", wrong_answer: "\u2717", runtime_error: "!", compile_error: "\u203c", time_limit: "\u29d6",
-  memory_limit: "\u25a3", output_limit: "\u2261", no_program: "\u2205", illegal: "\u2298", not_run: "\u00b7",
+  passed: "\u2713",
+  wrong_answer: "\u2717",
+  runtime_error: "!",
+  compile_error: "\u203c",
+  time_limit: "\u29d6",
+  memory_limit: "\u25a3",
+  output_limit: "\u2261",
+  no_program: "\u2205",
+  illegal: "\u2298",
+  not_run: "\u00b7",
 };
 
 export interface Palette {
-  of: Record<Outcome, string>; tint: (outcome: Outcome) => string; panel: string; ink: string; soft: string; edge: string;
-  accent: string; onPassed: string; star: string; font: string;
+  of: Record<Outcome, string>;
+  tint: (outcome: Outcome) => string;
+  panel: string;
+  ink: string;
+  soft: string;
+  edge: string;
+  accent: string;
+  onPassed: string;
+  star: string;
+  font: string;
 }
 
 export function palette(): Palette {
   const style = getComputedStyle(document.documentElement);
   const read = (name: string) => style.getPropertyValue(`--${name}`).trim();
-  const of = Object.fromEntries(OUTCOMES.map((one) => [one, read(one.replaceAll("_", "-"))])) as Record<Outcome, string>;
+  const of = Object.fromEntries(OUTCOMES.map((one) => [one, read(one.replaceAll("_", "-"))])) as Record<
+    Outcome,
+    string
+  >;
   const tints = Object.fromEntries(OUTCOMES.map((one) => [one, `${of[one]}2e`])) as Record<Outcome, string>;
   return {
-    of, tint: (outcome) => tints[outcome], panel: read("panel"), ink: read("ink"), soft: read("soft"), edge: read("edge"),
-    accent: read("accent"), onPassed: read("on-passed"), star: read("star"), font: "system-ui, sans-serif",
+    of,
+    tint: (outcome) => tints[outcome],
+    panel: read("panel"),
+    ink: read("ink"),
+    soft: read("soft"),
+    edge: read("edge"),
+    accent: read("accent"),
+    onPassed: read("on-passed"),
+    star: read("star"),
+    font: "system-ui, sans-serif",
   };
 }
 
@@ -47,17 +82,32 @@ export function mark(agent: number, size = 12): Child {
       return `${(c + reach * Math.cos(angle)).toFixed(2)},${(c + reach * Math.sin(angle) + lower).toFixed(2)}`;
     }).join(" ");
   const drawn =
-    shape === "circle" ? html`<circle cx=${c} cy=${c} r=${r} />`
-    : shape === "square" ? html`<rect x=${c - r * 0.9} y=${c - r * 0.9} width=${r * 1.8} height=${r * 1.8} rx=${r * 0.28} />`
-    : shape === "diamond" ? html`<polygon points=${points(4, r * 1.12)} />`
-    : shape === "hexagon" ? html`<polygon points=${points(6, r * 1.08)} />`
-    : shape === "triangle" ? html`<polygon points=${points(3, r * 1.15, r * 0.16)} />`
-    : html`<polygon points=${points(5, r * 1.08)} />`;
-  return html`<svg class="mark" width=${size} height=${size} viewBox=${`0 0 ${size} ${size}`} aria-hidden="true">${drawn}</svg>`;
+    shape === "circle"
+      ? html`<circle cx=${c} cy=${c} r=${r} />`
+      : shape === "square"
+        ? html`<rect x=${c - r * 0.9} y=${c - r * 0.9} width=${r * 1.8} height=${r * 1.8} rx=${r * 0.28} />`
+        : shape === "diamond"
+          ? html`<polygon points=${points(4, r * 1.12)} />`
+          : shape === "hexagon"
+            ? html`<polygon points=${points(6, r * 1.08)} />`
+            : shape === "triangle"
+              ? html`<polygon points=${points(3, r * 1.15, r * 0.16)} />`
+              : html`<polygon points=${points(5, r * 1.08)} />`;
+  return html`<svg class="mark" width=${size} height=${size} viewBox=${`0 0 ${size} ${size}`} aria-hidden="true">
+    ${drawn}</svg>`;
 }
 
-const STEERING =
-  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]|\udb40[\udc00-\udfff]/g;
+/** What cannot be seen or turns text around: controls, formats, fillers, selectors and tags, halves of pairs. */
+const STEERING = new RegExp(
+  [
+    "[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u00ad\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f]",
+    "[\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffb]",
+    "[\\ud800-\\udbff](?![\\udc00-\\udfff])",
+    "(?<![\\ud800-\\udbff])[\\udc00-\\udfff]",
+    "\\udb40[\\udc00-\\udfff]",
+  ].join("|"),
+  "g",
+);
 
 /** A text with what cannot be seen, or turns other text around, made visible; nothing of it is ever markup. */
 export function visible(text: string): Child {

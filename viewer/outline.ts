@@ -7,7 +7,11 @@ import { GLYPHS, mark, plainLine, short } from "./marks";
 const ROW = 26;
 const SPARE = 12;
 
-interface Row { id: number; place: number; of: number }
+interface Row {
+  id: number;
+  place: number;
+  of: number;
+}
 
 function rowsOf(model: Model, size: number, folded: Set<number>): Row[] {
   const rows: Row[] = [];
@@ -24,8 +28,18 @@ function rowsOf(model: Model, size: number, folded: Set<number>): Row[] {
   return rows;
 }
 
-export function Outline({ model, at, selected, choose, label }: {
-  model: Model; at: number; selected: number; choose: (id: number) => void; label: string;
+export function Outline({
+  model,
+  at,
+  selected,
+  choose,
+  label,
+}: {
+  model: Model;
+  at: number;
+  selected: number;
+  choose: (id: number) => void;
+  label: string;
 }) {
   const size = model.size[at];
   const box = useRef<HTMLDivElement>(null);
@@ -33,7 +47,10 @@ export function Outline({ model, at, selected, choose, label }: {
   const [top, setTop] = useState(0);
   const [height, setHeight] = useState(600);
   const rows = useMemo(() => rowsOf(model, size, folded), [model, size, folded]);
-  const current = Math.max(rows.findIndex((row) => row.id === selected), 0);
+  const current = Math.max(
+    rows.findIndex((row) => row.id === selected),
+    0,
+  );
 
   useLayoutEffect(() => {
     const element = box.current;
@@ -65,12 +82,24 @@ export function Outline({ model, at, selected, choose, label }: {
     const page = Math.max(Math.floor(height / ROW) - 1, 1);
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     switch (event.key) {
-      case "ArrowDown": go(current + 1); break;
-      case "ArrowUp": go(current - 1); break;
-      case "PageDown": go(current + page); break;
-      case "PageUp": go(current - page); break;
-      case "Home": go(0); break;
-      case "End": go(rows.length - 1); break;
+      case "ArrowDown":
+        go(current + 1);
+        break;
+      case "ArrowUp":
+        go(current - 1);
+        break;
+      case "PageDown":
+        go(current + page);
+        break;
+      case "PageUp":
+        go(current - page);
+        break;
+      case "Home":
+        go(0);
+        break;
+      case "End":
+        go(rows.length - 1);
+        break;
       case "ArrowRight":
         if (inner.length && folded.has(row.id)) fold(row.id, false);
         else if (inner.length) choose(inner[0]);
@@ -79,7 +108,8 @@ export function Outline({ model, at, selected, choose, label }: {
         if (inner.length && !folded.has(row.id)) fold(row.id, true);
         else if (row.id) choose(model.nodes[row.id].parent);
         break;
-      default: return;
+      default:
+        return;
     }
     event.preventDefault();
     event.stopPropagation();
@@ -109,12 +139,18 @@ export function Outline({ model, at, selected, choose, label }: {
               event.stopPropagation();
               fold(id, Boolean(open));
             }}>${inner ? (open ? "\u25be" : "\u25b8") : ""}</span>
-            <span class=${`o-${node.score >= 1 ? "passed" : node.outcome}`}>${id ? mark(model.agents.indexOf(node.agent)) : mark(0)}</span>
+            <span class=${`o-${node.score >= 1 ? "passed" : node.outcome}`}>
+              ${id ? mark(model.agents.indexOf(node.agent)) : mark(0)}</span>
             <span class="number">${empty ? "root" : `#${id}`}</span>
             <span class="who">${plainLine(node.agent)}</span>
             ${id === model.answer ? html`<span class="answer" title="the answer">\u2605</span>` : ""}
-            ${empty ? "" : html`<span class=${`glyph o-${node.outcome}`}>${node.duplicateOf === null ? GLYPHS[node.outcome] : `=${node.duplicateOf}`}</span>
-              <span class="score">${short(node.score, 2)}</span>`}
+            ${
+              empty
+                ? ""
+                : html`<span class=${`glyph o-${node.outcome}`}>
+                  ${node.duplicateOf === null ? GLYPHS[node.outcome] : `=${node.duplicateOf}`}</span>
+              <span class="score">${short(node.score, 2)}</span>`
+            }
           </div>`;
         })}
       </div>

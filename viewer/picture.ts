@@ -12,17 +12,23 @@ const FOOT = 34; // for the key below the tree
 const ARRIVAL = 220; // milliseconds in which a new node appears
 
 export interface Shown {
-  model: Model; layout: Layout;
+  model: Model;
+  layout: Layout;
   /** After how many events. */
   at: number;
-  selected: number; hovered: number;
+  selected: number;
+  hovered: number;
   /** The way that a selector went down, where one is shown; else that to the selected node. */
-  path: number[]; isWhy: boolean;
+  path: number[];
+  isWhy: boolean;
   /** Nodes of the turns before this one are drawn back: two runs have them in common. */
   common: number;
 }
 
-interface Spot { x: number; y: number }
+interface Spot {
+  x: number;
+  y: number;
+}
 
 export class Picture {
   private shown: Shown | null = null;
@@ -159,7 +165,11 @@ export class Picture {
     const y = this.height / 2 / this.down - 0.5;
     const within = (value: number, low: number, high: number) =>
       low > high ? (low + high) / 2 : Math.min(Math.max(value, low), high);
-    this.centre.x = within(this.centre.x, layout.left - Math.max(-x, 0) - 1 + Math.min(x, 0), layout.right + 1 + Math.max(-x, 0));
+    this.centre.x = within(
+      this.centre.x,
+      layout.left - Math.max(-x, 0) - 1 + Math.min(x, 0),
+      layout.right + 1 + Math.max(-x, 0),
+    );
     this.centre.y = within(this.centre.y, -Math.abs(y), layout.depth + Math.abs(y));
   }
 
@@ -250,7 +260,8 @@ export class Picture {
     pen.strokeStyle = isWhy ? this.colours.accent : this.colours.ink;
     pen.lineWidth = isWhy ? 2.6 : 1.9;
     pen.beginPath();
-    for (let place = 1; place < way.length; place++) this.edge(pen, this.spot(way[place - 1]), this.spot(way[place]), curved);
+    for (let place = 1; place < way.length; place++)
+      this.edge(pen, this.spot(way[place - 1]), this.spot(way[place]), curved);
     pen.stroke();
   }
 
@@ -399,7 +410,9 @@ export class Picture {
     pen.fillText(clipped(pen, `#${node.id} ${node.agent}`, room), left + 27, top + 15.5);
     pen.font = `11px ${colours.font}`;
     pen.fillStyle = colours.soft;
-    const said = copy ? `= #${node.duplicateOf}` : `${words(node.outcome)}${node.score > 0 && node.score < 1 ? ` ${node.score}` : ""}`;
+    const said = copy
+      ? `= #${node.duplicateOf}`
+      : `${words(node.outcome)}${node.score > 0 && node.score < 1 ? ` ${node.score}` : ""}`;
     pen.fillText(clipped(pen, said, wide - 18), left + 9, top + 33);
     pen.textAlign = "center";
     if (node.id === model.answer) star(pen, left + wide - 12, top + 14, 5.5, colours);
@@ -418,7 +431,8 @@ export class Picture {
       const event = model.data.events[turn.closed - 1];
       const node = event?.kind === "told" ? event.node : null;
       const parent = this.spot(turn.parent);
-      const to = node !== null && node < layout.x.length ? this.spot(node) : { x: parent.x, y: parent.y + this.down * 0.7 };
+      const to =
+        node !== null && node < layout.x.length ? this.spot(node) : { x: parent.x, y: parent.y + this.down * 0.7 };
       pen.beginPath();
       this.edge(pen, parent, to, true);
       pen.stroke();
@@ -432,7 +446,10 @@ export class Picture {
 
   private rings(pen: CanvasRenderingContext2D, size: number, radius: number): void {
     const { selected, hovered } = this.shown!;
-    for (const [id, strong] of [[hovered, false], [selected, true]] as const) {
+    for (const [id, strong] of [
+      [hovered, false],
+      [selected, true],
+    ] as const) {
       if (id < 0 || id >= size) continue;
       const { x, y } = this.spot(id);
       pen.strokeStyle = this.colours.accent;

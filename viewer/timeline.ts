@@ -4,23 +4,48 @@ import { sentence, type Model } from "./fold";
 import { html } from "./html";
 import { palette, plainLine, visible, type Palette } from "./marks";
 
-export interface Lane { model: Model; at: number }
+export interface Lane {
+  model: Model;
+  at: number;
+}
 
 /** The events of one tree, or of two by their asks: what the slider moves over. */
-export interface Axis { length: number; position: number; unit: "event" | "ask" }
+export interface Axis {
+  length: number;
+  position: number;
+  unit: "event" | "ask";
+}
 
 const ICONS: Record<string, string> = {
-  start: "M4 3v10M13 3.5v9L6 8z", back: "M11 3.5v9L4.5 8z", on: "M5 3.5v9L11.5 8z", end: "M12 3v10M3 3.5v9L10 8z",
-  play: "M4.5 2.5v11L13.5 8z", pause: "M5.5 3v10M10.5 3v10",
+  start: "M4 3v10M13 3.5v9L6 8z",
+  back: "M11 3.5v9L4.5 8z",
+  on: "M5 3.5v9L11.5 8z",
+  end: "M12 3v10M3 3.5v9L10 8z",
+  play: "M4.5 2.5v11L13.5 8z",
+  pause: "M5.5 3v10M10.5 3v10",
 };
 
 function icon(name: string) {
-  return html`<svg width="16" height="16" viewBox="0 0 16 16" aria-hidden="true" class="drawn-icon"><path d=${ICONS[name]} /></svg>`;
+  return html`<svg width="16" height="16" viewBox="0 0 16 16" aria-hidden="true" class="drawn-icon"><path
+    d=${ICONS[name]} /></svg>`;
 }
 
-export function Timeline({ lanes, axis, move, playing, play, divergence, theme }: {
-  lanes: Lane[]; axis: Axis; move: (position: number) => void; playing: boolean; play: () => void;
-  divergence: number | null; theme: number;
+export function Timeline({
+  lanes,
+  axis,
+  move,
+  playing,
+  play,
+  divergence,
+  theme,
+}: {
+  lanes: Lane[];
+  axis: Axis;
+  move: (position: number) => void;
+  playing: boolean;
+  play: () => void;
+  divergence: number | null;
+  theme: number;
 }) {
   const strip = useRef<HTMLCanvasElement>(null);
   useEffect(() => {
@@ -35,21 +60,29 @@ export function Timeline({ lanes, axis, move, playing, play, divergence, theme }
   const said = lanes.map(({ model, at }) => sentence(model, at));
   return html`<div class="timeline" data-theme-seen=${theme}>
     <div class="buttons">
-      <button class="icon" onClick=${() => move(0)} aria-label="to the start" title="to the start">${icon("start")}</button>
-      <button class="icon" onClick=${() => move(axis.position - 1)} aria-label="one back" title="one back (left arrow)">${icon("back")}</button>
-      <button class="icon" onClick=${play} aria-label=${playing ? "pause" : "play"} title="play (space)">${icon(playing ? "pause" : "play")}</button>
-      <button class="icon" onClick=${() => move(axis.position + 1)} aria-label="one on" title="one on (right arrow)">${icon("on")}</button>
-      <button class="icon" onClick=${() => move(axis.length)} aria-label="to the end" title="to the end">${icon("end")}</button>
+      <button class="icon" onClick=${() => move(0)} aria-label="to the start" title="to the start">${icon("start")}
+        </button>
+      <button class="icon" onClick=${() => move(axis.position - 1)} aria-label="one back"
+        title="one back (left arrow)">${icon("back")}</button>
+      <button class="icon" onClick=${play} aria-label=${playing ? "pause" : "play"} title="play (space)">
+        ${icon(playing ? "pause" : "play")}</button>
+      <button class="icon" onClick=${() => move(axis.position + 1)} aria-label="one on" title="one on (right arrow)">
+        ${icon("on")}</button>
+      <button class="icon" onClick=${() => move(axis.length)} aria-label="to the end" title="to the end">
+        ${icon("end")}</button>
     </div>
     <div class="track">
       <canvas ref=${strip} aria-hidden="true"></canvas>
-      <input type="range" min="0" max=${axis.length} step="1" value=${axis.position} aria-label=${`${axis.unit} of the search`}
+      <input type="range" min="0" max=${axis.length} step="1" value=${axis.position}
+        aria-label=${`${axis.unit} of the search`}
         aria-valuetext=${plainLine(`${axis.unit} ${axis.position} of ${axis.length}: ${said.join("; ")}`)}
         onInput=${(event: any) => move(Number(event.currentTarget.value))} />
     </div>
     <p class="event"><span class="count">${axis.unit} ${axis.position} of ${axis.length}</span>
-      <span class="what">${said.map((one, place) => html`${place ? html`<span class="aside"> | </span>` : ""}${visible(one)}`)}</span>
-      ${divergence === null ? "" : html`<button class="quiet" onClick=${() => move(divergence)} title="first difference (d)">first difference: ${axis.unit} ${divergence}</button>`}</p>
+      <span class="what">${said.map((one, place) => html`${place ? html`<span class="aside"> | </span>` : ""}
+        ${visible(one)}`)}</span>
+      ${divergence === null ? "" : html`<button class="quiet" onClick=${() => move(divergence)}
+        title="first difference (d)">first difference: ${axis.unit} ${divergence}</button>`}</p>
   </div>`;
 }
 
@@ -112,7 +145,13 @@ function draw(canvas: HTMLCanvasElement, lanes: Lane[], axis: Axis, divergence: 
 
 /** More nodes than pixels: a column for those that share one, as high as the mean of their scores. */
 function columns(
-  pen: CanvasRenderingContext2D, model: Model, axis: Axis, across: (position: number) => number, floor: number, room: number, colours: Palette,
+  pen: CanvasRenderingContext2D,
+  model: Model,
+  axis: Axis,
+  across: (position: number) => number,
+  floor: number,
+  room: number,
+  colours: Palette,
 ): void {
   const sums = new Map<number, [number, number]>();
   for (const node of model.nodes) {

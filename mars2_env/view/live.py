@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from hmac import compare_digest
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,7 +23,7 @@ import msgspec
 
 from mars2_env.errors import ConfigError, LogError
 from mars2_env.log import Header
-from mars2_env.view.page import html, index_of, json_block, policy, run_record, title_of
+from mars2_env.view.page import html, index_of, json_block, names_of, policy, run_record, title_of
 from mars2_env.view.records import Record, Records, trace_of
 from mars2_env.view.runs import Run, first_header, head_of, open_run
 from mars2_env.view.tail import Tail
@@ -32,6 +33,14 @@ EVERY: Final = 0.25
 """Seconds between two looks at the logs."""
 QUIET: Final = 15.0
 """Seconds after which a connection that has nothing to say says so, and finds out whether anybody listens."""
+
+
+@dataclass
+class Told:
+    """What a connection was told of a tree besides its records: the turns whose cost, and what cannot be told."""
+
+    turns: set[int] = field(default_factory=set)
+    trouble: dict[str, str] = field(default_factory=dict)
 
 
 class LiveRun:
@@ -68,8 +77,10 @@ class LiveRun:
             return found
 
     def about(self) -> Record:
-        """Return what is known of the run as a whole."""
-        return self.run.about(first_header(self.run))
+        """Return what is known of the run as a whole, but for its name, which the page has."""
+        about = self.run.about(first_header(self.run))
+        del about["name"]
+        return about
 
     def opened(self, log: str) -> Tail:
         """Return a tree of the run, by the name of its log, read as far as it is written.
@@ -89,27 +100,25 @@ class LiveRun:
         """Return what is known of a tree before its first event; None as long as that is nothing."""
         return None if tail.header is None else head_of(self.run, tail.header)
 
-    def more(self, tail: Tail, byte: int, traces: set[int]) -> tuple[int, Record] | None:
-        """Return what a tree has to tell behind a byte of its log, and up to which byte that is.
+    def more(self, tail: Tail, byte: int, told: Told) -> tuple[int, Record] | None:
+        """Return what a tree has to tell behind a byte of its log, and up to which byte that is; None if nothing.
 
         Args:
             tail: the tree.
             byte: of its log.
-            traces: the turns whose cost was told of; those told of now are added.
+            told: what was told besides; what is told now is added.
         """
         with self._lock:
             tail.poll()
             records = tail.after(byte)
-            new = {turn: trace for turn, trace in tail.traces.items() if turn not in traces}
-            if not records and not new:
+            new = {turn: trace for turn, trace in tail.traces.items() if turn not in told.turns}
+            if not records and not new and tail.trouble == told.trouble:
                 return None
-            traces.update(new)
-            told = {
-                "records": records,
-                "traces": {str(turn): trace_of(trace) for turn, trace in new.items()},
-                "trouble": {} if tail.records is None else tail.records.trouble,
-            }
-            return (tail.ends[-1] if tail.ends else byte), told
+            told.turns.update(new)
+            told.trouble = tail.trouble
+            traces = {str(turn): trace_of(trace) for turn, trace in new.items()}
+            more = {"records": records, "traces": traces, "trouble": told.trouble}
+            return (tail.ends[-1] if tail.ends else byte), more
 
 
 class Live(ThreadingHTTPServer):
@@ -154,8 +163,12 @@ class Live(ThreadingHTTPServer):
 
     def page(self) -> bytes:
         """Return the page, with the lists as they stand."""
-        index = index_of((run_record(live.run, first_header(live.run), live.lines()) for live in self.runs), live=True)
-        return html(title_of([live.run for live in self.runs]), [("index", json_block(index), False)], connect=True)
+        # first the lists: a run that has just begun is opened anew when its first tree is there
+        lines = [live.lines() for live in self.runs]
+        runs = [live.run for live in self.runs]
+        records = [run_record(run, first_header(run), own) for run, own in zip(runs, lines, strict=True)]
+        index = index_of(records, names_of(runs), live=True)
+        return html(title_of(runs), [("index", json_block(index), False)], connect=True)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of a browser that went away."""
@@ -186,11 +199,11 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
             return self._refuse(403, "this server answers its own page alone")
         asked = urlsplit(self.path)
-        token, _, what = asked.path.removeprefix("/").partition("/")
+        token, slash, what = asked.path.removeprefix("/").partition("/")
         if not compare_digest(token.encode(), self.server.token.encode()):
             return self._refuse(404, "the address lacks the token, or it is an old one")
         given = {name: values[0] for name, values in parse_qs(asked.query).items()}
-        if what == "":
+        if slash and not what:
             return self._send(200, "text/html; charset=utf-8", self.server.page())
         if what == "runs":
             return self._stream(self._lists())
@@ -270,16 +283,15 @@ class _Handler(BaseHTTPRequestHandler):
         last = self.headers.get("Last-Event-ID", "")
         number, _, told = last.partition("-")
         byte = int(told) if number == str(tail.number) and told.isdecimal() and len(told) < 16 else -1
-        reading, traces = tail.number, set[int]()
+        reading, besides = tail.number, Told()
         begun = byte >= 0
         while True:
             if reading != tail.number:
-                reading, byte, begun = tail.number, -1, False
-                traces.clear()
+                reading, byte, begun, besides = tail.number, -1, False, Told()
             if not begun and (head := live.head(tail)) is not None:
                 begun = True
                 yield _message("head", head)
-            more = live.more(tail, byte, traces) if begun else None
+            more = live.more(tail, byte, besides) if begun else None
             if reading != tail.number:
                 continue
             if more is None:

@@ -34,7 +34,7 @@ def tree_page(tree: Tree) -> bytes:
     name = "tree" if tree.path is None else tree.path.parent.parent.name
     run = Run(Path(name), trouble=_TROUBLE)
     made = made_of(run, tree.header, tree.events, {} if tree.path is None else read_trace(tree.path), tree.path)
-    index = index_of([run_record(run, tree.header, [made.summary])])
+    index = index_of([run_record(run, tree.header, [made.summary])], [run.name])
     return page_of(f"{tree.problem} - mars2", index, [[made]], compressed_from=0)
 
 

@@ -97,10 +97,21 @@ def html(title: str, blocks: Iterable[tuple[str, bytes, bool]], *, connect: bool
     return b"".join(parts)
 
 
-def index_of(runs: Iterable[Record], *, live: bool = False) -> Record:
+def names_of(runs: Sequence[Run]) -> list[str]:
+    """Return what the page calls each run: the name of its folder or file, and more where two have the same."""
+    names = [run.name for run in runs]
+    if len(set(names)) < len(names):
+        names = [f"{run.place.resolve().parent.name}/{run.name}" for run in runs]
+    return (
+        names if len(set(names)) == len(names) else [f"{name} ({place})" for place, name in enumerate(names, start=1)]
+    )
+
+
+def index_of(runs: Iterable[Record], names: Iterable[str], *, live: bool = False) -> Record:
     """Return what the page reads first: of each run what is known of it, and the lines of its list (`run_record`)."""
     codes = {letter: outcome for outcome, letter in CODES.items()}
-    return {"schema": 1, "live": live, "codes": codes, "runs": list(runs)}
+    named = [{**run, "name": name} for run, name in zip(runs, names, strict=True)]
+    return {"schema": 1, "live": live, "codes": codes, "runs": named}
 
 
 def run_record(run: Run, header: Header | None, lines: Iterable[Record]) -> Record:
@@ -110,7 +121,7 @@ def run_record(run: Run, header: Header | None, lines: Iterable[Record]) -> Reco
 
 def title_of(runs: Sequence[Run]) -> str:
     """Return the title of the page of these runs."""
-    return f"{' and '.join(run.name for run in runs)} - mars2"
+    return f"{' and '.join(names_of(runs))} - mars2"
 
 
 def page(runs: Sequence[Run], observer: Callable[[int, int], None] | None = None) -> bytes:
@@ -127,7 +138,7 @@ def page(runs: Sequence[Run], observer: Callable[[int, int], None] | None = None
     told = (
         run_record(run, first_header(run), (one.summary for one in own)) for run, own in zip(runs, trees, strict=True)
     )
-    return page_of(title_of(runs), index_of(told), trees)
+    return page_of(title_of(runs), index_of(told, names_of(runs)), trees)
 
 
 def page_of(

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mars2_env.errors import LogError
-from mars2_env.log import Header, Trace, decode_event, read_header, read_trace, trace_path
+from mars2_env.log import DAMAGE, Header, Trace, decode_event, read_header, read_trace, trace_path
 from mars2_env.view.records import Record, Records
 
 
@@ -62,8 +61,8 @@ class Tail:
             self._read += len(line)
             try:
                 self._take(line)
-            except LogError as error:
-                self.broken = str(error)
+            except DAMAGE as error:
+                self.broken = f"line {len(self.told) + 2}: {error!s:.300}"
                 break
             changed = True
         return changed
@@ -95,6 +94,12 @@ class Tail:
         """Return the records of what is written behind a byte of the log."""
         first = next((place for place, end in enumerate(self.ends) if end > byte), len(self.ends))
         return self.told[first:]
+
+    @property
+    def trouble(self) -> dict[str, str]:
+        """What cannot be told, and why."""
+        found = {} if self.records is None else dict(self.records.trouble)
+        return {**found, "log": f"the log is damaged: {self.broken}"} if self.broken else found
 
     def summary(self) -> dict[str, Any] | None:
         """Return the tree's line in the list; None as long as there is no tree."""

@@ -18,7 +18,11 @@ const commands = {
     await context?.close();
     troubles = [];
     context = await browser.newContext({
-      viewport: { width, height }, colorScheme: scheme, hasTouch: touch, reducedMotion: "reduce", bypassCSP: false,
+      viewport: { width, height },
+      colorScheme: scheme,
+      hasTouch: touch,
+      reducedMotion: "reduce",
+      bypassCSP: false,
     });
     page = await context.newPage();
     page.on("pageerror", (error) => troubles.push(`error: ${error.message}`));
@@ -63,8 +67,10 @@ const commands = {
     const client = await context.newCDPSession(page);
     await client.send("Runtime.evaluate", { expression: axe });
     const found = await client.send("Runtime.evaluate", {
-      expression: "axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'] }).then((r) => r.violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html.slice(0, 160) + ' ' + n.failureSummary.slice(0, 300)).join(' | ')}`))",
-      awaitPromise: true, returnByValue: true,
+      expression:
+        "axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'] }).then((r) => r.violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html.slice(0, 160) + ' ' + n.failureSummary.slice(0, 300)).join(' | ')}`))",
+      awaitPromise: true,
+      returnByValue: true,
     });
     if (found.exceptionDetails) throw new Error(JSON.stringify(found.exceptionDetails).slice(0, 500));
     return found.result.value;

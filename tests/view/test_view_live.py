@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import looked_at
 import pytest
@@ -67,7 +71,15 @@ def tree_path(live: Live, place: int = 0) -> str:
 
 def test_the_page_is_served_to_who_knows_the_token_alone(live: Live) -> None:
     assert status(live, f"/{live.token}/") == 200
-    for path in ("/", "/x/", f"/{live.token[:-1]}/", f"/{live.token}x/", f"/%2e%2e/{live.token}/", "/é/"[:1] + "a/"):
+    for path in (
+        "/",
+        "/x/",
+        f"/{live.token[:-1]}/",
+        f"/{live.token}x/",
+        f"/{live.token}",
+        f"/%2e%2e/{live.token}/",
+        "/é/"[:1] + "a/",
+    ):
         assert status(live, path) == 404
 
 
@@ -188,7 +200,7 @@ def test_a_log_that_is_damaged_is_told_as_far_as_it_goes(run: Path) -> None:
     tail = Tail(log, open_run(run).records)
     tail.poll()
     assert len(tail.told) == 3
-    assert "not an event" in tail.broken
+    assert "line 5: not an event" in tail.trouble["log"]
 
 
 def test_a_run_that_has_just_begun_is_shown_when_its_first_tree_is_there(tmp_path: Path) -> None:
@@ -215,6 +227,31 @@ def until_ended(answer: http.client.HTTPResponse) -> dict[str, Any]:
         if name == "trees" and data["trees"][0]["ended"] is not None:
             found: dict[str, Any] = data["trees"][0]
             return found
+
+
+def test_damage_is_told_as_it_comes(live: Live, run: Path) -> None:
+    log = run / "trees" / made_log(live)
+    with closing(ask(live, tree_path(live))) as answer:
+        messages(answer, 2)
+        with log.open("ab") as file:
+            file.write(b"nonsense\n")
+        ((_, _, more),) = messages(answer, 1)
+    assert more["records"] == []
+    assert "the log is damaged" in more["trouble"]["log"]
+
+
+def test_the_command_serves_until_it_is_interrupted(run: Path) -> None:
+    command = [sys.executable, "-m", "mars2_env.cli", "view", str(run), "--live", "--no-open"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        address = urlsplit(process.stdout.readline().split()[-1])
+        connection = http.client.HTTPConnection(address.netloc, timeout=30)
+        connection.request("GET", address.path)
+        with closing(connection.getresponse()) as answer:
+            assert answer.status == 200
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        assert "interrupted; nothing was written" in process.stderr.read()
 
 
 def test_a_port_that_is_taken_is_refused(live: Live, run: Path) -> None:

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 import mars2_env
 from mars2_env.cli.main import app
-from mars2_env.view.page import built, json_block, page, page_of
+from mars2_env.view.page import built, json_block, names_of, page, page_of
 from mars2_env.view.runs import all_made, open_run
 
 BUILT = ("LICENSES.txt", "viewer.css", "viewer.js")
@@ -157,6 +157,13 @@ def test_two_runs_are_in_one_page(run: Path, tmp_path: Path) -> None:
     assert [one["name"] for one in read.data("index")["runs"]] == ["x", "y"]
     assert read.data("tree-1-0")["problem"]["id"] == "words/0"
     assert read.title == "x and y - mars2"
+
+
+def test_two_runs_of_one_name_are_told_apart(run: Path, tmp_path: Path) -> None:
+    looked_at.grown(tmp_path / "other" / "x", count=1, budget=3)
+    runs = [open_run(run), open_run(tmp_path / "other" / "x")]
+    assert names_of(runs) == [f"{run.parent.name}/x", "other/x"]
+    assert names_of([runs[0], runs[0]]) == [f"{run.parent.name}/x (1)", f"{run.parent.name}/x (2)"]
 
 
 def test_the_command_writes_the_page_where_it_is_told_and_else_into_the_run(run: Path, tmp_path: Path) -> None:
