@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import mars2_env
 from mars2_env.problems.plain import problem_line
 from mars2_env.sandbox.scripted import ScriptedSandbox
-from mars2_env.types import Generation, Reply, Run, Turn
+from mars2_env.types import Generation, Reply, Run, Step, Turn
 
 STATEMENT = "Print the word that is asked for."
 
@@ -58,6 +59,18 @@ class Writer:
             )
             for turn in turns
         ]
+
+
+class Staged(Writer):
+    """Plans, tries its program on public tests, and then writes it: three steps a reply."""
+
+    def act(self, turns: list[Turn]) -> list[Reply]:
+        steps = (
+            Step("planner", Generation(completion_ids=(5, 6), logprobs=(-0.5, -1.5), text="Print a word.")),
+            Step("public_tests", call="print('one')", observation="wrong answer on test 2", seconds=0.25),
+            Step("coder", Generation(completion_ids=(7,), finish_reason="length", text="Here it is.")),
+        )
+        return [replace(reply, generation=None, steps=steps) for reply in super().act(turns)]
 
 
 def answers(program: str, given: str) -> Run:

@@ -180,6 +180,15 @@ def test_tabs_show_changes_tests_conversation_and_cost(browser: Browser, file: P
     assert "temperature0.5" in browser.text(".body")
 
 
+def test_a_reply_of_several_steps_is_a_conversation(browser: Browser, tmp_path: Path) -> None:
+    run = looked_at.grown(tmp_path / "x", count=1, budget=2, writer=looked_at.Staged())
+    browser.open(at(written(tmp_path, run), problem="words/0", node=1, tab="talk"))
+    said = browser.texts(".said h4")
+    assert said[-4:-1] == ["planner2 tokens", "public_tests250 ms", "coder1 tokens"]
+    assert "replies" in said[-1]
+    assert "wrong answer on test 2" in browser.text(".talk")
+
+
 def test_charts_draw_curves_and_say_them_as_numbers(browser: Browser, file: Path) -> None:
     browser.open(f"{file.as_uri()}#view=charts")
     browser.wait("document.querySelectorAll('.u-over').length === 2")

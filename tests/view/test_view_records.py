@@ -140,6 +140,19 @@ def test_the_program_that_a_repair_problem_starts_from_is_told_with_its_verdict(
     assert all("print('given')" in json.dumps(record["prompt"]) for record in asked(made) if record["parent"] == 0)
 
 
+def test_the_steps_to_a_reply_are_told_with_what_they_cost_and_without_their_tokens(tmp_path: Path) -> None:
+    looked_at.grown(tmp_path / "x", count=1, budget=2, writer=looked_at.Staged())
+    (made,) = all_made(open_run(tmp_path / "x"))
+    steps = made.tree["traces"]["0"]["steps"]
+    assert [step["role"] for step in steps] == ["planner", "public_tests", "coder"]
+    assert steps[0]["generation"]["text"] == "Print a word."
+    assert steps[0]["generation"]["logprob"] == -1
+    assert (steps[1]["call"], steps[1]["observation"]) == ("print('one')", "wrong answer on test 2")
+    assert steps[2]["generation"]["finish"] == "length"
+    assert made.summary["tokens"] == [3, 3]
+    assert "completion_ids" not in json.dumps(made.tree)
+
+
 def test_a_turn_that_a_fault_made_void_is_told_and_the_next_is_not_drawn(tmp_path: Path) -> None:
     faults = iter([SandboxError("the engine was away")])
 
