@@ -26,6 +26,7 @@ from mars2_env.cli.record import record
 from mars2_env.cli.search import search
 from mars2_env.cli.show import show
 from mars2_env.cli.speaking import speaks_of_options
+from mars2_env.cli.view import view
 from mars2_env.errors import Mars2Error
 
 app = typer.Typer(
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (search, record, evaluate, compare, diversity, show, judge, env, export):
+for command in (search, record, evaluate, compare, diversity, show, view, judge, env, export):
     app.command()(speaks_of_options(command))
 app.add_typer(sandbox_app, name="sandbox")
 app.add_typer(problems.app, name="problems")
