@@ -25,6 +25,7 @@ from pettingzoo.test import parallel_api_test
 import mars2_env
 from mars2_env import ConfigError, EpisodeError, ProblemSet
 from mars2_env.testing import ScriptedSandbox
+from mars2_env.types import PublicView
 
 MODES = ["NextStep", "SameStep", "Disabled"]
 AGENTS = 3
@@ -272,6 +273,19 @@ def test_problems_can_be_named_and_are_drawn_by_the_seed() -> None:
 def test_a_task_that_tables_cannot_play_is_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         make_vec(bank_task("route", problems()), 2, **options)
+
+
+def test_cards_and_clues_are_checked_as_in_the_ordinary_environment() -> None:
+    class Far:
+        size = 1
+
+        def __call__(self, problem: PublicView) -> list[float]:
+            return [2.0]
+
+    with pytest.raises(ConfigError, match="shows none"):
+        make_vec(bank_task("place", problems()), 2, cards=True)
+    with pytest.raises(ConfigError, match="clues"):
+        make_vec(bank_task("place", problems()), 2, clues=Far())
 
 
 def test_games_without_a_vector_form_and_wrong_classes_are_refused() -> None:
