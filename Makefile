@@ -1,5 +1,5 @@
 # `make demo` and `make test` work from nothing: each makes .venv and sees to a Docker engine first.
-.PHONY: help demo test test-all test-consumers lint engine bubblewrap venv vllm clean
+.PHONY: help demo test test-all test-consumers lint engine bubblewrap venv viewer vllm clean
 
 BIN := .venv/bin
 
@@ -9,6 +9,7 @@ help:
 	@echo "make test-all  lint, then every test"
 	@echo "make test-consumers  the tests that run inside other libraries, each in an environment of its own"
 	@echo "make lint      ruff and mypy"
+	@echo "make viewer    build what \`mars2 view\` shows from viewer/ (needs Node and npm)"
 	@echo "make vllm      .vllm, an environment with vLLM for a CPU (3.4 GB)"
 	@echo "make clean     remove .venv, caches and the demo's run"
 
@@ -20,6 +21,10 @@ vllm:
 
 engine: venv
 	@scripts/docker_engine.sh
+
+# What is built is part of the repository, so that installing needs no Node; a test compares.
+viewer:
+	cd viewer && npm ci --no-audit --no-fund --ignore-scripts && npm run check && npm run build
 
 bubblewrap:
 	@scripts/bubblewrap.sh
@@ -43,4 +48,4 @@ test-consumers: venv
 	@scripts/consumers.sh
 
 clean:
-	rm -rf .venv .vllm .consumers .venv.lock .vllm.lock .pytest_cache .ruff_cache .mypy_cache .hypothesis runs/demo
+	rm -rf .venv .vllm .consumers viewer/node_modules .venv.lock .vllm.lock .pytest_cache .ruff_cache .mypy_cache .hypothesis runs/demo

@@ -18,15 +18,19 @@ import numpy as np
 from mars2_env.base.checks import instance, one_of, real_number
 from mars2_env.credit.advantages import ESTIMATORS, SCOPES, Estimator, Scope, advantages, scope_groups
 from mars2_env.credit.arrays import Bools, Floats
-from mars2_env.credit.named import SHAPING, NodeCredit, check_credit, node_credit
+from mars2_env.credit.named import SHAPING, NodeCredit, check_credit, node_credit, with_memory
 from mars2_env.credit.shaping import overlong_penalty, tree_shaping
 from mars2_env.episode.events import Told
 from mars2_env.errors import ConfigError
-from mars2_env.log import Trace, Tree, read_trace
+from mars2_env.log import Trace, Tree, read_trace, trace_path
 from mars2_env.types import Generation, LogprobsKind
 
 Duplicates: TypeAlias = Literal["mask", "keep"]
 DUPLICATES: Final[tuple[Duplicates, ...]] = get_args(Duplicates)
+
+UNTOLD: Final = "no tokens recorded"
+DAMAGED: Final = "its line of the trace is damaged or missing"
+"""Why a node gives no sample; a trace that was begun has a line of every node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class Credit:
     Attributes:
         credit: what a node is worth before it is normalised: `shaping`, the paper's (`tree_shaping`); another by name,
             such as `node_difference` or `pkpo,k=4` (`mars2_env.credit.CREDITS`); or a function of a finished tree that
-            returns one number a node.
+            returns one number a node. `rae` becomes a `RunningBaselines`, whose means go on from tree to tree.
         gamma: of `tree_shaping`; 0 shapes nothing.
         mix: of `tree_shaping`, the papers' lambda.
         scope: what is normalised together (`scope_groups`).
@@ -61,6 +65,7 @@ class Credit:
 
     def __post_init__(self) -> None:
         check_credit(self.credit)
+        object.__setattr__(self, "credit", with_memory(self.credit))
         real_number("gamma", self.gamma, least=0, where="Credit")
         real_number("mix", self.mix, least=0, most=1, where="Credit")
         one_of("scope", self.scope, SCOPES, where="Credit")
@@ -221,10 +226,11 @@ def samples(
     lengths = [[tokens_written(reply) for reply in replies] for replies in calls]
     shaped, gained = advantages_of(given, how, lengths)
     for number, tree in enumerate(given):
+        begun = bool(told[number]) or (traces is None and tree.path is not None and trace_path(tree.path).exists())
         for place, node in enumerate(tree.nodes):
             sequences = joined(calls[number][place])
             if not sequences:
-                left["no tokens recorded"] += 1
+                left[DAMAGED if begun and node.id not in told[number] else UNTOLD] += 1
             for sequence in sequences:
                 found.append(
                     Sample(

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
+from importlib.metadata import entry_points
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,12 @@ def few(named: Named, **options: Any) -> Task:
     """Return an environment's task on a few problems, judged by what the tables say."""
     options = {**named.game_options, "sandbox": sandbox(named.team.kinds), **options}
     return mars2_env.task(problems(), **options)
+
+
+def test_every_id_is_made_by_name_as_the_installed_package_offers_it() -> None:
+    offering = {point.name: point.value for point in entry_points(group="mars2_env.tasks")}
+    assert {id for id, where in offering.items() if where == "mars2_bench.suite.named:offered"} == set(NAMED)
+    assert mars2_env.task("mars2/Route-v1").problems.hash == find("Route-v1").problems("train").hash
 
 
 def choices(trees: Any, task: Task, rng: np.random.Generator) -> Any:

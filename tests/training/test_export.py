@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +114,9 @@ def test_parquet_tells_what_its_columns_mean_and_how_the_credit_was_made(run: Pa
     assert about["credit"]["gamma"] == 0.25
     assert about["policies"] == {"coder_0": "one", "fixer_0": "one"}
     assert {row["policy"] for row in rows_of(tmp_path / "s.parquet")} == {"one"}
+    write_samples(run, tmp_path / "r.parquet", credit=Credit(credit="rae", estimator="none"))
+    about = json.loads(parquet.read_schema(tmp_path / "r.parquet").metadata[b"mars2_env"])
+    assert about["credit"]["credit"] == "RunningBaselines(decay=0.95)"
 
 
 AGENTS = ("coder_0", "fixer_0")
@@ -140,6 +145,15 @@ def test_advantages_read_tree_by_tree_are_those_of_all_trees_at_once(run: Path, 
         [sample.advantage for sample in expected], abs=1e-12
     )
     assert [row["shaped"] for row in rows_of(tmp_path / "s.jsonl")] == [sample.shaped for sample in expected]
+
+
+@pytest.mark.parametrize("scope", ["tree", "batch"])
+def test_a_credit_with_a_memory_sees_each_tree_once(run: Path, scope: Any, tmp_path: Path) -> None:
+    write_samples(run, tmp_path / "s.jsonl", credit=Credit(credit="rae", scope=scope, estimator="none"))
+    expected = samples(mars2_env.read_log(run), credit=Credit(credit="rae", scope=scope, estimator="none")).samples
+    rows = rows_of(tmp_path / "s.jsonl")
+    assert [row["advantage"] for row in rows] == pytest.approx([sample.advantage for sample in expected], abs=1e-12)
+    assert [row["shaped"] for row in rows] == [sample.shaped for sample in expected]
 
 
 def test_trees_that_are_not_finished_are_left_out_and_counted_unless_asked_for(run: Path, tmp_path: Path) -> None:
@@ -246,13 +260,57 @@ def test_the_command_says_what_it_wrote_and_what_it_left_out(
 
 
 @pytest.mark.parametrize(
+    "damage",
+    [
+        lambda lines: [b"\x00\xff\n", *lines[1:5], b'{"turn": "x"}\n', *lines[6:]],
+        lambda lines: lines[:6],
+        lambda lines: [*lines[:-2], lines[-2][:9]],
+    ],
+    ids=["lines that are none", "lines that are gone", "an end that is gone"],
+)
+def test_what_damage_took_is_counted_and_said_and_the_rest_is_written(
+    damage: Callable[[list[bytes]], list[bytes]],
+    run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    trace = min((tmp_path / "run" / "trees").glob("*.trace"))
+    lines = trace.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 8
+    trace.write_bytes(b"".join(damage(lines)))
+    out = tmp_path / "s.jsonl"
+    status, printed, told = command(capsys, monkeypatch, tmp_path / "run", "--out", out)
+    assert status == 1
+    assert "30 samples of 4 trees" in printed and len(rows_of(out)) == 30
+    assert "left out: 2 (its line of the trace is damaged or missing)" in told
+    assert "2 nodes are lost to damage" in told and "nothing to train on" not in told
+    status, printed, _ = command(capsys, monkeypatch, tmp_path / "run", "--out", out, "--overwrite", "--json")
+    assert status == 1
+    assert json.loads(printed)["left_out"] == {"its line of the trace is damaged or missing": 2}
+
+
+def test_a_trace_of_which_nothing_can_be_read_is_damage_and_not_silence(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    for trace in (tmp_path / "run" / "trees").glob("*.trace"):
+        trace.write_bytes(b"\x00" * 99 + b"\n")
+    found = write_samples(tmp_path / "run", tmp_path / "s.jsonl")
+    assert (found.samples, found.damaged) == (0, 32)
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("--out", "s.txt"), "ends with neither .parquet nor .jsonl"),
         (("--out", "s.jsonl", "--format", "csv"), "--format 'csv' is not one of parquet, jsonl"),
         (("--out", "s.jsonl", "--scope", "all"), "is not one of tree, agent_in_tree"),
         (("--out", "s.jsonl", "--policy", "coder"), "'coder' is not agent=policy"),
+        (("--out", "s.jsonl", "--policy", "nobody=x"), "unknown agent 'nobody_0'. Known: coder_0, fixer_0."),
+        (("--out", "s.jsonl", "--policy", "codr=x"), "--policy {'codr_0': 'x'}: unknown agent 'codr_0'. Did you mean"),
+        (("--out", "s.jsonl", "--format", "parquet"), "'s.jsonl' ends with .jsonl, and whoever reads it would take it"),
         (("--out", "s.jsonl", "--gamma", "nan"), "--gamma nan"),
+        (("--out", "s.jsonl", "--max-length", "9"), "--max-length 9: must be at least the buffer, 2048, within whose"),
         (("--out", "s.jsonl", "--credit", "tree_lr"), "unknown credit 'tree_lr'. Did you mean 'tree_rl'?"),
     ],
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from io import StringIO
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -53,6 +55,23 @@ def test_a_step_in_a_line_has_what_counts() -> None:
     assert line == "step 3/5: reward 0.250, solved 0.500, held-out Pass@1(MCTS) at 8 nodes 0.750, a v4"
 
 
+def test_a_line_says_how_much_of_a_batch_waits_and_what_keeps_an_update_away() -> None:
+    values = {
+        "policies/a/waiting": 12.0,
+        "policies/a/batch": 16.0,
+        "policies/a/updates": 0.0,
+        "policies/a/filtered/no trained token": 1.0,
+        "policies/a/filtered/duplicate": 20.0,
+        "policies/b/waiting": 3.0,
+        "policies/b/batch": 8.0,
+        "policies/b/updates": 2.0,
+        "policies/b/filtered/duplicate": 4.0,
+    }
+    assert summary(1, 5, values, {"a": 0, "b": 2}) == (
+        "step 1/5: a v0 (waiting 12 of 16; left out so far: 20 duplicate, 1 no trained token), b v2 (waiting 3 of 8)"
+    )
+
+
 def steps(folder: Path) -> list[Any]:
     return [line.split(",")[0] for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
@@ -79,6 +98,49 @@ def test_a_line_that_a_kill_cut_off_is_no_line(tmp_path: Path) -> None:
     numbers.write(6, {})
     numbers.close()
     assert steps(tmp_path) == ['{"step": 0}', '{"step": 6}']
+
+
+class FakeTrackio(ModuleType):
+    """Keeps what it is told, and is as talkative as the real one."""
+
+    def __init__(self) -> None:
+        super().__init__("trackio")
+        self.told: list[Any] = []
+
+    def init(self, **options: Any) -> None:
+        print("* Trackio project initialized")
+        self.told.append(options)
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        self.told.append((step, values))
+
+    def finish(self) -> None:
+        print("* Run finished.")
+        self.told.append("finished")
+
+
+def test_trackio_has_the_numbers_of_a_training_in_one_run_that_the_same_folder_goes_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake = FakeTrackio()
+    monkeypatch.setitem(sys.modules, "trackio", fake)
+    for folder, step in ((tmp_path / "one" / "run", 1), (tmp_path / "one" / "run", 2), (tmp_path / "two" / "run", 1)):
+        folder.mkdir(parents=True, exist_ok=True)
+        numbers = Numbers(folder, ["jsonl", "trackio"], step - 1)
+        numbers.write(step, {"train/reward": step / 4})
+        numbers.close()
+    begun = [one for one in fake.told if isinstance(one, dict)]
+    assert [one["resume"] for one in begun] == ["allow"] * 3 and {one["project"] for one in begun} == {"mars2_env"}
+    names = [one["name"] for one in begun]
+    assert names[0] == names[1] != names[2] and all(name.startswith("run-") for name in names)
+    assert [one for one in fake.told if isinstance(one, tuple)] == [
+        (1, {"train/reward": 0.25}),
+        (2, {"train/reward": 0.5}),
+        (1, {"train/reward": 0.25}),
+    ]
+    assert fake.told.count("finished") == 3
+    shown = capsys.readouterr()
+    assert shown.out == "" and "Trackio" in shown.err  # what is printed has to stay one object of JSON
 
 
 def test_an_unknown_kind_of_metrics_is_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mars2_agents.algorithms.lesson import Algorithm
+from mars2_agents.algorithms.remembering import Remembering
 from mars2_agents.training.evaluating import HeldOut, split_apart
 from mars2_agents.training.order import steps_of_epoch
 from mars2_agents.training.settings import Settings, Student, check_scored, check_students
@@ -56,8 +57,9 @@ class Plan:
 
     @property
     def batches(self) -> dict[str, int]:
-        """Student -> the samples of an update."""
-        return {name: one.batch or self.settings.batch for name, one in self.students.items()}
+        """Student that learns -> the samples of an update."""
+        learning = {name: one for name, one in self.students.items() if one.learner is not None}
+        return {name: one.batch or self.settings.batch for name, one in learning.items()}
 
     def config(self) -> dict[str, Any]:
         """Return what decides the samples and updates of the training, as plain data."""
@@ -115,6 +117,8 @@ def name_of(algorithm: Any) -> str:
     if isinstance(algorithm, partial):
         options = [repr(one) for one in algorithm.args] + [f"{k}={v!r}" for k, v in sorted(algorithm.keywords.items())]
         return f"{name_of(algorithm.func)}({', '.join(options)})"
+    if isinstance(algorithm, Remembering):  # what it remembers is no part of what it is
+        return name_of(algorithm.algorithm)
     if not _is_function(algorithm):
         return identity_of(algorithm)
     name = f"{algorithm.__module__}.{algorithm.__qualname__}"
@@ -136,8 +140,10 @@ def _value_of(value: Any) -> str:
 
 
 def described(student: Student) -> dict[str, Any]:
-    """Return what a training's folder knows a student by: kinds and settings, but not the weights, which change."""
-    policy, learner = student.policy, student.learner
+    """Return what a training's folder knows a student by: kinds and settings, but not weights that change."""
+    policy, learner = student.policy, getattr(student.learner, "own", student.learner)  # over however many processes
+    if student.learner is None:
+        return {"fixed": identity_of(policy)}
     found: dict[str, Any] = {"policy": type(policy).__qualname__, "learner": type(learner).__qualname__}
     for name, one in (("sampling", getattr(policy, "settings", None)), ("optimising", _optimising(learner))):
         if is_dataclass(one) and not isinstance(one, type):

@@ -32,6 +32,7 @@ from mars2_bench.command import run as run_command
 from mars2_bench.speed.env_cost import programs, table
 from mars2_bench.speed.virtual import ENGINES, Author, Box, World, pass_at_1
 from mars2_env.engine.play import trace_of
+from mars2_env.errors import Mars2Error
 from mars2_env.tasks import Match, Task
 from mars2_env.testing import ScriptedSandbox
 from mars2_env.types import Reply, Run, Turn, Verdict
@@ -151,8 +152,14 @@ def nodes_per_second(processes: int, problems: int) -> float:
         assert process.stdout is not None
         process.stdout.readline()
     start = time.perf_counter()
+    for process in started:  # all begin before any is waited for
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
     for process in started:
-        process.communicate("\n")
+        process.communicate()
+        if process.returncode:
+            raise Mars2Error(f"a process of the benchmark ended with status {process.returncode}; it says why above.")
     return processes * problems * BUDGET / (time.perf_counter() - start)
 
 

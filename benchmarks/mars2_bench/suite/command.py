@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 import mars2_env
+from mars2_bench.harness.command import COMMANDS
 from mars2_bench.suite import build as building
 from mars2_bench.suite.admitting import admit
 from mars2_bench.suite.bank import SLIPS_FILE, Bank, read_bank, write_bank
@@ -21,6 +22,8 @@ bank_app: Final = typer.Typer(
 )
 bench.add_typer(bank_app, name="bank")
 bench.command("admit")(admit)
+for _name, _command in COMMANDS.items():
+    bench.command(_name)(_command)
 
 
 @bench.callback()
