@@ -1,5 +1,5 @@
 # `make demo` and `make test` work from nothing: each makes .venv and sees to a Docker engine first.
-.PHONY: help demo test test-all test-consumers lint engine bubblewrap venv vllm clean
+.PHONY: help demo test test-all test-consumers lint engine bubblewrap venv vllm docs release clean
 
 BIN := .venv/bin
 
@@ -9,6 +9,8 @@ help:
 	@echo "make test-all  lint, then every test"
 	@echo "make test-consumers  the tests that run inside other libraries, each in an environment of its own"
 	@echo "make lint      ruff and mypy"
+	@echo "make docs      the site, in build/docs/site"
+	@echo "make release VERSION=0.2.0  version, changelog, wheel and sdist, checked; then a commit and a tag, nothing pushed"
 	@echo "make vllm      .vllm, an environment with vLLM for a CPU (3.4 GB)"
 	@echo "make clean     remove .venv, caches and the demo's run"
 
@@ -23,6 +25,12 @@ engine: venv
 
 bubblewrap:
 	@scripts/bubblewrap.sh
+
+docs:
+	@scripts/docs.sh
+
+release: venv
+	@$(BIN)/python scripts/release.py $(VERSION)
 
 demo: engine
 	@scripts/demo.sh
@@ -43,4 +51,4 @@ test-consumers: venv
 	@scripts/consumers.sh
 
 clean:
-	rm -rf .venv .vllm .consumers .venv.lock .vllm.lock .pytest_cache .ruff_cache .mypy_cache .hypothesis runs/demo
+	rm -rf .venv .venv-docs .vllm .consumers .venv.lock .venv-docs.lock .vllm.lock build/docs .pytest_cache .ruff_cache .mypy_cache .hypothesis runs/demo
