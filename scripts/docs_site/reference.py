@@ -56,7 +56,7 @@ def names_page() -> str:
     return (
         "# Public names\n\n"
         "What `import mars2_env` gives. The packages below it have a page each, and so have `mars2_agents` (policies, "
-        "learners, algorithms), `mars2_tree` (trees for trainers that want plain functions) and `mars2_bench` "
+        "learners, algorithms), `mars2_tree` (an environment for verifiers) and `mars2_bench` "
         f"(benchmarks).\n\n| name | |\n|---|---|\n{rows}\n"
     )
 
