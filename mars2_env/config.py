@@ -30,13 +30,14 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from math import isfinite
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, TypeAlias, TypeVar, get_type_hints
 
 import msgspec
 
-from mars2_env.base.checks import is_path, real_number, whole_number
+from mars2_env.base.checks import is_path, real_number, unsaid, whole_number
+from mars2_env.base.places import placed_by, set_with_path, spec_with_paths
 from mars2_env.base.spec import Spec, parse_spec, write_spec
-from mars2_env.base.toml import read_toml, toml_of
+from mars2_env.base.toml import needed, read_toml, toml_of
 from mars2_env.episode.rules import Game, Observe, ScoreKind
 from mars2_env.errors import ConfigError, Mars2Error, PartError, unknown_name
 from mars2_env.tasks import GAMES, Api, OnFault, Share, Task, agent_names
@@ -355,20 +356,15 @@ class Reader:
             )
         try:
             return kind(**values)
-        except Mars2Error as error:  # tables check their numbers themselves, and name the key alone
-            named = any(str(error).startswith(f"{name}=") for name in known)
-            raise ConfigError(f"{self.file}: {key}{'.' if named else ': '}{error}") from None
+        except Mars2Error as error:  # tables check their numbers themselves, and do not know where they stand
+            raise ConfigError(f"{self.file}: {placed_message(str(error), key, known)}") from None
 
     def value(self, value: Any, kind: Any, key: str) -> Any:
         """Return a value, if it is of a type."""
-        choices = [name for one in (kind, *get_args(kind)) if get_origin(one) is Literal for name in get_args(one)]
-        if choices and isinstance(value, str) and value not in choices:
-            raise self.error(key, value, unknown_name("value", value, choices).removesuffix("."))
         try:
             return msgspec.convert(value, kind, strict=True)
-        except msgspec.ValidationError as error:
-            wanted = str(error).replace(" | null", "").replace("`", "")
-            raise self.error(key, value, wanted[:1].lower() + wanted[1:]) from None
+        except msgspec.ValidationError:
+            raise self.error(key, value, needed(value, kind)) from None
 
     def agents(self, found: Any) -> dict[str, AgentTable]:
         """Return the agents by their full names."""
@@ -429,7 +425,7 @@ class Reader:
         except PartError:  # only who plays needs its package
             return
         except ConfigError as error:
-            raise ConfigError(f"{self.file}: {key}: {error}") from None
+            raise ConfigError(f"{self.file}: {placed_message(str(error), key, spec.options)}") from None
 
     def option(self, value: Any, key: str) -> str:
         """Return the text of an option, as specs have it."""
@@ -448,6 +444,15 @@ class Reader:
         return ConfigError(f"{self.file}: {key}={value!r:.200}: {why}.")
 
 
+def placed_message(message: str, table: str, keys: Collection[str]) -> str:
+    """Return a message about an argument, `name=value` or `where(name=value)`, as one about the key of a table."""
+    told = unsaid(message)
+    if told is not None and told[0] in keys:
+        return f"{table}.{told[0]}={told[1]}{told[2]}"
+    named = any(message.startswith(f"{name}=") for name in keys)
+    return f"{table}{'.' if named else ': '}{message}"
+
+
 def said_by(table: Any) -> dict[str, Any]:
     """Return what a table says: its fields that are not None."""
     return {one.name: value for one in fields(table) if (value := getattr(table, one.name)) is not None}
@@ -455,25 +460,10 @@ def said_by(table: Any) -> dict[str, Any]:
 
 def _blamed(message: str, options: Mapping[str, Any]) -> str:
     """Return the key of the option that a message begins with, or quotes the value of; "" if it does neither."""
-    begun = re.match(r"\w+", message)
+    begun = re.match(r"\w+", message)  # of an argument, or of what it makes, such as Budget(...)
     quoted = (name for name, value in options.items() if isinstance(value, str) and f" {value!r}" in message)
-    name = begun[0] if begun and begun[0] in options else next(quoted, "")
+    name = begun[0].lower() if begun and begun[0].lower() in options else next(quoted, "")
     return f"task.{name}" if name else ""
-
-
-def placed_by(file: Path) -> Callable[[str], str]:
-    """Return what makes paths in a file, which are relative to its folder, right everywhere."""
-    folder = Path(os.path.abspath(file)).parent
-
-    def placed(path: str) -> str:
-        return os.path.normpath(folder / Path(path).expanduser())
-
-    return placed
-
-
-def set_with_path(name: str, placed: Callable[[str], str]) -> str:
-    """Return the name of a problem set with its path changed, if it is a file."""
-    return placed(name) if name.endswith((".jsonl", ".jsonl.gz")) else name
 
 
 def _with_paths(config: Config, file: Path, *, specs: bool) -> Config:
@@ -503,17 +493,3 @@ def _with_paths(config: Config, file: Path, *, specs: bool) -> Config:
         agents={name: of(agent, policy=spec) if specs else agent for name, agent in config.agents.items()},
         rollout=of(config.rollout, out=placed),
     )
-
-
-def spec_with_paths(text: str, placed: Callable[[str], str]) -> str:
-    """Return a spec with its paths changed: the bank of `replay`, and what begins with `./` or `../`.
-
-    Nothing else is known to be a path: `hf:org/name` is a name on a hub.
-    """
-    spec = parse_spec(text, "policy")
-
-    def changed(value: str) -> str:
-        return placed(value) if value.startswith(("./", "../")) else value
-
-    rest = placed(spec.rest) if spec.name == "replay" and spec.rest else changed(spec.rest)
-    return write_spec(replace(spec, rest=rest, options={name: changed(value) for name, value in spec.options.items()}))

@@ -213,25 +213,25 @@ def test_values_of_options_are_texts_numbers_switches_and_lists(tmp_path: Path) 
         ("[task]\nstop_when = 3", "task.stop_when=3: it is a function: give it in Python"),
         ('[task]\nproblems = "starter"', "task.problems='starter': say problems = \"NAME\" at the top"),
         ('[task]\nagents = ["a"]', "task.agents=['a']: say them in [agents]"),
-        ("[task]\nselector = 3", "task.selector=3: expected str, got int"),
-        ("[task]\npatience = 1.5", "task.patience=1.5: expected int, got float"),
-        ("[task]\nmax_faults = true", "task.max_faults=True: expected int, got bool"),
+        ("[task]\nselector = 3", "task.selector=3: a text is needed"),
+        ("[task]\npatience = 1.5", "task.patience=1.5: a whole number is needed"),
+        ("[task]\nmax_faults = true", "task.max_faults=True: a whole number is needed"),
         ('[task]\nscore = "pas"', "task.score='pas': unknown value 'pas'. Did you mean 'pass'? Known: fraction, pass"),
         ('[task]\ngame = "chess"', "task.game='chess': unknown value 'chess'"),
         ("[task.limits]\ncpu = 3", "task.limits.cpu=3: unknown key 'cpu'. Known: cpu_seconds"),
-        ("[task.limits]\ncpu_seconds = -1", "task.limits: Limits(cpu_seconds=-1"),
-        ('[task.limits]\ncpu_seconds = "3"', "task.limits.cpu_seconds='3': expected float, got str"),
+        ("[task.limits]\ncpu_seconds = -1", "task.limits.cpu_seconds=-1"),
+        ('[task.limits]\ncpu_seconds = "3"', "task.limits.cpu_seconds='3': a number is needed"),
         ("task = 3", "task=3: a table is needed"),
         ("[problems]\nlimits = 3", "problems.limits=3: unknown key 'limits'. Did you mean 'limit'"),
-        ('[problems]\nids = "a"', "problems.ids='a': expected array, got str"),
+        ('[problems]\nids = "a"', "problems.ids='a': a list of texts is needed; write [\"a\"]."),
         ("[rollout]\nsede = 3", "rollout.sede=3: unknown key 'sede'. Did you mean 'seed'"),
-        ('[rollout]\nseed = "3"', "rollout.seed='3': expected int, got str"),
+        ('[rollout]\nseed = "3"', "rollout.seed='3': a whole number is needed"),
         ("agents = 3", "agents=3: a table from name to policy is needed"),
         ("[agents]\ncoder = 3", 'agents.coder=3: a policy such as "noise:default"'),
         ('[agents]\ncoder = "nose:default"', "agents.coder.policy='nose:default': unknown policy 'nose'. Did you mean"),
         ('[agents]\ncoder = "noise:default,repair"', "agents.coder.policy: policy 'noise:default,repair'"),
-        ("[agents.coder]\npolicy = 3", "agents.coder.policy=3: expected str, got int"),
-        ("[agents.coder]\nrole = 3", "agents.coder.role=3: expected str, got int"),
+        ("[agents.coder]\npolicy = 3", "agents.coder.policy=3: a text is needed"),
+        ("[agents.coder]\nrole = 3", "agents.coder.role=3: a text is needed"),
         ("[agents.coder]\ntemperature = 3", "agents.coder.temperature=3: it is an option of a policy"),
         ('[agents.coder]\npolicy = "noise,slip=1"\nslip = 0', "agents.coder.slip=0: the policy 'noise,slip=1' says it"),
         ('[agents.coder]\npolicy = "noise"\nslip = 1979-05-27', "agents.coder.slip=datetime.date(1979, 5, 27): a text"),
@@ -319,9 +319,33 @@ def test_an_option_that_a_policy_does_not_take_is_said_with_file_and_agent(
 
 
 def test_an_option_that_a_policy_does_not_take_is_said_with_its_agent(tmp_path: Path) -> None:
-    config = load_config(written(tmp_path, 'problems = "starter"\n[agents.fixer]\npolicy = "noise"\nreapir = 0.5'))
+    task = mars2_env.task("starter", agents=["fixer"])
     with pytest.raises(ConfigError, match=r"the policy of fixer_0: unknown option of noise 'reapir'. Did you mean"):
-        mars2_env.rollout(config.task(), config.team, **config.run)
+        mars2_env.rollout(task, {"fixer_0": "noise,reapir=0.5"})
+
+
+@pytest.mark.parametrize(
+    ("agent", "says"),
+    [
+        ('policy = "noise"\nreapir = 0.5', "agents.coder: unknown option of noise 'reapir'. Did you mean 'repair'?"),
+        ('policy = "noise:defalt"', "agents.coder: unknown profile of the simulated policy 'defalt'. Did you mean"),
+        ('policy = "noise"\nrepair = "often"', "agents.coder: noise option repair='often': not a number."),
+        ('policy = "noise"\nrepair = 2', "agents.coder.repair=2.0: must be a probability, from 0 to 1."),
+        ('policy = "noise,boundary=7"', "agents.coder.boundary=7.0: must be a probability, from 0 to 1."),
+        ('policy = "hf:smollm2"\nheat = 1', "agents.coder: unknown option of hf 'heat'."),
+        ('policy = "hf:smollm2"\ntemperature = "warm"', "agents.coder: hf option temperature='warm': not a number."),
+        ('policy = "hf:smollm2"\ntop_p = 1.5', "agents.coder.top_p=1.5: must be above 0 and at most 1."),
+        ('policy = "vllm:smollm2"\ntop_p = 1.5', "agents.coder.top_p=1.5: must be a finite number above 0 and of at "),
+        ('policy = "openai:x"\ntemperature = -1', "agents.coder.temperature=-1.0: must be a finite number of at least"),
+    ],
+)
+def test_an_option_of_the_librarys_own_policies_is_said_with_file_and_key_as_the_file_is_read(
+    agent: str, says: str, tmp_path: Path
+) -> None:
+    file = written(tmp_path, f'problems = "starter"\n[agents.coder]\n{agent}')
+    with pytest.raises(ConfigError) as raised:
+        load_config(file)
+    assert f"{file}: {says}" in str(raised.value)
 
 
 @pytest.mark.parametrize("path", [None, 3, ""])

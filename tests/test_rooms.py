@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-ROOTS = {"mars2_env": "", "mars2_agents": "agents/", "mars2_tree": "agents/", "mars2_bench": "benchmarks/"}
+ROOTS = {
+    "mars2_env": "",
+    "mars2_launch": "agents/",
+    "mars2_agents": "agents/",
+    "mars2_tree": "agents/",
+    "mars2_bench": "benchmarks/",
+}
 ROW = re.compile(r"^\| (`[^|]+`) \| [^|]+ \|$", re.MULTILINE)
 MOST_LINES = 500
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterable
 from numbers import Real
 from operator import index
 from types import UnionType
-from typing import Any
+from typing import Any, Final
 
 from mars2_env.errors import ConfigError, Mars2Error
+
+_SAID: Final = re.compile(r"^\w+\((\w+)=(.*?)\)(?=:| is | must )", re.DOTALL)
 
 
 def shown(value: object) -> str:
@@ -29,6 +32,15 @@ def said(name: str, value: object, where: str = "") -> str:
     """Return an argument as it was given, `name=value` or `where(name=value)`, for a message."""
     given = f"{name}={shown(value)}"
     return f"{where}({given})" if where else given
+
+
+def unsaid(message: str) -> tuple[str, str, str] | None:
+    """Return the argument that a message begins with: its name, its value as it was given, and what follows it.
+
+    None where a message does not begin as `said` has it, `where(name=value)`.
+    """
+    found = _SAID.match(message)
+    return None if found is None else (found[1], found[2], message[found.end() :])
 
 
 def is_whole(value: object) -> bool:

@@ -11,13 +11,30 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from mars2_env.base.extras import OURS, how_to_install
 from mars2_env.base.spec import typed_options
 from mars2_env.errors import ConfigError, PartError, unknown_name
 
 P = TypeVar("P")
+
+CHECK: Final = "check_options"
+"""The attribute of a part that checks what it is given, and builds nothing (`checked_by`)."""
+
+
+def checked_by(check: Callable[..., object]) -> Callable[[P], P]:
+    """Return a decorator of a part whose options tell more than its signature whether they make sense.
+
+    Args:
+        check: called with what a user wrote, by position and by name; it is quick, and raises a ConfigError.
+    """
+
+    def given(part: P) -> P:
+        setattr(part, CHECK, check)
+        return part
+
+    return given
 
 
 class Parts:
@@ -135,8 +152,15 @@ class Parts:
         return part(*given, **context, **read)
 
     def check(self, name: str, *given: Any, options: Mapping[str, Any], **context: Any) -> None:
-        """Check the options of a part as `build` does, and build nothing; arguments and errors are those of `build`."""
-        self._read(self.find(name), name, given, options, context)
+        """Check the options of a part as `build` does, and build nothing; arguments and errors are those of `build`.
+
+        What a part has been given to check them with (`checked_by`) is asked too.
+        """
+        part = self.find(name)
+        read = self._read(part, name, given, options, context)
+        further = getattr(part, CHECK, None)
+        if further is not None:
+            further(*given, **read)
 
     def _read(
         self, part: Any, name: str, given: Sequence[Any], options: Mapping[str, Any], context: Mapping[str, Any]

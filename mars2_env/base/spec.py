@@ -202,6 +202,8 @@ def _wanted(kind: Any) -> str:
         return " or ".join(map(_wanted, members))
     if get_origin(kind) is Literal:
         return f"one of {', '.join(map(str, get_args(kind)))}"
+    if get_origin(kind) is tuple and ... not in get_args(kind):
+        return f"a list of {' and '.join(map(_wanted, get_args(kind)))}"
     if get_origin(kind) in (tuple, list, Sequence):
         item = get_args(kind)[0]
         if item in _WORDS:

@@ -8,9 +8,19 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Final, Literal, Union, get_args, get_origin
 
-from mars2_env.errors import ConfigError
+from mars2_env.errors import ConfigError, unknown_name
+
+_WORDS: Final[Mapping[Any, tuple[str, str]]] = {
+    bool: ("true or false", "true or false each"),
+    int: ("a whole number", "whole numbers"),
+    float: ("a number", "numbers"),
+    str: ("a text", "texts"),
+    dict: ("a table", "tables"),
+}
+"""What a file's values are called, one and several."""
 
 
 def read_toml(file: Path) -> dict[str, Any]:
@@ -27,6 +37,49 @@ def read_toml(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file} is not UTF-8 text: {error}.") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file} is not TOML: {error}.") from None
+
+
+def needed(value: Any, kind: Any) -> str:
+    """Return what is needed in the place of a value that is not of a type, in words that end without a full stop.
+
+    Args:
+        value: as the file has it.
+        kind: the type that it should have, as `msgspec.convert` takes it.
+    """
+    members = [one for one in _members(kind) if one is not NoneType]
+    names = [name for one in members for name in _names(one)]
+    rows = [one for one in members if get_origin(one) in (list, tuple)]
+    listed = [name for one in rows for inner in get_args(one) for name in _names(inner)]
+    if names and isinstance(value, str):
+        return unknown_name("value", value, names).removesuffix(".")
+    if listed and isinstance(value, list):
+        strange = next((one for one in value if one not in listed), None)
+        if strange is not None:
+            return unknown_name("value", strange, listed).removesuffix(".")
+    example = f'; write ["{value}"]' if rows and isinstance(value, str) and value in (listed or [value]) else ""
+    return f"{' or '.join(_called(one) for one in members)} is needed{example}"
+
+
+def _members(kind: Any) -> tuple[Any, ...]:
+    """Return the members of a union, or the type alone."""
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
+def _names(kind: Any) -> tuple[str, ...]:
+    """Return the texts that a type allows; none of a type that allows others."""
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def _called(kind: Any) -> str:
+    """Return what a value of a type is called."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return f"one of {', '.join(map(str, inner))}"
+    if origin not in (list, tuple):
+        return _WORDS.get(origin or kind, (f"a {getattr(kind, '__name__', kind)}", ""))[0]
+    several = f"names among {', '.join(_names(inner[0]))}" if _names(inner[0]) else _WORDS[inner[0]][1]
+    count = f"{len(inner)} " if origin is tuple and inner[-1] is not ... else ""
+    return f"a list of {count}{several}"
 
 
 def toml_of(tables: Mapping[str, Mapping[str, Any]]) -> str:

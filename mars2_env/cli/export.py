@@ -110,10 +110,14 @@ def export(
                 "left_out": dict(found.left_out),
             }
         )
-        return
-    say(f"{found.samples} samples of {found.trees} trees, {found.tokens} tokens to be trained, are in {found.path}.")
+    else:
+        trained = f"{found.samples} samples of {found.trees} trees, {found.tokens} tokens to be trained"
+        say(f"{trained}, are in {found.path}.")
     for reason, count in sorted(found.left_out.items()):
         say(f"left out: {count} ({reason})", err=True)
-    if not found.samples:
+    if found.damaged:
+        say(f"{found.damaged} nodes are lost to damage of the run's files; {found.path} holds all others.", err=True)
+    elif not found.samples:
         say("no tokens were recorded in this run, so there is nothing to train on.", err=True)
+    if found.damaged or not found.samples:
         raise typer.Exit(1)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_typ
 
 from typer.models import OptionInfo
 
+from mars2_env.base.checks import unsaid
 from mars2_env.errors import Mars2Error
 
 C = TypeVar("C", bound=Callable[..., Any])
@@ -21,10 +22,10 @@ ALIASES: Final = {
     "kind": "sandbox",
     "how": "answer",
     "form": "format",
+    "policies": "policy",
 }
 """What the library's functions call an option that the commands have under another name."""
 
-_CALL: Final = re.compile(r"^\w+\((\w+)=(.*?)\)(?=:| is | must )", re.DOTALL)
 _ARGUMENT: Final = re.compile(r"^(\w+)=")
 _SUBJECT: Final = re.compile(r"^(\w+) ?(?=['\"(])")
 
@@ -75,8 +76,8 @@ def _begun(message: str, flags: Mapping[str, str], options: Mapping[str, str]) -
         given = re.match(rf"(?:(?!rollout\b)\w+\()?{re.escape(name)}='?{re.escape(text)}'?(?!\w)\)?", message)
         if given and "option" in flags:
             return f"{flags['option']} {name}={text}{message[given.end() :]}"
-    if (match := _CALL.match(message)) and match[1] in flags:
-        return f"{flags[match[1]]} {match[2]}{message[match.end() :]}"
+    if (told := unsaid(message)) and told[0] in flags:
+        return f"{flags[told[0]]} {told[1]}{told[2]}"
     if (match := _ARGUMENT.match(message)) and match[1] in flags:
         return f"{flags[match[1]]} {message[match.end() :]}"
     if (match := _SUBJECT.match(message)) and match[1].lower() in flags:

@@ -17,12 +17,13 @@ from math import isnan
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeAlias, get_args
 
-from mars2_env.base.checks import one_of
+from mars2_env.base.checks import one_of, said
 from mars2_env.base.extras import needed_by
 from mars2_env.base.journal import read_claim
 from mars2_env.credit.advantages import Scope
 from mars2_env.credit.arrays import Floats
 from mars2_env.credit.samples import (
+    DAMAGED,
     Credit,
     Sample,
     Samples,
@@ -32,8 +33,8 @@ from mars2_env.credit.samples import (
     tokens_written,
     trace_of,
 )
-from mars2_env.errors import ConfigError, LogError
-from mars2_env.log import Tree, check_logs, fold, log_files, read_events
+from mars2_env.errors import ConfigError, LogError, unknown_name
+from mars2_env.log import Tree, check_logs, fold, log_files, read_events, read_header
 from mars2_env.version import __version__
 
 Form: TypeAlias = Literal["parquet", "jsonl"]
@@ -111,6 +112,11 @@ class Exported:
     tokens: int
     left_out: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def damaged(self) -> int:
+        """How many nodes gave none because what was recorded of them is damaged or gone."""
+        return self.left_out.get(DAMAGED, 0)
+
 
 def write_samples(
     run: str | Path,
@@ -136,7 +142,8 @@ def write_samples(
         observer: told after each tree how many were read, and how many there are.
 
     Raises:
-        ConfigError: the form is unknown, the file is there already, or an agent has no policy.
+        ConfigError: the form is unknown, or another than the file's name ends with; the file is there already; or an
+            agent has no policy, or a policy is of no agent.
         ExtraError: Parquet is asked for, and pyarrow is missing.
         LogError: there is no log there, or one is damaged.
     """
@@ -146,9 +153,9 @@ def write_samples(
         if not target.is_file():
             hint = "it is a folder; name a file" if target.is_dir() else "it is no regular file; name another"
         raise ConfigError(f"write_samples(out={str(out)!r}): {hint}.")
-    kind = form or _form_of(target)
-    one_of("form", kind, FORMS, where="write_samples")
+    kind = _form_of(target, form)
     files = _logs(Path(run))
+    _check_agents(files, policies or {})
     policies = policies or _team(Path(run))
     left: Counter[str] = Counter()
     count = rows = tokens = 0
@@ -192,14 +199,37 @@ def row(sample: Sample, counts: float) -> dict[str, Any]:
     return {one.name: counts if one.name == "weight" else getattr(sample, one.name) for one in COLUMNS}
 
 
-def _form_of(target: Path) -> str:
+def _form_of(target: Path, form: str | None) -> str:
+    """Return the form of a file: what is said, or else what its name ends with; the two have to agree."""
     suffix = target.suffix.removeprefix(".")
-    if suffix not in FORMS:
+    if form is None and suffix not in FORMS:
         raise ConfigError(
             f"write_samples(out={str(target)!r}): the name ends with neither .parquet nor .jsonl, so say which form it "
             "is to have."
         )
-    return suffix
+    kind = suffix if form is None else form
+    one_of("form", kind, FORMS, where="write_samples")
+    if suffix in FORMS and suffix != kind:
+        raise ConfigError(
+            f"{said('form', kind, 'write_samples')}: {str(target)!r} ends with .{suffix}, and whoever reads it would "
+            f"take it for that; name it {target.with_suffix(f'.{kind}').name!r}, or leave the form out."
+        )
+    return kind
+
+
+def _check_agents(files: Sequence[Path], policies: Mapping[str, str]) -> None:
+    """Check that policies are of agents of a run, whose trees all have the same.
+
+    Raises:
+        ConfigError: one is of nobody.
+    """
+    header = next((one for one in map(read_header, files) if one is not None), None)
+    if header is None:
+        return
+    agents = dict(header.task["agents"])
+    if strange := next((name for name in policies if name not in agents), None):
+        given = said("policies", {strange: policies[strange]}, "write_samples")
+        raise ConfigError(f"{given}: {unknown_name('agent', strange, agents)}")
 
 
 def _logs(place: Path) -> list[Path]:

@@ -22,11 +22,15 @@ from mars2_env.credit.named import SHAPING, NodeCredit, check_credit, node_credi
 from mars2_env.credit.shaping import overlong_penalty, tree_shaping
 from mars2_env.episode.events import Told
 from mars2_env.errors import ConfigError
-from mars2_env.log import Trace, Tree, read_trace
+from mars2_env.log import Trace, Tree, read_trace, trace_path
 from mars2_env.types import Generation, LogprobsKind
 
 Duplicates: TypeAlias = Literal["mask", "keep"]
 DUPLICATES: Final[tuple[Duplicates, ...]] = get_args(Duplicates)
+
+UNTOLD: Final = "no tokens recorded"
+DAMAGED: Final = "its line of the trace is damaged or missing"
+"""Why a node gives no sample; a trace that was begun has a line of every node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,10 +225,11 @@ def samples(
     lengths = [[tokens_written(reply) for reply in replies] for replies in calls]
     shaped, gained = advantages_of(given, how, lengths)
     for number, tree in enumerate(given):
+        begun = bool(told[number]) or (traces is None and tree.path is not None and trace_path(tree.path).exists())
         for place, node in enumerate(tree.nodes):
             sequences = joined(calls[number][place])
             if not sequences:
-                left["no tokens recorded"] += 1
+                left[DAMAGED if begun and node.id not in told[number] else UNTOLD] += 1
             for sequence in sequences:
                 found.append(
                     Sample(

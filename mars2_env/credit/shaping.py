@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mars2_env.base.checks import real_number
+from mars2_env.base.checks import real_number, said
 from mars2_env.credit.arrays import Bools, Floats, Ints, Numbers, as_parents, as_rewards, outside
+from mars2_env.errors import ConfigError
 
 
 def tree_shaping(
@@ -79,7 +80,12 @@ def overlong_penalty(lengths: Sequence[int] | Ints, *, max_length: int, buffer: 
     """
     where = "overlong_penalty"
     real_number("buffer", buffer, above=0, where=where)
-    real_number("max_length", max_length, least=buffer, where=where)
+    real_number("max_length", max_length, above=0, where=where)
+    if max_length < buffer:
+        raise ConfigError(
+            f"{said('max_length', max_length, where)}: must be at least the buffer, {buffer}, within whose last tokens "
+            f"the penalty grows; give buffer={max_length} or less, or a larger max_length."
+        )
     real_number("factor", factor, least=0, where=where)
     over, _ = as_rewards(np.asarray(lengths, dtype=np.float64) - (max_length - buffer), None, where)
     return 0.0 - np.clip(over, 0, buffer) / buffer * factor

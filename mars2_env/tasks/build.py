@@ -19,7 +19,7 @@ from mars2_env.search.selectors import check_selector, make_selector
 from mars2_env.tasks.game import GAMES
 from mars2_env.tasks.options import TaskOptions
 from mars2_env.tasks.policies import make_reward_model
-from mars2_env.tasks.presets import TASKS, with_preset
+from mars2_env.tasks.presets import OFFERED, TASKS, with_preset
 from mars2_env.tasks.task import Task, load_from
 from mars2_env.tasks.team import DEFAULT_GENERATOR, agent_names
 
@@ -79,13 +79,13 @@ def _task(id_or_problem_set: str | ProblemSet | Task, given: dict[str, Any]) -> 
         raise ConfigError(f"a task is made from an id, a problem set or its name, not from {id_or_problem_set!r:.200}.")
     if isinstance(id_or_problem_set, ProblemSet):
         options = {"problems": id_or_problem_set}
-    elif id_or_problem_set in TASKS:
+    elif id_or_problem_set in TASKS or id_or_problem_set in OFFERED:
         name = id_or_problem_set
-        options = dict(TASKS[name])
+        options = dict(TASKS[name] if name in TASKS else OFFERED.find(name)(name))
         if "problems" in overrides:  # the id's split is one of its own set
             options.pop("split", None)
     elif id_or_problem_set.startswith("mars2/"):
-        raise ConfigError(unknown_name("environment", id_or_problem_set, TASKS))
+        raise ConfigError(unknown_name("environment", id_or_problem_set, [*TASKS, *OFFERED.names()]))
     else:
         if id_or_problem_set not in problem_set_names() and not id_or_problem_set.endswith((".jsonl", ".jsonl.gz")):
             known = [*TASKS, *problem_set_names()]
@@ -196,7 +196,7 @@ def add_task(id: str, options: Mapping[str, Any]) -> None:
     """
     if not isinstance(id, str) or not id.strip():
         raise ConfigError(f"register_task({id!r:.200}): the id is a text of the form name/Task-v0.")
-    if id in TASKS:
+    if id in TASKS or id in OFFERED:
         raise ConfigError(f"a task {id!r} is registered already; raise its number or choose another name.")
     if "problems" not in options:
         raise ConfigError(f"register_task({id!r}): say at least problems=.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from mars2_env.base.parts import Parts
 from mars2_env.errors import ConfigError, unknown_name
 from mars2_env.prompt import make_prompts
 
@@ -14,6 +15,9 @@ TASKS: Final[dict[str, dict[str, Any]]] = {
     "mars2/StarterRoute-v0": {"problems": "starter", "split": "train", "game": "route"},
 }
 """Environment id -> the overrides that make it. An id's number rises when its rewards or observations change."""
+
+OFFERED: Final = Parts("environment", "mars2_env.tasks", in_specs=False)
+"""Environments that installed packages offer, each by a function that takes the id and returns the overrides."""
 
 PRESETS: Final[dict[str, dict[str, Any]]] = {
     "mars2": {"selector": "mars2", "score": "pass", "prompts": "feedback=off"},

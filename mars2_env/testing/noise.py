@@ -16,6 +16,7 @@ from threading import Lock
 from types import MappingProxyType
 from typing import Any, Final
 
+from mars2_env.base.parts import checked_by
 from mars2_env.errors import ConfigError, PolicyError, ProblemError, unknown_name
 from mars2_env.problems.base import ProblemSet
 from mars2_env.prompt.programs import fenced
@@ -52,7 +53,7 @@ class Profile:
         chances = {"repair": self.repair, "unaided": self.unaided, "slip": self.slip, **skill}
         for name, value in chances.items():
             if not 0 <= value <= 1:
-                raise ConfigError(f"Profile: {name}={value!r} is a probability, from 0 to 1.")
+                raise ConfigError(f"Profile({name}={value!r}): must be a probability, from 0 to 1.")
         object.__setattr__(self, "skill", MappingProxyType(skill))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -216,17 +217,15 @@ def _one_slip(sites: list[Site], draw: Random) -> dict[int, int]:
     return {site.number: int(draw.random() * len(site.variants))}
 
 
-def from_spec(rest: str, *, problems: ProblemSet | None = None, **options: str) -> NoisePolicy:
-    """Build the simulated policy of a spec `noise:PROFILE,key=value,...`.
+def profile_of(rest: str, **options: str) -> Profile:
+    """Return the profile of a spec `noise:PROFILE,key=value,...`.
 
     Args:
         rest: the name of a profile; empty means `default`.
-        problems: the problems to be played; their reference programs are needed.
         options: `repair`, `unaided`, `slip` or a family of slips, each a probability as text.
 
     Raises:
         ConfigError: the profile or an option is unknown, or a value is not a probability.
-        PolicyError: there are no problems, or none has a reference program.
     """
     name = rest or "default"
     if name not in PROFILES:
@@ -240,9 +239,26 @@ def from_spec(rest: str, *, problems: ProblemSet | None = None, **options: str) 
             values[option] = float(text)
         except ValueError:
             raise ConfigError(f"noise option {option}={text!r}: not a number.") from None
-    if problems is None:
-        raise PolicyError("noise (simulated) needs the problems to be played, for their reference programs.")
     profile = PROFILES[name]
     skill = {**profile.skill, **{key: value for key, value in values.items() if key in FAMILIES}}
-    profile = replace(profile, skill=skill, **{key: value for key, value in values.items() if key in chances})
-    return NoisePolicy(problems, profile, name=",".join([name, *(f"{key}={text}" for key, text in options.items())]))
+    return replace(profile, skill=skill, **{key: value for key, value in values.items() if key in chances})
+
+
+@checked_by(profile_of)
+def from_spec(rest: str, *, problems: ProblemSet | None = None, **options: str) -> NoisePolicy:
+    """Build the simulated policy of a spec `noise:PROFILE,key=value,...`.
+
+    Args:
+        rest: as in `profile_of`.
+        problems: the problems to be played; their reference programs are needed.
+        options: as in `profile_of`.
+
+    Raises:
+        ConfigError: the profile or an option is unknown, or a value is not a probability.
+        PolicyError: there are no problems, or none has a reference program.
+    """
+    profile = profile_of(rest, **options)
+    if problems is None:
+        raise PolicyError("noise (simulated) needs the problems to be played, for their reference programs.")
+    name = ",".join([rest or "default", *(f"{key}={text}" for key, text in options.items())])
+    return NoisePolicy(problems, profile, name=name)

@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
+from mars2_agents.learners import following  # noqa: E402
 from mars2_agents.learners.learner import Learner  # noqa: E402
 from mars2_agents.learners.sharding import Shards, deal, layers_of  # noqa: E402
 from small_learners import LONGER, model  # noqa: E402
@@ -91,6 +92,26 @@ def test_two_processes_equal_one_in_every_way_of_training(tmp_path: Path) -> Non
 def test_one_process_leads_and_the_other_follows(both: Both) -> None:
     first, second = (told["led"] for told in both[1])
     assert first["led"] <= 1e-6 and first["version"] == second["version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("raised", "hangs_up"), [(KeyboardInterrupt(), False), (ConfigError("no"), True), (OSError("full"), True)]
+)
+def test_others_are_told_of_the_end_unless_they_were_left_in_the_middle_of_a_call(
+    raised: BaseException, hangs_up: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(following, "tell", lambda asked, group: told.append(asked))
+    line, asked = following.Line(None), following.Asked("one", "step", {})
+
+    class Broken:
+        def step(self) -> None:
+            raise raised
+
+    with pytest.raises(type(raised)):
+        line(asked, Broken())  # type: ignore[arg-type]  # of a learner one method is enough
+    line.close()
+    assert told == [asked, None] if hangs_up else told == [asked]
 
 
 def test_where_one_process_cannot_write_all_of_them_say_so(both: Both) -> None:

@@ -158,8 +158,8 @@ def test_an_unknown_setting_names_the_known_ones(engine: Engine) -> None:
     [
         ("", {}, "hf:smollm2"),
         ("smollm2", {"heat": "1"}, "unknown option of hf 'heat'.*temperature"),
-        ("smollm2", {"temperature": "warm"}, "temperature='warm': not float"),
-        ("smollm2", {"max_new_tokens": "1.5"}, "not int"),
+        ("smollm2", {"temperature": "warm"}, "temperature='warm': not a number"),
+        ("smollm2", {"max_new_tokens": "1.5"}, "not a whole number"),
         ("smollm2", {"top_p": "2"}, "top_p=2.0"),
     ],
 )

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from mars2_bench.suite.authors import BankAuthor, from_spec, programs_of
+from mars2_bench.suite.authors import PLAIN, BankAuthor, from_spec, programs_of
 from mars2_bench.suite.bank import Bank, read_bank
+from mars2_bench.suite.staged import SHOWN, Kinds
 
 import mars2_env
 from mars2_env import ProblemSet, Run, Task
@@ -23,16 +24,19 @@ def few_problems(count: int, split: str = "train") -> ProblemSet:
     return ProblemSet("starter", found[:: len(found) // count][:count], split, "training")
 
 
-def table_sandbox(problems: ProblemSet, bank: Bank | None = None) -> ScriptedSandbox:
+def table_sandbox(problems: ProblemSet, bank: Bank | None = None, kinds: Kinds = PLAIN) -> ScriptedSandbox:
     """Return a sandbox that answers each of the bank's programs with a run that comes to what the bank says."""
     bank = bank or read_bank()
     known: dict[tuple[str, bytes], Run] = {}
+    staged = kinds.outcomes(bank, GROUPS)
     for problem in problems:
         cases = [case for group in GROUPS for case in problem.tests(group)]
-        programs, place = programs_of(bank, problem.id), bank.places[problem.id]
-        for mask in range(1 << len(bank.entry(problem.id).families)):
-            for case, code in zip(cases, bank.codes[place, mask].tolist(), strict=True):
+        programs, place = programs_of(bank, problem.id, kinds), bank.places[problem.id]
+        for mask in range(1 << len(kinds.names(bank, place))):
+            for case, code in zip(cases, bank.codes[place, programs.real(mask)].tolist(), strict=True):
                 run = (Run("ok", output=case.output), Run("ok", output="something else"), Run("runtime_error"))[code]
+                if mask & kinds.staged:
+                    run = Run(SHOWN[staged[place, mask]])
                 known[programs.text(mask).strip(), encode(case.input)] = run
     return ScriptedSandbox(lambda program, given: known[program.strip(), encode(given)])
 

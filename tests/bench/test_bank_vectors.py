@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from mars2_bench.speed import bank as speed
 from mars2_bench.suite.authors import from_spec
 from mars2_bench.suite.bank import read_bank
+from mars2_bench.suite.named import NAMED
 from mars2_bench.suite.trees import Trees
 from mars2_bench.suite.vector import BankRounds, BankRoute, make_vec
 from pettingzoo.test import parallel_api_test
@@ -92,11 +93,14 @@ def play_rounds(count: int, mode: str, seed: int, steps: int, **options: Any) ->
     tables = rounds(count, mode, **options)
     task = bank_task("place", problems(), sandbox=sandbox(), **options)
     ordinary: Any = mars2_env.make_vec(task, count, autoreset_mode=mode)
-    budget = task.budget.nodes
+    budget, passing = task.budget.nodes, task.rules.rounds is not None
 
     def act(rng: np.random.Generator) -> Any:
         same(ordinary.state(), tables.state(), "state")
-        return {agent: slots(tables.trees, budget, rng) for agent in tables.agents}
+        chosen = {agent: slots(tables.trees, budget, rng) for agent in tables.agents}
+        if not passing:
+            return chosen
+        return {agent: np.where(rng.random(count) < 0.4, budget + 1, some) for agent, some in chosen.items()}
 
     return play_both(ordinary, tables, mode, seed, steps, act)
 
@@ -125,6 +129,17 @@ def test_route_on_tables_is_route(budget: int, mode: str, seed: int, **options: 
 def test_place_in_rounds_on_tables_is_place(turns: int, reward: str, mode: str, seed: int, **options: Any) -> None:
     kind, share = reward.split("/")
     play_rounds(3, mode, seed, 2 * turns + 2, budget=AGENTS * turns, reward=kind, share=share, **options)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    budget=st.integers(1, 9),
+    rounds=st.integers(1, 5),
+    share=st.sampled_from(["own", "team"]),
+    **COMMON,
+)
+def test_agents_pass_and_share_a_budget_on_tables_as_elsewhere(mode: str, seed: int, **options: Any) -> None:
+    play_rounds(3, mode, seed, 12, **options)
 
 
 @pytest.mark.slow
@@ -285,10 +300,10 @@ def test_wrong_uses_say_what_is_wrong() -> None:
         many.step({agent: np.zeros(2, np.int64) for agent in many.agents})
 
 
-def test_the_speed_benchmark_reports_both_games(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_speed_benchmark_reports_games_and_ids(capsys: pytest.CaptureFixture[str]) -> None:
     assert speed.main(["--quick"]) == 0
-    rows = [line.split("|")[1:5] for line in capsys.readouterr().out.splitlines()[2:]]
-    assert [(game.strip(), count.strip()) for game, count, *_ in rows] == [
-        (game, count) for game in ("route", "place") for count in ("16", "1,024")
-    ]
-    assert all(float(rate.replace(",", "")) > 0 and float(memory) > 0 for *_, rate, memory in rows)
+    rows = [line.split("|")[1:5] for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    found = [(name.strip(), count.strip()) for name, count, *_ in rows if count.strip() != "environments"]
+    plain = [(game, count) for game in ("route", "place") for count in ("16", "1,024")]
+    assert found == plain + [(id, "1,024") for id in NAMED]
+    assert all(float(rate.replace(",", "")) > 0 for name, _, rate, _ in rows if name.strip() not in ("game", "id"))

@@ -168,7 +168,7 @@ def test_a_spec_names_a_profile_and_changes_it() -> None:
         ("expert", {}, "unknown profile.*'expert'.*strong"),
         ("default", {"temperature": "1"}, "unknown option of noise 'temperature'.*boundary"),
         ("default", {"boundary": "high"}, "boundary='high': not a number"),
-        ("default", {"boundary": "1.5"}, "boundary=1.5 is a probability"),
+        ("default", {"boundary": "1.5"}, r"boundary=1.5\): must be a probability"),
     ],
 )
 def test_a_spec_that_makes_no_sense_says_why(rest: str, options: dict[str, str], message: str) -> None:

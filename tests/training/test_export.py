@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -246,13 +248,57 @@ def test_the_command_says_what_it_wrote_and_what_it_left_out(
 
 
 @pytest.mark.parametrize(
+    "damage",
+    [
+        lambda lines: [b"\x00\xff\n", *lines[1:5], b'{"turn": "x"}\n', *lines[6:]],
+        lambda lines: lines[:6],
+        lambda lines: [*lines[:-2], lines[-2][:9]],
+    ],
+    ids=["lines that are none", "lines that are gone", "an end that is gone"],
+)
+def test_what_damage_took_is_counted_and_said_and_the_rest_is_written(
+    damage: Callable[[list[bytes]], list[bytes]],
+    run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    trace = min((tmp_path / "run" / "trees").glob("*.trace"))
+    lines = trace.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 8
+    trace.write_bytes(b"".join(damage(lines)))
+    out = tmp_path / "s.jsonl"
+    status, printed, told = command(capsys, monkeypatch, tmp_path / "run", "--out", out)
+    assert status == 1
+    assert "30 samples of 4 trees" in printed and len(rows_of(out)) == 30
+    assert "left out: 2 (its line of the trace is damaged or missing)" in told
+    assert "2 nodes are lost to damage" in told and "nothing to train on" not in told
+    status, printed, _ = command(capsys, monkeypatch, tmp_path / "run", "--out", out, "--overwrite", "--json")
+    assert status == 1
+    assert json.loads(printed)["left_out"] == {"its line of the trace is damaged or missing": 2}
+
+
+def test_a_trace_of_which_nothing_can_be_read_is_damage_and_not_silence(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    for trace in (tmp_path / "run" / "trees").glob("*.trace"):
+        trace.write_bytes(b"\x00" * 99 + b"\n")
+    found = write_samples(tmp_path / "run", tmp_path / "s.jsonl")
+    assert (found.samples, found.damaged) == (0, 32)
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("--out", "s.txt"), "ends with neither .parquet nor .jsonl"),
         (("--out", "s.jsonl", "--format", "csv"), "--format 'csv' is not one of parquet, jsonl"),
         (("--out", "s.jsonl", "--scope", "all"), "is not one of tree, agent_in_tree"),
         (("--out", "s.jsonl", "--policy", "coder"), "'coder' is not agent=policy"),
+        (("--out", "s.jsonl", "--policy", "nobody=x"), "unknown agent 'nobody_0'. Known: coder_0, fixer_0."),
+        (("--out", "s.jsonl", "--policy", "codr=x"), "--policy {'codr_0': 'x'}: unknown agent 'codr_0'. Did you mean"),
+        (("--out", "s.jsonl", "--format", "parquet"), "'s.jsonl' ends with .jsonl, and whoever reads it would take it"),
         (("--out", "s.jsonl", "--gamma", "nan"), "--gamma nan"),
+        (("--out", "s.jsonl", "--max-length", "9"), "--max-length 9: must be at least the buffer, 2048, within whose"),
         (("--out", "s.jsonl", "--credit", "tree_lr"), "unknown credit 'tree_lr'. Did you mean 'tree_rl'?"),
     ],
 )

@@ -53,6 +53,23 @@ def test_a_step_in_a_line_has_what_counts() -> None:
     assert line == "step 3/5: reward 0.250, solved 0.500, held-out Pass@1(MCTS) at 8 nodes 0.750, a v4"
 
 
+def test_a_line_says_how_much_of_a_batch_waits_and_what_keeps_an_update_away() -> None:
+    values = {
+        "policies/a/waiting": 12.0,
+        "policies/a/batch": 16.0,
+        "policies/a/updates": 0.0,
+        "policies/a/filtered/no trained token": 1.0,
+        "policies/a/filtered/duplicate": 20.0,
+        "policies/b/waiting": 3.0,
+        "policies/b/batch": 8.0,
+        "policies/b/updates": 2.0,
+        "policies/b/filtered/duplicate": 4.0,
+    }
+    assert summary(1, 5, values, {"a": 0, "b": 2}) == (
+        "step 1/5: a v0 (waiting 12 of 16; left out so far: 20 duplicate, 1 no trained token), b v2 (waiting 3 of 8)"
+    )
+
+
 def steps(folder: Path) -> list[Any]:
     return [line.split(",")[0] for line in (folder / "metrics.jsonl").read_text().splitlines()]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,12 +20,14 @@ pytest.importorskip("transformers", reason="needs the extra train")
 
 import torch
 from mars2_agents.training.cli import train
-from tiny_students import model, tokenizer
+from safetensors.torch import load_file
+from tiny_students import model, problem, tokenizer
 
 import mars2_env
 from mars2_env.cli.main import COMMANDS, main
 from mars2_env.credit import samples
 from mars2_env.errors import SandboxUnavailableError
+from mars2_env.tasks.policies import make_policy
 
 FILE = """
 problems = "toys.jsonl"
@@ -182,6 +186,41 @@ def test_a_file_becomes_new_weights_curves_and_samples(
     assert "algorithm" in told
 
 
+def test_what_was_trained_acts_by_its_own_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = placed(tmp_path)
+    status, printed, told = mars2(monkeypatch, capfd, folder / "train.toml", "--set", "training.steps=1", "--json")
+    assert status == 0, told
+    place = Path(json.loads(printed)["weights"]["tiny"])
+    shutil.rmtree(folder / "model")
+    policy = make_policy(f"hf:{place},max_new_tokens=1,temperature=1.0,top_p=1.0")
+    episode = mars2_env.Episode(problem(0).public_view(), ["coder_0"], "mars2", 1, seed=1)
+    (reply,) = policy.act([episode.ask()])
+    assert re.fullmatch(r"print\(\d+\)\n|", reply.text)
+    assert policy.completion_ids("print(7)\n") == (3 + 7, 1)
+    assert {file.suffix for file in place.iterdir()} <= {".json", ".safetensors", ".jinja"}
+
+
+def test_a_partner_that_does_not_learn_is_named_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = placed(tmp_path)
+    with (folder / "train.toml").open("a") as file:
+        file.write('[policies.partner]\nmodel = "hf:./model"\ntrain = "none"\nsampling = { max_new_tokens = 1 }\n')
+    changes = ("agents.fixer=partner", "algorithm.name=heterogeneous", "training.steps=1", "training.batch=2")
+    how = [one for change in changes for one in ("--set", change)]
+    status, printed, told = mars2(monkeypatch, capfd, folder / "train.toml", *how, "--json")
+    assert status == 0, told
+    found = json.loads(printed)
+    assert f"policy partner (fixer_0): hf:{folder}/model, which acts and does not learn" in told
+    assert found["versions"].keys() == found["weights"].keys() == {"tiny"} and found["versions"]["tiny"] > 0
+    values = found["values"]
+    assert values["policies/partner/given"] > 0 == values["policies/partner/used"]
+    status, printed, told = mars2(monkeypatch, capfd, folder / "train.toml", *how, "--dry-run", "--flops", "1e9")
+    assert status == 0 and "partner: it does not learn, and what it takes is not reckoned" in printed, told
+
+
 @pytest.mark.slow
 def test_a_training_that_was_killed_and_one_that_was_interrupted_come_to_the_same(tmp_path: Path) -> None:
     whole, cut = placed(tmp_path / "whole"), placed(tmp_path / "cut")
@@ -203,6 +242,48 @@ def test_a_training_that_was_killed_and_one_that_was_interrupted_come_to_the_sam
         read_until(last, "step 2/2")
         assert last.wait(120) == 0
     assert state(cut / "run") == state(whole / "run")
+
+
+def over_two_processes(folder: Path, *arguments: str) -> str:
+    """`mars2 train` as torchrun starts it, twice; return what both said."""
+    (folder / "mars2.py").write_text(PROGRAM)
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "mars2.py"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*run, "train", "train.toml", *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def far(one: Path, other: Path) -> float:
+    """How far apart the trained weights of the last checkpoints of two runs are."""
+    found, wanted = (
+        load_file(max((run / "checkpoints").iterdir()) / "learners" / "tiny" / "weights.safetensors")
+        for run in (one, other)
+    )
+    assert found.keys() == wanted.keys() and found
+    return max(float((found[name] - wanted[name]).abs().max()) for name in wanted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [(), ("--set", "policies.tiny.train=lora")], ids=["full", "lora"])
+def test_a_training_over_two_processes_comes_to_the_weights_of_one(how: tuple[str, ...], tmp_path: Path) -> None:
+    alone, two = placed(tmp_path / "alone"), placed(tmp_path / "two")
+    with started(alone, *how) as process:
+        read_until(process, "step 2/2")
+        assert process.wait(120) == 0
+    told = over_two_processes(two, *how, "--set", "training.steps=1")
+    assert told.count("step 1/1:") == 1  # one of them leads, and one alone speaks
+    over_two_processes(two, *how)
+    assert far(alone / "run", two / "run") < 1e-5
+    for file in sorted((alone / "run" / "rollouts").rglob("*.jsonl")):
+        assert file.read_bytes() == (two / file.relative_to(alone)).read_bytes()
+    weights = max((two / "run" / "weights" / "tiny").iterdir())
+    assert int(weights.name) == int(max((alone / "run" / "weights" / "tiny").iterdir()).name) >= 2
+    with started(two, *how, "--set", "training.steps=3") as process:  # one process goes on with what two began
+        read_until(process, "step 3/3")
+        assert process.wait(120) == 0
 
 
 @pytest.mark.parametrize(

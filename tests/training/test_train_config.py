@@ -224,11 +224,18 @@ def test_keys_of_the_command_line_come_before_the_files(tmp_path: Path) -> None:
         ("trainin.steps=3", "trainin={'steps': 3}: unknown key 'trainin'. Did you mean 'training'?"),
         ("rollout.seed=3", "how trees grow is said in [training]"),
         ("training.step=3", "training.step=3: unknown key 'step'. Did you mean 'steps'?"),
-        ("training.steps=zero", "training.steps='zero': expected int"),
-        ("training.steps=0", "training: Settings(steps=0): must be a whole number of at least 1"),
-        ("training.metrics=['tensorbord']", "training.metrics"),
+        ("training.steps=zero", "training.steps='zero': a whole number is needed"),
+        ("training.steps=0", "training.steps=0: must be a whole number of at least 1"),
+        ("training.metrics=['tensorbord']", "unknown value 'tensorbord'. Did you mean 'tensorboard'? Known: jsonl"),
+        ("training.metrics=jsonl", "training.metrics='jsonl': a list of names among jsonl, tensorboard, trackio is"),
+        ("training.filtering=['all_solved', 'x']", "unknown value 'x'. Known: all_solved, none_solved."),
+        ("training.filtering=all_solved", 'all_solved, none_solved is needed; write ["all_solved"].'),
+        ("training.filtering=3", "training.filtering=3: a list of names among all_solved, none_solved is needed."),
+        ("optimiser.betas=[0.9]", "optimiser.betas=[0.9]: a list of 2 numbers is needed."),
+        ("policies.one.targets=3", "policies.one.targets=3: a text or a list of texts is needed."),
+        ("held_out={split='test', at=['x']}", "held_out.at=['x']: a list of whole numbers is needed."),
         ("optimiser.learning_rate=1", "optimiser.learning_rate=1: unknown key 'learning_rate'"),
-        ("optimiser.lr=-1", "optimiser: Optimising(lr=-1"),
+        ("optimiser.lr=-1", "optimiser.lr=-1.0: must be a finite number above 0"),
         ("policies.one.optimiser.lrr=1", "policies.one.optimiser.lrr=1: unknown key 'lrr'. Did you mean 'lr'?"),
         ("policies.one.modell=x", "policies.one.modell='x': unknown key 'modell'. Did you mean 'model'?"),
         ("policies.one.model=smollm2", "policies.one.model='smollm2': what is trained is hf:smollm2"),
@@ -238,12 +245,27 @@ def test_keys_of_the_command_line_come_before_the_files(tmp_path: Path) -> None:
         ("policies.one.sampling.top_p=0.95", "sampling.top_p=0.95: nothing can be learnt of what is not sampled"),
         ("policies.one.sampling.top_k=20", "sampling.top_k=20: nothing can be learnt"),
         ("policies.one.sampler='vllm:x,top_p=0.9'", "sampling.top_p='0.9': nothing can be learnt"),
+        ("policies.one.sampler='vllm:x,max_new_tokens=0'", "one.sampling.max_new_tokens=0: must be a whole number"),
+        ("policies.one.sampler='vllm:x,max_tokens=3'", "unexpected keyword argument 'max_tokens'. Did you mean"),
         ("policies.one.sampling.max_tokens=9", "sampling.max_tokens=9: unknown key 'max_tokens'"),
+        ("policies.one={model='hf:x', train='none'}", 'each has train = "none", so there is nothing to train.'),
+        ("policies.one={train='none'}", "policies.one: no model; say which is trained"),
+        ("policies.one={sampler='noise', train='none', rank=3}", "policies.one.rank=3: it says how a policy learns"),
+        ("policies.one={sampler='noise:x', train='none'}", "unknown profile of the simulated policy 'x'"),
         ("policies.two.model=hf:x", "policies.two: no agent has it"),
         ("agents.coder=on", "agents.coder.policy='on': unknown policy 'on'. Did you mean 'one'?"),
         ("agents.coder={role='You write.'}", 'agents.coder_0: no policy; say policy = "one"'),
         ("algorithm.name=rs3", "algorithm.name='rs3': unknown algorithm 'rs3'. Did you mean 'rs2'?"),
         ("algorithm.gama=1", "algorithm.gama=1: unknown key 'gama'. Did you mean 'gamma'?"),
+        ("algorithm.gamma=-1", "algorithm.gamma=-1.0: must be a finite number of at least 0."),
+        ("algorithm.surrogate=x", "algorithm.surrogate='x' is not one of gspo, grpo, dr_grpo, "),
+        ("algorithm.kl=x", "algorithm.kl='x' is not a list of one of k1, k2, k3 and a number or a number or none."),
+        ("algorithm={name='mars2_plus', max_length=9}", "algorithm.max_length=9: must be at least the buffer, 2048"),
+        ("policies.one.rank=0", "policies.one.rank=0: must be a whole number of at least 1."),
+        ("policies.one.batch=0", "policies.one.batch=0: must be a whole number of at least 1."),
+        ("training.threads=0", "training.threads=0: must be a whole number of at least 1."),
+        ("held_out={set='x'}", "held_out: unknown problem set 'x'."),
+        ("held_out={split='test', nodes=0}", "held_out.nodes=0: must be a whole number of at least 1."),
         ("held_out.every=2", "held_out: say which problems"),
         ("task.selecter=uct", "task.selecter='uct': unknown key 'selecter'. Did you mean 'selector'?"),
     ],
@@ -251,7 +273,9 @@ def test_keys_of_the_command_line_come_before_the_files(tmp_path: Path) -> None:
 def test_what_makes_no_sense_names_file_key_and_value_and_suggests(change: str, said: str, tmp_path: Path) -> None:
     path = written(tmp_path, SMALL)
     with pytest.raises(ConfigError) as raised:
-        load_training(path, [change])
+        training = load_training(path, [change])
+        training.build_algorithm()
+        training.held_out(training.task())
     message = str(raised.value)
     assert message.startswith(f"{path}: ")
     assert said in message

@@ -14,9 +14,20 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from mars2_agents.algorithms.heterogeneous import heterogeneous  # noqa: E402
 from mars2_agents.training.evaluating import HeldOut  # noqa: E402
 from mars2_agents.training.settings import Student  # noqa: E402
-from tiny_students import TEAM, algorithm, outcome, problem, student, task, training, weights  # noqa: E402
+from tiny_students import (  # noqa: E402
+    TEAM,
+    algorithm,
+    outcome,
+    problem,
+    problem_set,
+    student,
+    task,
+    training,
+    weights,
+)
 
 import mars2_env  # noqa: E402
 from mars2_env import (  # noqa: E402
@@ -33,7 +44,7 @@ from mars2_env import (  # noqa: E402
 )
 from mars2_env.credit import Credit, samples  # noqa: E402
 from mars2_env.log import read_log, read_trace  # noqa: E402
-from mars2_env.testing import ScriptedSandbox  # noqa: E402
+from mars2_env.testing import NoisePolicy, ScriptedSandbox  # noqa: E402
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -206,6 +217,42 @@ def test_a_policy_updates_without_waiting_for_the_others(tmp_path: Path) -> None
     assert found[-1].versions["a"] > 0 == found[-1].versions["b"]
     counts = found[-1].counts["b"]
     assert counts.waiting == counts.given - sum(counts.filtered.values()) > 0 == counts.used
+    told = lines(tmp_path)[-1]
+    assert (told["policies/b/waiting"], told["policies/b/batch"]) == (counts.waiting, 1000)
+
+
+def test_a_fixed_partner_acts_and_is_counted_and_never_learns(tmp_path: Path) -> None:
+    made = {"a": student(0, batch=3), "b": Student(student(1).policy)}
+    frozen = {name: one.clone() for name, one in made["b"].policy.engine.model.state_dict().items()}
+    found = list(training(tmp_path / "run", students=made, held_out=None))
+    assert found[-1].versions == {"a": found[-1].versions["a"]} and found[-1].versions["a"] > 0
+    trees = [tree for step in (tmp_path / "run" / "rollouts").iterdir() for tree in read_log(step)]
+    written = Counter(node.agent for tree in trees for node in tree.nodes)
+    counts = found[-1].counts["b"]
+    assert counts.given == written["fixer_0"] == sum(counts.filtered.values()) and counts.used == counts.waiting == 0
+    assert counts.filtered["not trained"] > 0
+    assert all(torch.equal(one, frozen[name]) for name, one in made["b"].policy.engine.model.state_dict().items())
+    told = lines(tmp_path / "run")[-1]
+    assert told["policies/b/filtered/not trained"] == counts.filtered["not trained"]
+    cut = {"a": student(0, batch=3), "b": Student(student(1).policy)}
+    with training(tmp_path / "cut", students=cut, held_out=None) as some:
+        next(some)
+    again = {"a": student(0, batch=3), "b": Student(student(1).policy)}
+    (*_, last) = training(tmp_path / "cut", students=again, held_out=None)
+    assert last.counts == found[-1].counts and weights(tmp_path / "cut") == weights(tmp_path / "run")
+
+
+def test_a_fixed_partner_may_be_greedy_or_tell_no_tokens_and_one_has_to_learn(tmp_path: Path) -> None:
+    greedy = Student(student(1, temperature=0.0).policy)
+    list(training(tmp_path / "greedy", students={"a": student(0), "b": greedy}, settings={"steps": 1}, held_out=None))
+    simulated = Student(NoisePolicy(problem_set()))
+    how: dict[str, Any] = {"settings": {"steps": 1}, "held_out": None, "algorithm": heterogeneous()}
+    (report,) = training(tmp_path / "noise", students={"a": student(0), "b": simulated}, **how)
+    assert report.counts["b"].given == report.counts["b"].filtered["no tokens recorded"] > 0
+    with pytest.raises(ConfigError, match="no student has a learner"):
+        training(tmp_path / "none", students={"a": greedy, "b": simulated})
+    with pytest.raises(LogError, match="students"):  # another partner is another training
+        training(tmp_path / "noise", students={"a": student(0), "b": greedy}, **how)
 
 
 def test_trees_that_teach_nothing_are_left_out_and_counted(tmp_path: Path) -> None:

@@ -61,19 +61,56 @@ class Ids:
     completion_ids: tuple[int, ...]
 
 
+class Line:
+    """The way to the processes that follow.
+
+    Args:
+        group: over which calls go out.
+    """
+
+    def __init__(self, group: Any) -> None:
+        self._group = group
+        self._whole = True
+
+    def __call__(self, asked: Asked, learner: Learner) -> Any:
+        """Make a call in all processes, and return what it came to in this one."""
+        self._whole = False
+        tell(asked, self._group)
+        try:
+            found = done(asked, learner)
+        except (Mars2Error, OSError):  # which the others meet too, and wait for the next call
+            self._whole = True
+            raise
+        self._whole = True
+        return found
+
+    def close(self) -> None:
+        """Say that there are no more calls, unless this process left one while the others are in the middle of it.
+
+        They would never listen. What they wait for then is the connection, which ends with this process.
+        """
+        if self._whole:
+            tell(None, self._group)
+
+
 class Led:
     """A learner whose every call other processes make too.
 
     Args:
         name: of the learner, in all processes.
         learner: this process's.
-        group: over which calls go out.
+        line: to the others.
     """
 
-    def __init__(self, name: str, learner: Learner, group: Any) -> None:
+    def __init__(self, name: str, learner: Learner, line: Line) -> None:
         self._name = name
         self._learner = learner
-        self._group = group
+        self._line = line
+
+    @property
+    def own(self) -> Learner:
+        """This process's learner, of which others have their parts."""
+        return self._learner
 
     @property
     def version(self) -> int:
@@ -126,9 +163,7 @@ class Led:
         samples: Sequence[Tokens] = (),
         weights: Sequence[Tensor] = (),
     ) -> Any:
-        asked = Asked(self._name, method, options or {}, samples, weights)
-        tell(asked, self._group)
-        return done(asked, self._learner)
+        return self._line(Asked(self._name, method, options or {}, samples, weights), self._learner)
 
 
 @contextmanager
@@ -138,11 +173,11 @@ def lead(learners: Mapping[str, Learner]) -> Iterator[Mapping[str, Led]]:
     Args:
         learners: by names that are the same in every process.
     """
-    group = _group()
+    line = Line(_group())
     try:
-        yield {name: Led(name, learner, group) for name, learner in learners.items()}
+        yield {name: Led(name, learner, line) for name, learner in learners.items()}
     finally:
-        tell(None, group)
+        line.close()
 
 
 def follow(learners: Mapping[str, Learner]) -> None:

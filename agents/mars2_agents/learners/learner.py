@@ -127,6 +127,8 @@ class Learner:
         reference: a model to score with, for a KL term, which is frozen; by default, of a peft model the base without
             adapter.
         division: how the work is divided among processes; by default this one does everything.
+        tokenizer: that of the model, written beside exported weights, which policies then load by their folder alone;
+            an adapter needs none, its base has one.
 
     Attributes:
         version: how many updates were made; the version of the weights.
@@ -142,8 +144,10 @@ class Learner:
         *,
         reference: Any = None,
         division: Division | None = None,
+        tokenizer: Any = None,
     ) -> None:
         self.model = model
+        self._tokenizer = tokenizer
         self.optimising = optimising or Optimising()
         self.division = division or Alone()
         self.version = 0
@@ -282,6 +286,8 @@ class Learner:
         def write() -> None:
             with written(target) as build, _no_bars():
                 self.model.save_pretrained(build, state_dict=weights, **options)
+                if self._tokenizer is not None and not self.is_adapter:
+                    self._tokenizer.save_pretrained(build)
 
         self.division.by_one(write)
         return WeightsRef(str(target), self.version, self.is_adapter)

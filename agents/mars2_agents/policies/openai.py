@@ -27,6 +27,7 @@ from mars2_agents.policies.transformers import named_parent
 from mars2_env.base.checks import real_number, whole_number
 from mars2_env.base.extras import needed_by
 from mars2_env.base.keys import seed as keyed
+from mars2_env.base.parts import checked_by
 from mars2_env.errors import ConfigError, PolicyError, PolicyUnavailableError, unknown_name
 from mars2_env.problems.base import ProblemSet
 from mars2_env.prompt import completion, messages_text, tokens_of
@@ -350,6 +351,16 @@ def pause_before(retry: int, seed: int, told: float | None) -> float:
     return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0**retry) * spread
 
 
+def check_sampling(rest: str, **options: Any) -> None:
+    """Check what a spec says of how it is sampled; of the server nothing is asked.
+
+    Raises:
+        ConfigError: a value makes no sense.
+    """
+    Sampling(**{one.name: options[one.name] for one in fields(Sampling) if one.name in options})
+
+
+@checked_by(check_sampling)
 def from_spec(
     rest: str,
     *,

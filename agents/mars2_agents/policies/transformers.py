@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mars2_agents.policies.chat_tokens import fitted_prompt, reply_ids, with_system
 from mars2_agents.policies.engine import Engine, engine, eos_ids
+from mars2_env.base.parts import checked_by
 from mars2_env.errors import ConfigError, PolicyError, unknown_name
 from mars2_env.problems.base import ProblemSet
 from mars2_env.types import Generation, Given, Reply, Turn
@@ -343,33 +344,34 @@ def stop_texts(text: str) -> tuple[str, ...]:
 
 
 OPTIONS: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
-    "temperature": (float, "float"),
-    "top_p": (float, "float"),
-    "max_new_tokens": (int, "int"),
-    "batch_size": (int, "int"),
-    "context": (int, "int"),
-    "top_k": (int, "int"),
+    "temperature": (float, "a number"),
+    "top_p": (float, "a number"),
+    "max_new_tokens": (int, "a whole number"),
+    "batch_size": (int, "a whole number"),
+    "context": (int, "a whole number"),
+    "top_k": (int, "a whole number"),
     "stop": (stop_texts, "texts with JSON's escapes"),
     "system": (unescaped, "a text with JSON's escapes"),
-    "thinking": (int, "int"),
+    "thinking": (int, "a whole number"),
     "think_end": (unescaped, "a text with JSON's escapes"),
     "lora": (str, "a folder"),
     "dtype": (str, "a dtype"),
     "device": (str, "a device"),
 }
 
+ELSEWHERE: Final[tuple[str, ...]] = ("lora", "dtype", "device")
+"""Those that are no `Settings`."""
 
-def from_spec(rest: str, *, problems: ProblemSet | None = None, **options: str) -> TransformersPolicy:
-    """Build the policy of a spec `hf:REST,key=value,...`.
+
+def read_options(rest: str, **options: str) -> dict[str, Any]:
+    """Return the options of a spec `hf:REST,key=value,...` as values, those of `Settings` as such under "settings".
 
     Args:
         rest: `smollm2`, a checkpoint folder, or `org/name`.
-        problems: not used; a model needs no reference programs.
         options: texts; see the module's first lines.
 
     Raises:
         ConfigError: the rest is missing, or an option is unknown or has a value that makes no sense.
-        PolicyError: the model or its adapter cannot be loaded.
     """
     if not rest:
         raise ConfigError("hf needs a model: hf:smollm2, hf:FOLDER or hf:ORG/NAME.")
@@ -382,7 +384,23 @@ def from_spec(rest: str, *, problems: ProblemSet | None = None, **options: str) 
             values[option] = read(text)
         except ValueError:
             raise ConfigError(f"hf option {option}={text!r}: not {what}.") from None
-    place = {key: values.pop(key) for key in ("dtype", "device") if key in values}
-    lora = values.pop("lora", None)
-    settings = Settings(**values)  # before the model is loaded, so that a slip is known at once
-    return TransformersPolicy(engine(rest, **place), settings=settings, lora=lora)
+    elsewhere = {name: values.pop(name) for name in ELSEWHERE if name in values}
+    return {"settings": Settings(**values), **elsewhere}
+
+
+@checked_by(read_options)
+def from_spec(rest: str, *, problems: ProblemSet | None = None, **options: str) -> TransformersPolicy:
+    """Build the policy of a spec `hf:REST,key=value,...`.
+
+    Args:
+        rest: as in `read_options`.
+        problems: not used; a model needs no reference programs.
+        options: as in `read_options`.
+
+    Raises:
+        ConfigError: the rest is missing, or an option is unknown or has a value that makes no sense.
+        PolicyError: the model or its adapter cannot be loaded.
+    """
+    read = read_options(rest, **options)  # before the model is loaded, so that a slip is known at once
+    place = {name: read[name] for name in ("dtype", "device") if name in read}
+    return TransformersPolicy(engine(rest, **place), settings=read["settings"], lora=read.get("lora"))

@@ -22,6 +22,7 @@ from mars2_agents.policies.vllm_http import HTTPEngine
 from mars2_agents.policies.vllm_inside import InsideEngine
 from mars2_agents.policies.vllm_server import Address, ServerOptions, VLLMServer, address_of, checkpoint_of, listens
 from mars2_env.base.checks import real_number, whole_number
+from mars2_env.base.parts import checked_by
 from mars2_env.errors import ConfigError, PolicyUnavailableError, unknown_name
 from mars2_env.problems.base import ProblemSet
 from mars2_env.types import Generation, Given, Reply, Turn
@@ -354,6 +355,16 @@ def _stop_shared() -> None:
         shared.server.close()
 
 
+def check_sampling(rest: str, **options: Any) -> None:
+    """Check what a spec says of how it is sampled; of the server nothing is asked.
+
+    Raises:
+        ConfigError: a value makes no sense.
+    """
+    Settings(**{one.name: options[one.name] for one in fields(Settings) if one.name in options})
+
+
+@checked_by(check_sampling)
 def from_spec(
     rest: str,
     *,

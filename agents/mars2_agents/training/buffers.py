@@ -43,12 +43,14 @@ class Counts:
         used: samples that an update learnt from.
         waiting: samples in the buffer.
         filtered: reason -> samples, or nodes that gave none.
+        batch: how many have to wait for an update.
     """
 
     given: int = 0
     used: int = 0
     waiting: int = 0
     filtered: Mapping[str, int] = field(default_factory=dict)
+    batch: int = 1
 
 
 class Buffer:
@@ -76,7 +78,7 @@ class Buffer:
     def counts(self) -> Counts:
         """What became of all that ever came."""
         given = self._used + len(self._waiting) + self._filtered.total()
-        return Counts(given, self._used, len(self._waiting), dict(sorted(self._filtered.items())))
+        return Counts(given, self._used, len(self._waiting), dict(sorted(self._filtered.items())), self.batch)
 
     def add(self, samples: Sequence[Sample]) -> None:
         """Let samples wait."""

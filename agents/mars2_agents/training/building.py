@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import torch
+import torch.distributed as dist
 
 from mars2_agents.algorithms.lesson import Algorithm, Crew, Lesson
 from mars2_agents.learners.adapting import frozen, full, lora
+from mars2_agents.learners.division import Alone, Division
 from mars2_agents.learners.learner import Learner
+from mars2_agents.learners.updating import Learns
 from mars2_agents.policies.engine import Engine, device_of, dtype_of, engine, place_of, read_model, read_tokenizer
 from mars2_agents.policies.transformers import TransformersPolicy
 from mars2_agents.training.config import Training, sampling_settings
@@ -94,35 +97,52 @@ def build_algorithm(training: Training, task: Task) -> NamedAlgorithm:
 
 
 @contextmanager
-def students(training: Training) -> Iterator[dict[str, Student]]:
+def students(training: Training, task: Task) -> Iterator[dict[str, Student]]:
     """Load models, and yield policy -> its student; samplers that were started are stopped behind it.
 
-    torch's own generator begins at the training's seed, so that what checkpoints hold of it repeats.
+    Args:
+        training: the training.
+        task: what is played in it.
+
+    torch's own generator begins at the training's seed, so that what checkpoints hold of it repeats. Of several
+    processes (`mars2_agents.training.processes`) the first one calls this, and the others `learners`.
 
     Raises:
         ConfigError: a device cannot be used, or a setting makes no sense.
         PolicyError: a model cannot be loaded, or a sampler not be started.
     """
-    torch.manual_seed(training.settings.seed)
-    found: dict[str, Student] = {}
+    acting: dict[str, Policy] = {}
     try:
         for name, table in training.policies.items():
-            found[name] = _student(training, name, table)
-        yield found
+            acting[name] = _sampler(training, task, name, table)
+        with _leading(learners(training)) as made:
+            yield {name: Student(acting[name], made.get(name), one.batch) for name, one in training.policies.items()}
     finally:
-        for student in found.values():
-            if keeps(student.policy, Closes):
-                student.policy.close()
+        for policy in acting.values():
+            if keeps(policy, Closes):
+                policy.close()
 
 
-def _student(training: Training, name: str, table: PolicyTable) -> Student:
-    policy = _sampler(training, name, table)
+def learners(training: Training) -> dict[str, Learner]:
+    """Load the models that are trained, and return policy -> what makes new weights of its own; its part, of several.
+
+    Raises:
+        ConfigError: a device cannot be used, or a setting makes no sense.
+        PolicyError: a model cannot be loaded.
+    """
+    torch.manual_seed(training.settings.seed)
+    return {name: _learner(training, name, table) for name, table in training.trained.items()}
+
+
+def _learner(training: Training, name: str, table: PolicyTable) -> Learner:
     device = device_of(table.device)
+    division = _division(device)
     model = _model(table, device)
-    reference = None
+    reference = tokenizer = None
     if table.train == "full":
         full(model)
         reference = frozen(model, dtype_of("auto", device)) if table.reference else None
+        tokenizer = read_tokenizer(table.model or "", place_of(table.checkpoint))
     else:
         model = lora(
             model,
@@ -132,7 +152,26 @@ def _student(training: Training, name: str, table: PolicyTable) -> Student:
             targets=table.targets,
             seed=seed("adapter", training.settings.seed, name) % 2**31,
         )
-    return Student(policy, Learner(model, training.optimising[name], reference=reference), table.batch)
+    optimising = training.optimising[name]
+    return Learner(model, optimising, reference=reference, division=division, tokenizer=tokenizer)
+
+
+def _division(device: str) -> Division:
+    """Return how a learner's work is divided: among all processes of the training, if there are several."""
+    if not dist.is_available() or not dist.is_initialized():
+        return Alone()
+    from mars2_agents.learners.sharding import Shards
+
+    return Shards("cuda" if device.startswith("cuda") else "cpu")
+
+
+def _leading(made: Mapping[str, Learner]) -> AbstractContextManager[Mapping[str, Learns]]:
+    """Return learners whose calls the other processes of the training make too, if there are any."""
+    if not dist.is_available() or not dist.is_initialized():
+        return nullcontext(made)
+    from mars2_agents.learners.following import lead
+
+    return lead(made)
 
 
 def _model(table: PolicyTable, device: str) -> Any:
@@ -140,18 +179,18 @@ def _model(table: PolicyTable, device: str) -> Any:
     return read_model(table.model or "", place_of(table.checkpoint), dtype=dtype_of(dtype, device)).to(device)
 
 
-def _sampler(training: Training, name: str, table: PolicyTable) -> Policy:
+def _sampler(training: Training, task: Task, name: str, table: PolicyTable) -> Policy:
     """Return what acts: the model itself, or what its spec says."""
     reader, key = Reader(training.file), f"policies.{name}"
     if not table.in_process:
-        return make_policy(sampler_spec(reader, table, key))
+        return make_policy(sampler_spec(reader, table, key), problems=task.problems)
     settings = sampling_settings(reader, table, key)
     return TransformersPolicy(_engine(table), settings=settings)
 
 
 def _engine(table: PolicyTable) -> Engine:
-    """Return the engine of a policy: adapters share one over their base, full weights are a policy's own."""
-    if table.train == "lora":
+    """Return the engine of a policy: adapters and fixed ones share one over their base, other weights are their own."""
+    if table.train != "full":
         return engine(table.checkpoint, dtype=table.dtype, device=table.device)
     device, place, said = device_of(table.device), place_of(table.checkpoint), table.model or ""
     model = read_model(said, place, dtype=dtype_of("auto", device)).to(device)

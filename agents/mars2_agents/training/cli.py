@@ -88,7 +88,17 @@ def train(
 
 
 def _run(training: Training, as_json: bool) -> None:
-    """Train, and say what came of it."""
+    """Train, and say what came of it; of several processes the first one does, and the others learn what it tells."""
+    from mars2_agents.training.processes import follow_training, joined
+
+    with joined() as rank:
+        if rank == 0:
+            _lead(training, as_json)
+        else:
+            follow_training(training)
+
+
+def _lead(training: Training, as_json: bool) -> None:
     from mars2_agents.training.building import build_algorithm, students
     from mars2_agents.training.progress import Shown
     from mars2_agents.training.trainer import train as training_steps
@@ -98,7 +108,7 @@ def _run(training: Training, as_json: bool) -> None:
     algorithm = build_algorithm(training, task)
     with interruptible(f"the same command goes on from here: {folder} holds all that was done"):
         say(beginning(training), err=True)
-        with students(training) as found, Shown(training.settings.steps) as progress:
+        with students(training, task) as found, Shown(training.settings.steps) as progress:
             steps = training_steps(
                 task,
                 training.team,
@@ -115,7 +125,7 @@ def _run(training: Training, as_json: bool) -> None:
             with steps:
                 for report in steps:
                     last = report
-            versions = {name: student.learner.version for name, student in found.items()}
+            versions = {name: one.learner.version for name, one in found.items() if one.learner is not None}
     result = outcome(training, first, steps.step, versions, last, steps.hard_coding)
     if as_json:
         say_json(result)
@@ -139,6 +149,9 @@ def beginning(training: Training) -> str:
     lines = [f"algorithm {training.algorithm.name}, {training.settings.steps} steps, into {training.folder}"]
     for name, policy in training.policies.items():
         agents = ", ".join(agent for agent, own in training.team.items() if own == name)
+        if policy.fixed:
+            lines.append(f"policy {name} ({agents}): {policy.sampler or policy.model}, which acts and does not learn")
+            continue
         how = f"LoRA of rank {policy.rank}" if policy.train == "lora" else "all weights"
         sampled = policy.sampled
         lines.append(

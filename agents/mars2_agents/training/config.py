@@ -46,18 +46,18 @@ from mars2_agents.learners.learner import Optimising
 from mars2_agents.policies.transformers import Settings as Sampling
 from mars2_agents.training.evaluating import HeldOut
 from mars2_agents.training.settings import Settings
-from mars2_agents.training.tables import SAMPLED_WHOLE, AlgorithmTable, HeldOutTable, PolicyTable, RunTable
+from mars2_agents.training.tables import (
+    OF_LEARNING,
+    SAMPLED_WHOLE,
+    AlgorithmTable,
+    HeldOutTable,
+    PolicyTable,
+    RunTable,
+)
+from mars2_env.base.places import placed_by, set_with_path, spec_with_paths
 from mars2_env.base.spec import Spec, parse_spec, plain
 from mars2_env.base.toml import read_toml, toml_of
-from mars2_env.config import (
-    Config,
-    Reader,
-    config_of,
-    placed_by,
-    said_by,
-    set_with_path,
-    spec_with_paths,
-)
+from mars2_env.config import Config, Reader, config_of, placed_message, said_by
 from mars2_env.errors import ConfigError, Mars2Error, unknown_name
 from mars2_env.problems import load_problems
 from mars2_env.tasks import Task
@@ -84,7 +84,7 @@ class Training:
 
     Attributes:
         base: problems, task and agents; agents have the names of policies.
-        policies: name -> policy.
+        policies: name -> policy, fixed ones among them.
         algorithm: what is learnt of trees.
         optimising: policy -> how its learner steps.
         settings: of the trainer.
@@ -110,6 +110,11 @@ class Training:
         return self.base.team
 
     @property
+    def trained(self) -> dict[str, PolicyTable]:
+        """The policies that learn."""
+        return {name: policy for name, policy in self.policies.items() if not policy.fixed}
+
+    @property
     def recipe(self) -> Recipe:
         """How the algorithm is made."""
         return recipe(self.algorithm.name)
@@ -123,7 +128,8 @@ class Training:
         try:
             return self.recipe(**self.algorithm.options)
         except Mars2Error as error:
-            raise ConfigError(f"{self.file}: algorithm: {error}") from None
+            told = str(error).removeprefix(f"algorithm {self.algorithm.name!r}: ")
+            raise ConfigError(f"{self.file}: {placed_message(told, 'algorithm', self.recipe.options)}") from None
 
     def task(self, **overrides: Any) -> Task:
         """Return the task that is trained on: what the algorithm is meant for, but for what the file says otherwise.
@@ -155,22 +161,19 @@ class Training:
         if self.held is None:
             return None
         table = self.held
-        given: Any
-        if table.set is not None:
-            given = load_problems(table.set, split=table.split, path=table.path, **(table.options or {}))
-        elif table.ids is not None:
-            given = table.ids
-        else:
-            given = table.split
         own = {name: getattr(table, name) for name in ("limit", "every", "nodes", "at")}
         try:
+            given: Any = table.split if table.ids is None else table.ids
+            if table.set is not None:
+                given = load_problems(table.set, split=table.split, path=table.path, **(table.options or {}))
             return HeldOut(
                 given,
                 options=table.task or {},
                 **{name: value for name, value in own.items() if value is not None},
             )
         except Mars2Error as error:
-            raise ConfigError(f"{self.file}: held_out: {error}") from None
+            names = [one.name for one in fields(HeldOutTable)]
+            raise ConfigError(f"{self.file}: {placed_message(str(error), 'held_out', names)}") from None
 
     @property
     def folder(self) -> str:
@@ -298,40 +301,64 @@ def _policies(reader: Reader, found: Any, placed: Callable[[str], str]) -> dict[
         raise ConfigError(
             f'{reader.file}: no policies; say at least one, such as [policies.strong] with model = "hf:smollm2".'
         )
-    return {name: _policy(reader, one, f"policies.{name}", placed) for name, one in found.items()}
+    policies = {name: _policy(reader, one, f"policies.{name}", placed) for name, one in found.items()}
+    if all(one.fixed for one in policies.values()):
+        raise ConfigError(f'{reader.file}: policies: each has train = "none", so there is nothing to train.')
+    return policies
 
 
 def _policy(reader: Reader, found: Any, key: str, placed: Callable[[str], str]) -> PolicyTable:
     """Return a policy, with paths that are right everywhere."""
     table = reader.table(PolicyTable, found, key)
-    if table.model is None:
+    if table.fixed and (said := next((name for name in OF_LEARNING if name in found), None)):
+        raise reader.error(
+            f"{key}.{said}", found[said], 'it says how a policy learns, and with train = "none" none does'
+        )
+    if table.model is None and not (table.fixed and table.sampler):
         raise ConfigError(f'{reader.file}: {key}: no model; say which is trained, such as model = "hf:smollm2".')
-    model = _spec(reader, table.model, f"{key}.model")
-    if model.name != "hf" or not model.rest or model.options:
-        why = "what is trained is hf:smollm2, hf:FOLDER or hf:ORG/NAME; options of sampling stand in `sampling`"
-        raise reader.error(f"{key}.model", table.model, why)
-    if table.sampler is not None:
-        spec = _spec(reader, table.sampler, f"{key}.sampler")
-        if spec.name not in POLICIES:
-            why = unknown_name("policy", spec.name, POLICIES.names()).removesuffix(".")
-            raise reader.error(f"{key}.sampler", table.sampler, why)
-        if twice := spec.options.keys() & table.sampling.keys():
-            name = min(twice)
-            raise reader.error(f"{key}.sampling.{name}", table.sampling[name], "the sampler says it too; say it once")
+    if table.model is not None:
+        model = _spec(reader, table.model, f"{key}.model")
+        if model.name != "hf" or not model.rest or model.options:
+            why = "what is trained is hf:smollm2, hf:FOLDER or hf:ORG/NAME; options of sampling stand in `sampling`"
+            raise reader.error(f"{key}.model", table.model, why)
     reader.table(Optimising, table.optimiser, f"{key}.optimiser")
     table = replace(
         table,
-        model=spec_with_paths(table.model, placed),
-        sampler=None if table.sampler is None else spec_with_paths(table.sampler, placed),
+        model=None if table.model is None else spec_with_paths(table.model, placed),
+        sampler=None if table.sampler is None else _placed_sampler(reader, table, key, placed),
     )
     if table.in_process:
         sampling_settings(reader, table, key)
+    if not table.fixed:
+        _check_learnable(reader, table, key)
+    if table.sampler is not None:
+        spec = _spec(reader, table.sampler, f"{key}.sampler")
+        own = {name: reader.option(value, f"{key}.sampling.{name}") for name, value in table.sampled.items()}
+        reader.check_options(replace(spec, options={**spec.options, **own}), f"{key}.sampling")
+    return table
+
+
+def _placed_sampler(reader: Reader, table: PolicyTable, key: str, placed: Callable[[str], str]) -> str:
+    """Return the spec of what acts, with paths that are right everywhere."""
+    text = table.sampler or ""
+    spec = _spec(reader, text, f"{key}.sampler")
+    if spec.name not in POLICIES:
+        raise reader.error(
+            f"{key}.sampler", text, unknown_name("policy", spec.name, POLICIES.names()).removesuffix(".")
+        )
+    if twice := spec.options.keys() & table.sampling.keys():
+        name = min(twice)
+        raise reader.error(f"{key}.sampling.{name}", table.sampling[name], "the sampler says it too; say it once")
+    return spec_with_paths(text, placed)
+
+
+def _check_learnable(reader: Reader, table: PolicyTable, key: str) -> None:
+    """Refuse sampling from less than a whole distribution."""
     for name, value in table.sampled.items():
         number = plain(value)
         if name in SAMPLED_WHOLE and isinstance(number, int | float) and not SAMPLED_WHOLE[name](number):
             why = "of greedy replies" if name == "temperature" else "of what is not sampled from the whole distribution"
             raise reader.error(f"{key}.sampling.{name}", value, f"nothing can be learnt {why}; leave it out")
-    return table
 
 
 def sampling_settings(reader: Reader, table: PolicyTable, key: str) -> Sampling:

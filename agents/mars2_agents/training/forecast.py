@@ -113,7 +113,7 @@ class Forecast:
 
     Attributes:
         training: the training.
-        policies: of each policy.
+        policies: of each policy that learns; what fixed partners take is not reckoned.
         trees: of a step.
         nodes: of a tree, at most.
     """
@@ -166,6 +166,11 @@ class Forecast:
             lines += _lines(one)
             if one.demand.sampler_dtype is None:
                 lines.append("  its sampler is another program, which has memory of its own")
+        lines += [
+            f"{name}: it does not learn, and what it takes is not reckoned"
+            for name, table in self.training.policies.items()
+            if table.fixed
+        ]
         lines.append(f"memory: at most {_gib(self.peak)} at a time")
         seconds = self.seconds(rates)
         lines.append(f"a step: about {', '.join(f'{name} {_span(value)}' for name, value in seconds.items())}")
@@ -200,7 +205,7 @@ def forecast(training: Training, *, gpus: int = 1) -> Forecast:
         evaluated = min(count, held.limit or count) * (held.nodes or 16)
     policies = []
     bases: set[tuple[str, str, str]] = set()
-    for name, table in training.policies.items():
+    for name, table in training.trained.items():
         share = sum(own == name for own in training.team.values()) / len(training.team)
         policies.append(
             _of_policy(training, task, name, table, share * settings.problems * nodes, share * evaluated, gpus, bases)

@@ -56,8 +56,9 @@ class Plan:
 
     @property
     def batches(self) -> dict[str, int]:
-        """Student -> the samples of an update."""
-        return {name: one.batch or self.settings.batch for name, one in self.students.items()}
+        """Student that learns -> the samples of an update."""
+        learning = {name: one for name, one in self.students.items() if one.learner is not None}
+        return {name: one.batch or self.settings.batch for name, one in learning.items()}
 
     def config(self) -> dict[str, Any]:
         """Return what decides the samples and updates of the training, as plain data."""
@@ -136,8 +137,10 @@ def _value_of(value: Any) -> str:
 
 
 def described(student: Student) -> dict[str, Any]:
-    """Return what a training's folder knows a student by: kinds and settings, but not the weights, which change."""
-    policy, learner = student.policy, student.learner
+    """Return what a training's folder knows a student by: kinds and settings, but not weights that change."""
+    policy, learner = student.policy, getattr(student.learner, "own", student.learner)  # over however many processes
+    if student.learner is None:
+        return {"fixed": identity_of(policy)}
     found: dict[str, Any] = {"policy": type(policy).__qualname__, "learner": type(learner).__qualname__}
     for name, one in (("sampling", getattr(policy, "settings", None)), ("optimising", _optimising(learner))):
         if is_dataclass(one) and not isinstance(one, type):

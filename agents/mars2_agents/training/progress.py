@@ -172,5 +172,16 @@ def summary(step: int, steps: int, values: Mapping[str, float], versions: Mappin
     mcts = {name: value for name, value in values.items() if name.startswith("eval/pass_at_1_mcts/")}
     shown = [f"{text} {values[name]:.3f}" for name, text in SHOWN.items() if name in values]
     shown += [f"held-out Pass@1(MCTS) at {name.rpartition('/')[2]} nodes {value:.3f}" for name, value in mcts.items()]
-    weights = ", ".join(f"{name} v{version}" for name, version in versions.items())
-    return f"step {step}/{steps}: {', '.join([*shown, weights])}"
+    shown += [f"{name} v{version}{standing(name, values)}" for name, version in versions.items()]
+    return f"step {step}/{steps}: {', '.join(shown)}"
+
+
+def standing(policy: str, values: Mapping[str, float]) -> str:
+    """Return how much of a policy's next batch waits, and, after a step without an update, what was left out so far."""
+    own = {name.removeprefix(f"policies/{policy}/"): value for name, value in values.items()}
+    if "batch" not in own:
+        return ""
+    left = {name.removeprefix("filtered/"): value for name, value in own.items() if name.startswith("filtered/")}
+    reasons = ", ".join(f"{count:.0f} {why}" for why, count in sorted(left.items(), key=lambda one: -one[1]))
+    why = f"; left out so far: {reasons}" if reasons and not own.get("updates") else ""
+    return f" (waiting {own['waiting']:.0f} of {own['batch']:.0f}{why})"

@@ -104,16 +104,16 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Student:
-    """One policy that learns.
+    """One policy that learns, or a fixed partner of those that do.
 
     Attributes:
         policy: what acts for its agents. It begins with the weights that the learner has.
-        learner: what makes new weights for it.
+        learner: what makes new weights for it. None: it acts and never learns, and may be any policy.
         batch: the samples of an update; `Settings.batch` by default.
     """
 
     policy: Policy
-    learner: Learns
+    learner: Learns | None = None
     batch: int | None = None
 
     def __post_init__(self) -> None:
@@ -122,11 +122,11 @@ class Student:
 
 
 def check_students(task: Task, team: Mapping[str, str], students: Mapping[str, Student]) -> None:
-    """Check that every agent has a student, every student an agent, and that what they sample can be learnt from.
+    """Check that every agent has a student, every student an agent, and that what learners sample can be learnt from.
 
     Raises:
-        ConfigError: one has not; a student samples greedily, or not from its whole distribution; or what it writes
-            tells no tokens and log-probabilities.
+        ConfigError: one has not; none has a learner; or one that has samples greedily, or not from its whole
+            distribution, or what it writes tells no tokens and log-probabilities.
     """
     instance("students", students, Mapping, "a mapping from the names of policies to Students", where="train")
     instance("team", team, Mapping, "a mapping from agents to the names of policies", where="train")
@@ -139,9 +139,12 @@ def check_students(task: Task, team: Mapping[str, str], students: Mapping[str, S
             raise ConfigError(f"train: {agent} is played by {unknown_name('student', str(name), students)}")
     if idle := sorted(set(students) - set(team.values())):
         raise ConfigError(f"train: nobody is played by student {idle[0]!r}; give it an agent, or leave it out.")
-    if len({id(student.learner) for student in students.values()}) < len(students):
+    learning = {name: student for name, student in students.items() if student.learner is not None}
+    if not learning:
+        raise ConfigError("train: no student has a learner, so there is nothing to train; give one of them a learner.")
+    if len({id(student.learner) for student in learning.values()}) < len(learning):
         raise ConfigError("train: two students have one learner; agents that share weights share one student.")
-    for name, student in students.items():
+    for name, student in learning.items():
         _check_sampling(name, student.policy)
 
 

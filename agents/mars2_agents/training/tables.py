@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from mars2_env.base.checks import real_number, whole_number
 from mars2_env.base.spec import parse_spec
 from mars2_env.render.metrics import MetricsKind
 
@@ -19,14 +20,16 @@ SAMPLED_WHOLE: Final[Mapping[str, Callable[[float], bool]]] = {
 
 @dataclass(frozen=True, slots=True)
 class PolicyTable:
-    """`[policies.NAME]`: a model that learns, and what acts with its weights.
+    """`[policies.NAME]`: a model that learns, and what acts with its weights; or a fixed partner of others.
 
     Attributes:
-        model: what is trained: `hf:smollm2`, `hf:FOLDER` or `hf:ORG/NAME`.
+        model: what is trained: `hf:smollm2`, `hf:FOLDER` or `hf:ORG/NAME`. A fixed partner needs it where it has no
+            sampler.
         sampler: the spec of what acts, such as `vllm:FOLDER`; by default the model, sampled in this process.
         sampling: options of what acts, such as temperature and max_new_tokens. Temperature and top_p are 1 where
             nothing is said, and not the defaults of policies: from less than a whole distribution nothing is learnt.
-        train: a `lora` adapter, or the `full` model.
+        train: a `lora` adapter, or the `full` model; or `none`: it acts, as any policy may, and never learns. What is
+            said of how it learns is then refused, and its sampling has the defaults of its kind.
         rank: of the adapter.
         alpha: of the adapter.
         dropout: of the adapter.
@@ -42,7 +45,7 @@ class PolicyTable:
     model: str | None = None
     sampler: str | None = None
     sampling: dict[str, Any] = field(default_factory=dict)
-    train: Literal["lora", "full"] = "lora"
+    train: Literal["lora", "full", "none"] = "lora"
     rank: int = 32
     alpha: float = 32.0
     dropout: float = 0.0
@@ -53,10 +56,22 @@ class PolicyTable:
     batch: int | None = None
     optimiser: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        whole_number("rank", self.rank)
+        real_number("alpha", self.alpha, above=0)
+        real_number("dropout", self.dropout, least=0, most=1)
+        if self.batch is not None:
+            whole_number("batch", self.batch)
+
     @property
     def checkpoint(self) -> str:
         """What `model` names: smollm2, a folder, or org/name."""
         return parse_spec(self.model or "", "policy").rest
+
+    @property
+    def fixed(self) -> bool:
+        """Whether it acts and never learns."""
+        return self.train == "none"
 
     @property
     def in_process(self) -> bool:
@@ -65,9 +80,14 @@ class PolicyTable:
 
     @property
     def sampled(self) -> dict[str, Any]:
-        """How it is sampled: what the file says of it, over a temperature and a top_p of 1."""
+        """How it is sampled: what the file says of it, over a temperature and a top_p of 1 of what learns."""
         own = {} if self.sampler is None else parse_spec(self.sampler, "policy").options
-        return {"temperature": 1.0, "top_p": 1.0, **own, **self.sampling}
+        usual = {} if self.fixed else {"temperature": 1.0, "top_p": 1.0}
+        return {**usual, **own, **self.sampling}
+
+
+OF_LEARNING: Final = ("rank", "alpha", "dropout", "targets", "reference", "batch", "optimiser")
+"""Keys of [policies.NAME] that say how it learns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +111,10 @@ class RunTable:
     out: str | None = None
     metrics: tuple[MetricsKind, ...] = ("jsonl",)
     threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.threads is not None:
+            whole_number("threads", self.threads)
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,7 @@ def of_updates(reports: Sequence[Report]) -> Measures:
 
 def of_counts(counts: Counts) -> Measures:
     """Return what became of all that ever came for a policy."""
-    found = {"given": counts.given, "used": counts.used, "waiting": counts.waiting}
+    found = {"given": counts.given, "used": counts.used, "waiting": counts.waiting, "batch": counts.batch}
     found |= {f"filtered/{reason}": number for reason, number in counts.filtered.items()}
     return told(found)
 

@@ -51,6 +51,9 @@ _log = logging.getLogger(__name__)
 GROW: Final = "grow"
 WAIT: Final = "wait"
 
+NOT_TRAINED: Final = "not trained"
+"""Why samples of a fixed partner are left out."""
+
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
@@ -96,7 +99,7 @@ def train(
     Args:
         task: what is played: a task, or what `mars2_env.task` makes one of. It scores on `scoring` tests.
         team: agent -> the name of the student that acts for it; several agents may share one.
-        students: name -> policy and learner.
+        students: name -> policy and learner; one without a learner is a fixed partner, which acts and never learns.
         algorithm: from trees to what each student learns. An update is made by the loss of the latest lesson.
         settings: how to go about it.
         out: the folder of the training, in which the same call goes on.
@@ -132,10 +135,10 @@ class Training(Iterator[StepReport]):
         self._pulse = Pulse(settings.silence, clock)
         self._heartbeat = Heartbeat(plan.out / "heartbeat.json", settings.heartbeat, progress.line, clock)
         self._seconds: defaultdict[str, float] = defaultdict(float)
-        self._learners = {name: one.learner for name, one in plan.students.items()}
-        self._buffers = {name: Buffer(batch) for name, batch in plan.batches.items()}
+        self._learners = {name: one.learner for name, one in plan.students.items() if one.learner is not None}
+        self._buffers = {name: Buffer(plan.batches.get(name, settings.batch)) for name in plan.students}
         policies = {name: one.policy for name, one in plan.students.items()}
-        encoders = {name: policy for name, policy in policies.items() if keeps(policy, Encodes)}
+        encoders = {name: one for name, one in policies.items() if name in self._learners and keeps(one, Encodes)}
         self._crew = Crew(plan.team, encoders, without_hidden(plan.task))
         self._seats = seated(plan.team, policies)
         self._from = load_checkpoint(plan.out, self._learners, self._buffers)
@@ -228,6 +231,8 @@ class Training(Iterator[StepReport]):
         reports: dict[str, tuple[Report, ...]] = dict.fromkeys(plan.students, ())
         for name, lesson in lessons.items():
             kept += self._take(name, lesson)
+            if name not in self._learners:
+                continue
             with self._phase(step, "update", f"updating {name}"):
                 reports[name] = tuple(self._updates(name, lesson))
             if any(report.updates for report in reports[name]):
@@ -273,8 +278,11 @@ class Training(Iterator[StepReport]):
         """Let the samples of a lesson wait, and return them; those that teach nothing are counted."""
         if name not in self._buffers:
             raise ConfigError(f"train: the algorithm has a lesson for {unknown_name('student', name, self._buffers)}")
-        kept, without = kept_samples(lesson.samples, self._learners[name].context)
         self._buffers[name].filter(lesson.left_out)
+        if name not in self._learners:
+            self._buffers[name].filter({NOT_TRAINED: len(lesson.samples)})
+            return []
+        kept, without = kept_samples(lesson.samples, self._learners[name].context)
         self._buffers[name].filter(without)
         self._buffers[name].add(kept)
         return kept
@@ -320,7 +328,7 @@ class Training(Iterator[StepReport]):
         return found | missing | {f"eval/{name}": value for name, value in evaluation.measures.items()}
 
     def _waiting(self) -> dict[str, int]:
-        return {name: len(buffer) for name, buffer in self._buffers.items()}
+        return {name: len(self._buffers[name]) for name in self._learners}
 
     def _versions(self) -> dict[str, int]:
         return {name: learner.version for name, learner in self._learners.items()}

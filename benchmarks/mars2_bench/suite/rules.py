@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from mars2_bench.suite.authors import BankAuthor
 from mars2_bench.suite.bank import Bank
+from mars2_bench.suite.teams import Team, TeamAuthor
+from mars2_env.envs.spaces import layout_of
 from mars2_env.errors import ConfigError
 from mars2_env.features import Layout
 from mars2_env.search.budget import MAX_NODES
@@ -27,9 +29,12 @@ class TableGame:
         bank: the bank.
         layout: of what is observed, with an observer in `place`.
         places: where each problem of the task is in the bank's tables, shape (P,).
-        scores: of each program of the bank, shape (problems of the bank, 64).
-        outcomes: what each came to, as a place in `bank.OUTCOMES`, likewise.
-        chances: fresh, mend and slip of each agent's author, shape (3, A, problems of the bank, 6).
+        team: who is good at what, and which slips there are: B bits.
+        scores: of each program, shape (problems of the bank, 2 ** B).
+        outcomes: what each came to, as a place in `staged.SHOWN`, likewise.
+        chances: fresh, mend and slip of each role, shape (3, A, problems of the bank, B).
+        cards: what an agent is told of itself, by its role, shape (A, numbers); without any numbers if nothing is.
+        clues: what is told of each problem of the task, shape (P, numbers).
         stop: how many solutions end a tree; 0: none do.
     """
 
@@ -37,9 +42,12 @@ class TableGame:
     bank: Bank
     layout: Layout
     places: NDArray[np.int64]
+    team: Team
     scores: NDArray[np.float64]
     outcomes: NDArray[np.uint8]
     chances: NDArray[np.float64]
+    cards: NDArray[np.float32]
+    clues: NDArray[np.float32]
     stop: int
 
     @property
@@ -75,24 +83,44 @@ def table_game(task: Task) -> TableGame:
         options.append(f"budget={task.budget} (a number of nodes)")
     if options:
         raise ConfigError(f"tables of the bank play no task with {'; '.join(options)}: what they play is in brackets.")
-    generators = seat(task.agents, task.generators or {}, problems=task.problems)
-    authors = [policy for policy in generators.values() if isinstance(policy, BankAuthor)]
-    if len(authors) < len(generators):
-        strangers = [agent for agent, policy in generators.items() if not isinstance(policy, BankAuthor)]
-        raise ConfigError(
-            f"tables of the bank know its own authors alone (generators='bank:able', say), and {strangers[0]} has "
-            f"{generators[strangers[0]]!r:.200}."
-        )
-    bank = authors[0].bank
+    team, bank = _team(task)
+    cards = team.cards() if task.cards else np.zeros((len(team.roles), 0), np.float32)
+    clues = [() if task.clues is None else task.clues(problem.public_view()) for problem in task.problems]
     for problem in task.problems:
         bank.entry(problem.id)
     return TableGame(
         task,
         bank,
-        Layout(task.budget.nodes, tuple(task.agents), observer=rules.game == "place"),
+        layout_of(task, observer=rules.game == "place", card=cards.shape[1]),
         np.array([bank.places[problem.id] for problem in task.problems]),
-        bank.scores(rules.score_on),
-        bank.outcomes(rules.tests),
-        np.stack([author.skill.tables(bank) for author in authors], axis=1),
+        team,
+        team.kinds.scores(bank, rules.score_on),
+        team.kinds.outcomes(bank, rules.tests),
+        np.stack([role.tables(bank, team.kinds) for role in team.roles], axis=1),
+        cards,
+        np.array(clues, np.float32),
         int(rules.stop_on_solved),
     )
+
+
+def _team(task: Task) -> tuple[Team, Bank]:
+    """Return who writes the programs of a task, and from which bank.
+
+    Raises:
+        ConfigError: it is somebody else than the bank's authors.
+    """
+    generators = seat(task.agents, task.generators or {}, problems=task.problems)
+    policies = list(generators.values())
+    first = policies[0]
+    if isinstance(first, TeamAuthor) and all(policy == first for policy in policies):
+        if first.agents != tuple(task.agents):
+            raise ConfigError(f"the team's agents are {list(first.agents)}, and the task's {list(task.agents)}.")
+        return first.team, first.bank
+    authors = [policy for policy in policies if isinstance(policy, BankAuthor)]
+    if len(authors) < len(policies):
+        strangers = [agent for agent, policy in generators.items() if not isinstance(policy, BankAuthor)]
+        raise ConfigError(
+            f"tables of the bank know its own authors alone (generators='bank:able', say, or one team for all), and "
+            f"{strangers[0]} has {generators[strangers[0]]!r:.200}."
+        )
+    return Team(tuple(author.skill for author in authors), "never"), authors[0].bank

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mars2_bench.suite.authors import fresh_masks, refined_masks
-from mars2_bench.suite.bank import MOST_SLIPS, OUTCOMES
 from mars2_bench.suite.draws import uniforms
 from mars2_bench.suite.rules import TableGame
-from mars2_env.episode.luck import child_keys, child_tail, root_key
+from mars2_bench.suite.staged import SHOWN
+from mars2_env.episode.luck import child_keys, child_tail, root_key, seed_of
 from mars2_env.features import AGENT_COLUMNS, SLOT_COLUMNS, TREE_COLUMNS
 
 Ints = NDArray[np.int64]
@@ -25,7 +25,9 @@ Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
 
 _PLACE: Final = {column.name: place for place, column in enumerate(SLOT_COLUMNS)}
-_OUTCOME: Final = np.array([_PLACE[outcome] for outcome in OUTCOMES])
+ROUNDS_LEFT: Final = len(TREE_COLUMNS)
+"""Where vectors say what share of the rounds is left, in games with a limit of them."""
+_OUTCOME: Final = np.array([_PLACE[outcome if outcome in _PLACE else "limit"] for outcome in SHOWN])
 
 
 class Expanded:
@@ -35,7 +37,7 @@ class Expanded:
         trees: which trees.
         legal: whether the parent was on offer; elsewhere there is no node, and the others are 0.
         nodes: the number of the new node.
-        codes: its outcome, a place in `bank.OUTCOMES`.
+        codes: its outcome, a place in `staged.SHOWN`.
         scores: its score.
         duplicates: the number of the earliest node with an equal program; 0: there is none.
         amounts: what it earns: shape (trees,), or (trees, A) where each agent gets its own.
@@ -56,9 +58,13 @@ class Trees:
     Attributes:
         size: how many slots each tree has that can be expanded, shape (N,).
         spent: how many expansions, likewise.
+        rounds: how many rounds are over, likewise; only in games with a limit of them.
         over: which trees have ended.
         place: where each tree's problem is in the bank's tables, likewise.
-        vectors: what is observed of each, shape (N, layout.size); without `self` columns, which the observer sets.
+        roles: the role of each agent in each tree (`Team`), shape (N, A).
+        mask: the slips of each node's program, shape (N, S); that at slot 0 means nothing.
+        vectors: what is observed of each, shape (N, layout.size); without what is the observer's own: `self` and cards.
+        expansions: how many there were in all trees, from the first on.
         best: the highest score in each subtree, shape (N, S); that of the tree at slot 0.
     """
 
@@ -68,20 +74,20 @@ class Trees:
         budget, agents, layout = game.budget, len(game.agents), game.layout
         slots = budget + 1
         self._slots, self._agents = slots, agents
-        self._partial = game.task.rules.observe == "own"
-        self.size, self.spent, self.place = (
-            np.ones(count, np.int64),
-            np.zeros(count, np.int64),
-            np.zeros(count, np.int64),
-        )
-        self._solved = np.zeros(count, np.int64)
+        rules = game.task.rules
+        self._partial, self._hides = rules.shown == "own", "own" in (rules.shown, rules.observe)
+        self.size = np.ones(count, np.int64)
+        self.spent, self.place, self.rounds, self._solved = (np.zeros(count, np.int64) for _ in range(4))
         self.over = np.zeros(count, np.bool_)
         self._parent = np.full((count, slots), -1)  # flat, so that a walk to the root stays flat
-        self._mask, self._counts, self._children, self._wrote = (np.zeros((count, slots), np.int64) for _ in range(4))
+        self.roles = np.zeros((count, agents), np.int64)
+        self.expansions = 0
+        self.mask, self._counts, self._children, self._wrote = (np.zeros((count, slots), np.int64) for _ in range(4))
         self._sums, self.best = np.zeros((count, slots)), np.zeros((count, slots))
         self._depth = np.zeros((count, slots), np.int64)
         self._ordinal = np.zeros((count, slots, agents), np.int64)
-        self._first = np.zeros((count, 1 << MOST_SLIPS), np.int64)
+        self._bits, self._staged = game.team.kinds.bits, game.team.kinds.staged
+        self._first = np.zeros((count, 1 << self._bits), np.int64)
         self._written, self._totals = np.zeros((count, agents), np.int64), np.zeros((count, agents))
         self._without, self._last = np.zeros((count, agents)), np.zeros((count, agents))
         self.hidden = np.zeros((agents, count, slots), np.bool_)
@@ -91,7 +97,8 @@ class Trees:
         self.rows = self.vectors[:, layout.head :].reshape(count, slots, layout.width)
         assert np.shares_memory(self.rows, self.vectors)
         self._row = (np.arange(count)[:, None] * layout.size + layout.head + np.arange(slots) * layout.width).ravel()
-        self._told = len(TREE_COLUMNS) + agents * layout.observer
+        self._told = layout.first + agents * layout.observer
+        self._limit, self._clues = rules.rounds or 0, layout.clues
         self._left = (1.0 - np.arange(budget + 1) / budget).astype(np.float32)
         ages = np.arange(slots + 1)[:, None] - 1 - np.arange(slots)  # by the size of the tree
         self._ages = (np.maximum(ages, 0) / budget).astype(np.float32)
@@ -99,6 +106,9 @@ class Trees:
         self._blank = np.zeros(layout.size, np.float32)
         self._blank[0] = self._left[0]
         self._blank[layout.head + _PLACE["present"]] = 1.0
+        if self._limit:
+            self._rounds_left = (1.0 - np.arange(self._limit + 1) / self._limit).astype(np.float32)
+            self._blank[ROUNDS_LEFT] = 1.0
 
     def begin(self, trees: Ints, seeds: Sequence[int], problems: Ints) -> None:
         """Begin anew in some trees.
@@ -108,17 +118,24 @@ class Trees:
             seeds: the episode seed of each.
             problems: for each the place of its problem in the task's problem set.
         """
-        ids = self.game.task.problems.problems
+        ids, team, drawn = self.game.task.problems.problems, self.game.team, []
         for tree, seed, problem in zip(trees.tolist(), seeds, problems.tolist(), strict=True):
-            self._keys[tree] = [root_key(seed, ids[problem].id)]
+            key = root_key(seed, ids[problem].id)
+            self._keys[tree] = [key]
+            drawn.append(team.role_seed(seed_of(key), ids[problem].id))
+        self.roles[trees] = team.drawn_roles(np.array(drawn, np.uint64))
         self.place[trees] = self.game.places[problems]
-        self.size[trees], self.spent[trees], self._solved[trees], self.over[trees] = 1, 0, 0, False
+        self.size[trees], self.over[trees] = 1, False
+        self.spent[trees] = self.rounds[trees] = self._solved[trees] = 0
         for array in (self._counts, self._children, self._sums, self.best, self._ordinal, self._first):
             array[trees] = 0
         for array in (self._written, self._totals, self._without, self._last):
             array[trees] = 0
         self.hidden[:, trees] = False
         self.vectors[trees] = self._blank
+        if self._clues:
+            first = self.game.layout.first
+            self.vectors[trees, first - self._clues : first] = self.game.clues[problems]
 
     def expand(self, trees: Ints, agents: Ints | int, slots: Ints, offered: Ints | None = None) -> Expanded:
         """Expand each of some trees once.
@@ -140,6 +157,7 @@ class Trees:
             authors = np.broadcast_to(agents, trees.shape)[some]
             self._add(done, some, trees[some], authors, slots[some], size[some])
         self.spent[trees] += 1
+        self.expansions += len(trees)
         after = self.best[trees, 0]
         self.vectors[:, 0] = self._left[self.spent]
         self.vectors[trees, 1] = after
@@ -152,9 +170,17 @@ class Trees:
         """Say in the vectors how old each node is; to be called when all expansions of a step are done."""
         self.rows[:, :, _PLACE["age"]] = self._ages[self.size]
 
+    def end_round(self, trees: Ints) -> None:
+        """Count a round that all agents have played in these trees, and end those that had their last."""
+        self.rounds[trees] += 1
+        self.over[trees] |= self.rounds[trees] >= self._limit
+        self.vectors[trees, ROUNDS_LEFT] = self._rounds_left[self.rounds[trees]]
+
     def masks(self) -> NDArray[np.int8]:
-        """Return which slots can be expanded, shape (N, S)."""
-        return (np.arange(self._slots) < self.size[:, None]).astype(np.int8)
+        """Return which slots can be expanded, shape (N, S); with one number more where agents may pass."""
+        found = (np.arange(self._slots + bool(self._limit)) < self.size[:, None]).astype(np.int8)
+        found[:, self._slots :] = 1
+        return found
 
     def _write(self, trees: Ints, agents: Ints, slots: Ints, place: Ints) -> Ints:
         """Return the programs that agents write at these slots, as masks, and remember the luck of their children."""
@@ -171,9 +197,10 @@ class Trees:
         )
         for tree, key in zip(listed, made, strict=True):
             kept[tree].append(key)
-        draws = uniforms(np.array([key >> 65 for key in made], np.uint64), MOST_SLIPS)
-        fresh, mend, slip = self.game.chances[:, agents, place]
-        refined = refined_masks(self._mask.reshape(-1)[flat], draws, mend, slip)
+        draws = uniforms(np.array([key >> 65 for key in made], np.uint64), self._bits)
+        roles = self.roles.reshape(-1)[trees * self._agents + agents]
+        fresh, mend, slip = self.game.chances[:, roles, place]
+        refined = refined_masks(self.mask.reshape(-1)[flat], draws, mend, slip, self._staged)
         unseen = slots == 0
         if self._partial:  # an author is not shown the program of another's node, and writes afresh
             unseen |= self.hidden[agents, trees, slots]
@@ -184,7 +211,7 @@ class Trees:
         game, place, row = self.game, self.place[trees], self._row
         masks = self._write(trees, agents, slots, place)
         scores, codes = game.scores[place, masks], game.outcomes[place, masks]
-        same = trees << MOST_SLIPS | masks
+        same = trees << self._bits | masks
         first = self._first.reshape(-1)
         earlier = first[same]
         fresh = earlier == 0
@@ -194,7 +221,7 @@ class Trees:
         parent, node = trees * self._slots + slots, trees * self._slots + new
         depth = self._depth.reshape(-1)
         depth[node] = depths = depth[parent] + 1
-        self._mask.reshape(-1)[node] = masks
+        self.mask.reshape(-1)[node] = masks
         self._parent.reshape(-1)[node] = parent
         block = np.zeros((len(trees), game.layout.width), np.float32)
         numbers = np.arange(len(trees))
@@ -227,7 +254,7 @@ class Trees:
         vector[at + 2] = np.maximum(vector[at + 2], scores)
         self.size[trees] = new + 1
         self._solved[trees] += (scores >= 1.0) & fresh
-        if self._partial:
+        if self._hides:
             self.hidden[:, trees, new] = np.arange(self._agents)[:, None] != agents
         if game.task.reward == "difference":
             wrote = self._wrote.reshape(-1)

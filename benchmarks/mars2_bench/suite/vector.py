@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 import mars2_env
 from mars2_bench.suite import draws
-from mars2_bench.suite.bank import OUTCOMES
 from mars2_bench.suite.rules import TableGame, table_game
+from mars2_bench.suite.staged import SHOWN
 from mars2_bench.suite.trees import Expanded, Ints, Trees, Vectors
 from mars2_env.base import keys
 from mars2_env.base.checks import whole_number
@@ -26,12 +26,12 @@ from mars2_env.envs import spaces
 from mars2_env.envs.base import named_problem
 from mars2_env.envs.vector import Bools, Floats, autoreset_mode_of, reset_mask_of, seeds_of
 from mars2_env.errors import ConfigError, EpisodeError
-from mars2_env.features import SLOT_COLUMNS, TREE_COLUMNS
+from mars2_env.features import SLOT_COLUMNS
 from mars2_env.tasks import Task
 
 Infos = dict[str, Any]
 
-_NAMES: Final = np.array([*OUTCOMES, "illegal"], object)
+_NAMES: Final = np.array([*SHOWN, "illegal"], object)
 _HIDDEN: Final = next(place for place, column in enumerate(SLOT_COLUMNS) if column.name == "duplicate")
 
 
@@ -128,7 +128,7 @@ def _whole(actions: Any, count: int, where: str) -> Ints:
 def _told(infos: Infos, done: Expanded, count: int) -> None:
     """Enter what expansions came to into infos, as `VectorEnv._add_info` puts them together."""
     some = done.trees[done.legal]
-    codes = np.where(done.legal, done.codes, len(OUTCOMES))
+    codes = np.where(done.legal, done.codes, len(SHOWN))
     _enter(infos, "outcome", done.trees, _NAMES[codes], count)
     _enter(infos, "node", some, done.nodes[done.legal], count)
     _enter(infos, "score", some, done.scores[done.legal], count)
@@ -140,10 +140,10 @@ def _enter(infos: Infos, name: str, numbers: Ints, values: Any, count: int) -> N
     """Enter what some environments say of one name; where none says anything, the name is not there."""
     if not len(numbers):
         return
-    found = np.full(count, None) if values.dtype == object else np.zeros((count, *values.shape[1:]), values.dtype)
-    mask = np.zeros(count, np.bool_)
-    found[numbers], mask[numbers] = values, True
-    infos[name], infos[f"_{name}"] = found, mask
+    if name not in infos:
+        empty = np.full(count, None) if values.dtype == object else np.zeros((count, *values.shape[1:]), values.dtype)
+        infos[name], infos[f"_{name}"] = empty, np.zeros(count, np.bool_)
+    infos[name][numbers], infos[f"_{name}"][numbers] = values, True
 
 
 def _parts(infos: Infos, ended: Ints, count: int) -> Infos:
@@ -292,8 +292,13 @@ class BankRounds:
         self.possible_agents, self.agents = list(game.agents), list(game.agents)
         self.num_agents = len(self.agents)
         self.metadata = {"name": "mars2_bank_v0", "render_modes": [], "autoreset_mode": self._fleet.mode}
-        self._single = {a: spaces.numeric_observations(game.layout, game.budget + 1) for a in self.agents}
-        self._slots = {a: gymnasium.spaces.Discrete(game.budget + 1) for a in self.agents}
+        layout = game.layout
+        own = (*range(layout.first, layout.first + self.num_agents), *range(layout.head - layout.card, layout.head))
+        self._common = np.delete(np.arange(layout.size), own)  # what `state` has of the vectors
+        self._passing = None if task.rules.rounds is None else game.budget + 1
+        actions = game.budget + 1 + (self._passing is not None)
+        self._single = {a: spaces.numeric_observations(game.layout, actions) for a in self.agents}
+        self._slots = {a: gymnasium.spaces.Discrete(actions) for a in self.agents}
         self.observation_spaces = {a: batch_space(self._single[a], num_envs) for a in self.agents}
         self.action_spaces = {a: batch_space(self._slots[a], num_envs) for a in self.agents}
         self.closed = False
@@ -339,12 +344,18 @@ class BankRounds:
         offered = trees.size.copy()
         paid = np.zeros((count, self.num_agents))
         infos: dict[str, Infos] = {agent: {} for agent in self.agents}
+        begun = going = fleet.going()
         for number, (agent, slots) in enumerate(zip(self.agents, chosen, strict=True)):
-            going = fleet.going()
-            if len(going):
-                done = trees.expand(going, number, slots[going], offered[going])
-                paid[going] += trees.paid(done, number)
+            going = fleet.going() if number else begun
+            acting = going
+            if self._passing is not None:
+                acting = self._take_turns(infos[agent], slots, going, begun)
+            if len(acting):
+                done = trees.expand(acting, number, slots[acting], offered[acting])
+                paid[acting] += trees.paid(done, number)
                 _told(infos[agent], done, count)
+        if self._passing is not None:
+            trees.end_round(going)
         ended = fleet.ended()
         if fleet.mode == AutoresetMode.SAME_STEP and ended.any():
             trees.aged()
@@ -359,6 +370,14 @@ class BankRounds:
         terminated = {agent: ended.copy() for agent in self.agents}
         truncated = {agent: np.zeros(count, np.bool_) for agent in self.agents}
         return self._observations(masks), rewards, terminated, truncated, infos
+
+    def _take_turns(self, info: Infos, slots: Ints, going: Ints, begun: Ints) -> Ints:
+        """Return the trees that an agent expands; its info says where it passes, and where its turn comes too late."""
+        passes = slots[going] == self._passing
+        late = np.setdiff1d(begun, going, assume_unique=True)
+        for numbers, said in ((going[passes], "pass"), (late, "cancelled")):
+            _enter(info, "outcome", numbers, np.full(len(numbers), said, object), self.num_envs)
+        return going[~passes]
 
     def _begin_at_once(self, ended: Ints, infos: dict[str, Infos]) -> None:
         """Begin anew where a tree ended, and keep every agent's last observation and info."""
@@ -379,8 +398,7 @@ class BankRounds:
 
     def state(self) -> Vectors:
         """Return the features of every environment's tree, shape (num_envs, S)."""
-        head = len(TREE_COLUMNS)
-        return np.delete(self.trees.vectors, slice(head, head + self.num_agents), axis=1)
+        return self.trees.vectors[:, self._common]
 
     def close(self) -> None:
         """Close the vector: no step can be taken any more."""
@@ -388,11 +406,13 @@ class BankRounds:
 
     def _observations(self, masks: NDArray[np.int8]) -> dict[str, Any]:
         """Return what each agent observes: the vectors with its own `self` column, others' nodes hidden if so ruled."""
-        found, layout = {}, self._fleet.game.layout
-        hides = self._fleet.game.task.rules.observe == "own"
+        found, game, layout = {}, self._fleet.game, self._fleet.game.layout
+        hides = game.task.rules.observe == "own"
         for number, agent in enumerate(self.agents):
             vectors = self.trees.vectors.copy()
-            vectors[:, len(TREE_COLUMNS) + number] = 1.0
+            vectors[:, layout.first + number] = 1.0
+            if layout.card:
+                vectors[:, layout.head - layout.card : layout.head] = game.cards[self.trees.roles[:, number]]
             if hides:
                 rows = vectors[:, layout.head :].reshape(self.num_envs, layout.budget + 1, layout.width)
                 rows[self.trees.hidden[number], _HIDDEN : len(SLOT_COLUMNS)] = 0.0

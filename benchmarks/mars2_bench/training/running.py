@@ -285,6 +285,7 @@ def trained(
     for training in running:
         training.close()
     for who, student in students.items():
+        assert student.learner is not None  # nobody here is a fixed partner
         student.learner.export(place.out / WEIGHTS / name / who)
     shutil.rmtree(folder)
     return {"curve": curve, "trained": steps, "spent": spent}
