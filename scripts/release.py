@@ -1,8 +1,9 @@
 """Prepare a release: `make release VERSION=0.2.0`. Nothing leaves this machine.
 
-It checks the tree, writes the version into `mars2_env/version.py`, `CITATION.cff` and README and a dated heading into
-`CHANGELOG.md`, builds wheel and sdist into `dist/`, looks into both, installs each into an empty environment and tries
-it there, and only then commits and tags. Where a step fails, or with `--dry-run`, the files are as they were before.
+It checks the tree, writes the version wherever it stands (`mars2_env/version.py`, `CITATION.cff`, README, the page on
+installing) and a dated heading into `CHANGELOG.md`, builds wheel and sdist into `dist/`, looks into both, installs each
+into an empty environment and tries it there, and only then commits and tags. Where a step fails, or with `--dry-run`,
+the files are as they were before.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Final
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 VERSION: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+FILES: Final = ("mars2_env/version.py", "CITATION.cff", "README.md", "docs/install.md", "CHANGELOG.md")
 TRIED: Final = "import mars2_env, mars2_agents, mars2_bench; mars2_env.make().close()"
 
 
@@ -35,7 +37,7 @@ def edits(texts: Mapping[str, str], old: str, new: str, today: date) -> dict[str
     """Return the files of a release: each text with the new version in it.
 
     Args:
-        texts: path -> text of `mars2_env/version.py`, `CITATION.cff`, `README.md` and `CHANGELOG.md`.
+        texts: path -> text of every one of `FILES`.
         old: the version that they name.
         new: the version of the release.
         today: the day that the changelog gets.
@@ -47,11 +49,12 @@ def edits(texts: Mapping[str, str], old: str, new: str, today: date) -> dict[str
         "mars2_env/version.py": (f'__version__ = "{old}"', f'__version__ = "{new}"'),
         "CITATION.cff": (f"\nversion: {old}\n", f"\nversion: {new}\n"),
         "README.md": (f"mars2_env-{old}-py3", f"mars2_env-{new}-py3"),
+        "docs/install.md": (f"mars2_env-{old}-py3", f"mars2_env-{new}-py3"),
         "CHANGELOG.md": ("## [Unreleased]\n", f"## [Unreleased]\n\n## [{new}] - {today.isoformat()}\n"),
     }
     for path, (before, _) in ways.items():
-        if texts[path].count(before) != 1:
-            raise ReleaseError(f"{path} has {before.strip()!r} {texts[path].count(before)} times, not once; mend it.")
+        if before not in texts[path]:
+            raise ReleaseError(f"{path} lacks {before.strip()!r}; mend it.")
     changes = texts["CHANGELOG.md"].partition("## [Unreleased]\n")[2].partition("\n## [")[0]
     if not re.search(r"^- ", changes, re.MULTILINE):
         raise ReleaseError("CHANGELOG.md has nothing under [Unreleased]; write down what changed.")
@@ -174,8 +177,7 @@ def release(new: str, *, today: date, dry_run: bool, out: Path) -> None:
     if changed := _git("status", "--porcelain"):
         raise ReleaseError(f"the tree is not clean; commit or stash first:\n{changed}")
     check_version(new, old, _git("tag").split())
-    paths = ("mars2_env/version.py", "CITATION.cff", "README.md", "CHANGELOG.md")
-    before = {path: (REPOSITORY / path).read_text(encoding="utf-8") for path in paths}
+    before = {path: (REPOSITORY / path).read_text(encoding="utf-8") for path in FILES}
     after = edits(before, old, new, today)
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     done = False
@@ -189,7 +191,7 @@ def release(new: str, *, today: date, dry_run: bool, out: Path) -> None:
             print(f"release: trying {archive.name} in an empty environment", flush=True)
             check_installed(archive, new)
         if not dry_run:
-            _git("commit", "--quiet", "--message", f"Release {new}", "--", *paths)
+            _git("commit", "--quiet", "--message", f"Release {new}", "--", *FILES)
             _git("tag", "--annotate", "--message", f"mars2_env {new}", f"v{new}")
         done = not dry_run
     finally:

@@ -12,9 +12,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from mars2_bench.suite.named import NAMED
 from pages import anchors, links
 
 import mars2_env
+from mars2_env.sandbox.scripted import ScriptedSandbox
 from mars2_env.tasks import GAMES, TASKS
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -65,14 +67,18 @@ def test_the_page_of_a_game_is_the_docstring_of_its_class(game: str) -> None:
     assert "**Action space.**" in page
 
 
-@pytest.mark.parametrize("id", TASKS)
+@pytest.mark.parametrize("id", [*TASKS, *NAMED])
 def test_the_page_of_an_environment_has_its_spaces_and_options(id: str) -> None:
     page = site()[f"games/{id.removeprefix('mars2/')}.md"]
-    task = mars2_env.task(id)
+    task = mars2_env.task(id) if id in TASKS else NAMED[id].task()
+    env = mars2_env.make(task, sandbox=ScriptedSandbox())
+    space = env.action_space if task.api == "gymnasium" else env.action_space(env.possible_agents[0])
     assert f'mars2_env.make("{id}")' in page
     assert f"{len(task.problems)}, for training" in page
-    assert "Discrete(" in page or "AnyText(" in page
-    assert ("slotI.score" in page) == (task.rules.game in ("place", "route"))
+    assert f"| action | `{space}` |" in page
+    if task.rules.game in ("place", "route"):
+        seen = env.observation_space if task.api == "gymnasium" else env.observation_space(env.possible_agents[0])
+        assert f"## The vector, {seen['observation'].shape[0]} numbers" in page and "slotI.score" in page
 
 
 def test_every_public_name_and_every_module_is_in_the_reference() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
-from importlib.metadata import entry_points
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
+
+from mars2_bench.suite.named import NAMED
 
 import mars2_env
 from mars2_env.envs import TreeSearchAEC, TreeSearchParallel, TreeSearchRoute
@@ -21,25 +23,42 @@ CLASSES: Final[dict[str, Any]] = {
 APIS: Final = {"aec": "PettingZoo, AEC", "parallel": "PettingZoo, Parallel", "gymnasium": "Gymnasium"}
 
 
-def ids() -> list[str]:
-    """Return the ids of the named environments: the library's own, then those that installed packages offer."""
-    offered = sorted(point.name for point in entry_points(group="mars2_env.tasks"))
-    return [*TASKS, *(name for name in offered if name not in TASKS)]
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A named environment.
+
+    Attributes:
+        id: its name.
+        task: what is played.
+        skill: what it asks for, in a line; "" where it asks for nothing in particular.
+        splits: its splits, where it has several.
+    """
+
+    id: str
+    task: Task
+    skill: str = ""
+    splits: tuple[str, ...] = ()
+
+    @property
+    def page(self) -> str:
+        """The name of its page: `Starter-v0` of `mars2/Starter-v0`."""
+        return self.id.removeprefix("mars2/").replace("/", "-")
 
 
-def file_name(id: str) -> str:
-    """Return the name of an id's page: `Starter-v0` of `mars2/Starter-v0`."""
-    return id.replace("mars2/", "").replace("/", "-").replace(":", "-")
+def environments() -> list[Environment]:
+    """Return the named environments: the library's own, then those of the benchmark suite."""
+    own = [Environment(id, mars2_env.task(id)) for id in TASKS]
+    return own + [Environment(named.id, named.task(), named.skill, named.splits) for named in NAMED.values()]
 
 
 def game_pages() -> dict[str, str]:
     """Return page -> text, of each game and each named environment."""
-    tasks = {id: mars2_env.task(id) for id in ids()}
-    pages = {f"games/{game}.md": _game_page(game, tasks) for game in GAMES}
-    return pages | {f"games/{file_name(id)}.md": _environment_page(id, task) for id, task in tasks.items()}
+    found = environments()
+    pages = {f"games/{game}.md": _game_page(game, found) for game in GAMES}
+    return pages | {f"games/{environment.page}.md": _environment_page(environment) for environment in found}
 
 
-def _game_page(game: str, tasks: dict[str, Task]) -> str:
+def _game_page(game: str, found: Sequence[Environment]) -> str:
     rules = GAMES[game]
     who = "a selector picks agent and parent" if rules.selector else "agents choose the parent"
     if game == "route":
@@ -50,9 +69,7 @@ def _game_page(game: str, tasks: dict[str, Task]) -> str:
         "observations": "numbers" if rules.generators else "texts",
         "a budget is": "whole rounds, one node for each agent" if rules.rounds else "any number of nodes",
         "interfaces": ", ".join(f"{APIS[api]} (`api={api!r}`)" for api in rules.apis),
-        "environments": ", ".join(
-            f"[`{id}`]({file_name(id)}.md)" for id, task in tasks.items() if task.rules.game == game
-        ),
+        "environments": ", ".join(f"[`{one.id}`]({one.page}.md)" for one in found if one.task.rules.game == game),
     }
     parts = [f"# The game `{game}`\n", _table(facts), f"```python\nenv = mars2_env.make(game={game!r})\n```\n"]
     for api in rules.apis:
@@ -62,50 +79,52 @@ def _game_page(game: str, tasks: dict[str, Task]) -> str:
     return "\n".join(parts)
 
 
-def _environment_page(id: str, task: Task) -> str:
-    rules = task.rules
-    selector = task.config()["selector"]
+def _environment_page(found: Environment) -> str:
+    task = found.task
+    rules, problems, selector = task.rules, task.problems, task.config()["selector"]
     facts = {
+        "asks for": found.skill,
         "game": f"[`{rules.game}`]({rules.game}.md)",
-        "problems": f"`{task.problems.name}`, split `{task.problems.split}`: {len(task.problems)}, for "
-        f"{task.problems.use}",
+        "problems": f"`{problems.name}`, split `{problems.split}`: {len(problems)}, for {problems.use}",
+        "other splits": ", ".join(f"`{split}`" for split in found.splits if split != problems.split),
         "agents": ", ".join(f"`{agent}`" for agent in task.agents),
         "budget": ", ".join(f"{value} {name}" for name, value in task.budget.config().items()),
-        "selector": f"`{selector['name']}`" if selector else "none",
+        "rounds": "" if rules.rounds is None else str(rules.rounds),
+        "selector": f"`{selector['name']}`" if selector else "",
+        "generators": f"`{type(task.generators).__name__}`" if found.skill else "",
         "score": f"`{rules.score}`, on the {rules.score_on} tests",
         "reward": f"`{task.reward}`, shared `{task.share}`",
         "observe": f"`{rules.observe}`",
+        "cards": "yes" if task.cards else "",
+        "clues": "" if task.clues is None else str(task.clues.size),
         "ends when solved": "yes" if rules.stop_on_solved else "no",
     }
     parts = [
-        f"# {id}\n",
-        f'```python\nenv = mars2_env.make("{id}")\n```\n',
-        "What each of these means is said on the page of its game and in [environments](../environments.md); any other "
-        "value is an argument of `make`.\n",
+        f"# {found.id}\n",
+        f'```python\nenv = mars2_env.make("{found.id}")\n```\n',
+        "What each of these means is said on the page of its game, in [environments](../environments.md) and in "
+        "[tasks](../tasks.md); any other value is an argument of `make`.\n",
         _table(facts),
-        *_spaces(id),
+        *_spaces(task),
     ]
     if GAMES[rules.game].generators:
-        layout = layout_of(task, observer=rules.game != "route")
+        card = getattr(task.generators, "card_size", 0) if task.cards else 0
+        layout = layout_of(task, observer=rules.game != "route", card=card)
         parts.append(f"## The vector, {layout.size} numbers\n\n```text\n{layout.describe()}\n```\n")
     return "\n".join(parts)
 
 
-def _spaces(id: str) -> Iterator[str]:
+def _spaces(task: Task) -> Iterator[str]:
     """Yield the spaces of each interface, as the environments themselves have them; nothing is played."""
-    task = mars2_env.task(id)
     for api in GAMES[task.rules.game].apis:
-        env: Any = mars2_env.make(id, api=api, sandbox=ScriptedSandbox())
-        first = env.possible_agents[0]
-        found = (
-            (env.observation_space, env.action_space)
-            if api == "gymnasium"
-            else (env.observation_space(first), env.action_space(first))
-        )
+        env: Any = mars2_env.make(task, api=api, sandbox=ScriptedSandbox())
+        agent = () if api == "gymnasium" else (env.possible_agents[0],)
+        observation = env.observation_space(*agent) if agent else env.observation_space
+        action = env.action_space(*agent) if agent else env.action_space
         env.close()
         yield (
-            f"## {APIS[api]}\n\n| space | {'' if api == 'gymnasium' else 'of each agent'} |\n|---|---|\n"
-            f"| observation | `{found[0]}` |\n| action | `{found[1]}` |\n"
+            f"## {APIS[api]}\n\n| space | {'of each agent' if agent else ''} |\n|---|---|\n"
+            f"| observation | `{observation}` |\n| action | `{action}` |\n"
         )
 
 
