@@ -25,7 +25,7 @@ sys.path.insert(0, str(REPOSITORY / "scripts"))
 from docs_site.laying import lay, plain, texts  # noqa: E402
 from docs_site.links import led  # noqa: E402
 from docs_site.navigation import sections  # noqa: E402
-from docs_site.reference import modules  # noqa: E402
+from docs_site.reference import modules, places  # noqa: E402
 
 
 @cache
@@ -48,7 +48,7 @@ def laid(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_link_leads_to_a_page_and_heading_of_the_site(laid: Path) -> None:
-    known = set(modules(REPOSITORY))
+    known = {place.partition("#")[2] for place in places(REPOSITORY).values()}
     for name in site():
         for link in links(laid / name):
             if re.match(r"[a-z]+:", link):
@@ -96,6 +96,11 @@ def test_what_is_no_page_is_a_link_only_where_the_repository_can_be_looked_at() 
     somewhere = led(text, "docs/a.md", "sub/a.md", places, "https://example.org/us/mars2/")
     assert "[the `Makefile`](https://example.org/us/mars2/blob/main/Makefile)" in somewhere
     assert "[search](../search.md#speed)" in somewhere
+
+
+def test_a_link_to_a_function_in_a_source_leads_to_its_docstring() -> None:
+    assert "[`descend`](api/mars2_env.search.md#mars2_env.search.ab_mcts.descend)" in site()["maths.md"]
+    assert "[`score_of`](api/mars2_env.episode.md#mars2_env.episode.rules.Rules)" in site()["maths.md"]
 
 
 def test_marks_of_tests_and_escaped_bars_are_not_shown() -> None:

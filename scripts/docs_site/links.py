@@ -18,7 +18,8 @@ def led(text: str, page: str, home: str, places: Mapping[str, str], repository_u
         text: the page.
         page: its path in the repository, such as `docs/guide.md`.
         home: its path on the site.
-        places: path in the repository -> place on the site, with an anchor perhaps.
+        places: path in the repository -> place on the site, with an anchor perhaps; `PATH::NAME` -> the place of what
+            is defined there, for links whose words are `NAME` in backticks.
         repository_url: where files are that the site does not have; None: nowhere, such links become their words.
     """
     codes = [code.span() for code in CODE.finditer(text)]
@@ -31,7 +32,7 @@ def led(text: str, page: str, home: str, places: Mapping[str, str], repository_u
         path, _, anchor = target.partition("#")
         path = os.path.normpath(os.path.join(os.path.dirname(page), path))
         if path in places:
-            place, _, named = places[path].partition("#")
+            place, _, named = places.get(f"{path}::{words.strip('`')}", places[path]).partition("#")
             anchor = anchor or named
             return f"[{words}]({os.path.relpath(place, os.path.dirname(home))}{'#' if anchor else ''}{anchor})"
         return f"[{words}]({repository_url.rstrip('/')}/blob/main/{path})" if repository_url else words

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 Entry: TypeAlias = str | Mapping[str, "Entry | list[Entry]"] | Mapping[str, str]
 
 ORDER: Final[dict[str, list[str]]] = {
-    "Start": ["index.md", "learn.md", "notebooks/*", "examples/*"],
+    "Start": ["index.md", "install.md", "learn.md", "notebooks/*", "examples/*"],
     "Search": ["guide.md", "search.md", "problems.md", "replies.md", "results.md", "viewer.md", "gallery.md"],
     "Agents": [
         "models.md",
@@ -34,8 +34,8 @@ ORDER: Final[dict[str, list[str]]] = {
         "replication.md",
         "performance.md",
     ],
-    "Safety": ["sandbox.md", "security.md"],
-    "Project": ["contributing.md", "changelog.md", "releases.md"],
+    "Safety": ["threat_model.md", "sandbox.md", "security.md"],
+    "Project": ["contributing.md", "changelog.md"],
     "Reference": ["api/names.md", "api/*"],
 }
 """Section -> its pages; a star stands for all pages of a folder that are not named elsewhere."""

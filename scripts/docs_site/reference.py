@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,8 +33,22 @@ def package_of(module: str, path: str) -> str:
 
 
 def places(repository: Path) -> dict[str, str]:
-    """Return path of a source -> place on the site, `api/PACKAGE.md#MODULE`."""
-    return {path: f"api/{package_of(name, path)}.md#{name}" for name, path in modules(repository).items()}
+    """Return place on the site of every source, and of what it defines.
+
+    Keys are `PATH`, led to `api/PACKAGE.md#MODULE`, and `PATH::NAME`, led to `api/PACKAGE.md#MODULE.NAME` (of a method,
+    to its class).
+    """
+    found = {}
+    for name, path in modules(repository).items():
+        home = found[path] = f"api/{package_of(name, path)}.md#{name}"
+        for node in ast.parse((repository / path).read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                found[f"{path}::{node.name}"] = f"{home}.{node.name}"
+                inner = [method for method in node.body if isinstance(method, ast.FunctionDef)]
+                found |= {
+                    f"{path}::{method.name}": f"{home}.{node.name}" for method in inner if method.name != "__init__"
+                }
+    return found
 
 
 def package_pages(repository: Path) -> dict[str, str]:
