@@ -1,5 +1,5 @@
 # `make demo` and `make test` work from nothing: each makes .venv and sees to a Docker engine first.
-.PHONY: help demo test test-all test-consumers lint engine bubblewrap venv vllm docs release clean
+.PHONY: help demo test test-all test-consumers lint engine bubblewrap venv viewer vllm docs release clean
 
 BIN := .venv/bin
 
@@ -9,6 +9,7 @@ help:
 	@echo "make test-all  lint, then every test"
 	@echo "make test-consumers  the tests that run inside other libraries, each in an environment of its own"
 	@echo "make lint      ruff and mypy"
+	@echo "make viewer    build what \`mars2 view\` shows from viewer/ (needs Node and npm)"
 	@echo "make docs      the site, in build/docs/site"
 	@echo "make release VERSION=0.2.0  version, changelog, wheel and sdist, checked; then a commit and a tag, nothing pushed"
 	@echo "make vllm      .vllm, an environment with vLLM for a CPU (3.4 GB)"
@@ -22,6 +23,10 @@ vllm:
 
 engine: venv
 	@scripts/docker_engine.sh
+
+# What is built is part of the repository, so that installing needs no Node; a test compares.
+viewer:
+	cd viewer && npm ci --no-audit --no-fund --ignore-scripts && npm run check && npm run build
 
 bubblewrap:
 	@scripts/bubblewrap.sh
@@ -51,4 +56,4 @@ test-consumers: venv
 	@scripts/consumers.sh
 
 clean:
-	rm -rf .venv .venv-docs .vllm .consumers .venv.lock .venv-docs.lock .vllm.lock build/docs .pytest_cache .ruff_cache .mypy_cache .hypothesis runs/demo
+	rm -rf .venv .venv-docs .vllm .consumers viewer/node_modules .venv.lock .venv-docs.lock .vllm.lock build/docs .pytest_cache .ruff_cache .mypy_cache .hypothesis runs/demo

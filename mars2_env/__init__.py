@@ -56,6 +56,9 @@ from mars2_env.types import (
     Verdict,
 )
 from mars2_env.version import __version__
+from mars2_env.view.notebook import show_in_notebooks
+
+show_in_notebooks()
 
 __all__ = [
     "Budget",

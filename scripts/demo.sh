@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The demo: two agents, both SmolLM2-135M at different temperatures, grow one search tree for each of eight HumanEval
-# problems; Docker runs their programs. The hidden tests are opened afterwards. A second run finds the finished trees.
+# problems; Docker runs their programs. The hidden tests are opened afterwards, and one tree is shown with its programs.
+# A second run finds the finished trees.
 # The problems are short ones, which a model of this size has a chance with: on most of HumanEval it has none.
 #
 #   scripts/demo.sh [RUN_FOLDER]
@@ -18,3 +19,5 @@ set -x
 mars2 search humaneval "${problems[@]}" --budget 4 --out "$out" \
     --agent coder=hf:smollm2,max_new_tokens=256 --agent fixer=hf:smollm2,max_new_tokens=256,temperature=1.0
 mars2 evaluate "$out" --verbose
+mars2 show "$out" --hidden
+mars2 show "$out" HumanEval/53 --all --hidden --no-pager

@@ -12,7 +12,7 @@ from toys import Guesser, problem_set, sandbox
 import mars2_env
 from mars2_env import Call, ConfigError, Problem, ProblemSet, Run, Sandbox, TestCase, Tree
 from mars2_env.results.answers import alike
-from mars2_env.results.evaluation import AGREEMENT_FILE, HIDDEN_FILE
+from mars2_env.results.verdicts import AGREEMENT_FILE, HIDDEN_FILE
 from mars2_env.testing import ScriptedPolicy, ScriptedSandbox
 
 DOUBLE = Problem(

@@ -13,7 +13,7 @@ from toys import FaultySandbox, Guesser, problem_set, sandbox
 import mars2_env
 from mars2_env import ConfigError, ProblemSet, Results, Run
 from mars2_env.results import TreeResult, clustered_interval, wilson_interval
-from mars2_env.results.evaluation import HIDDEN_FILE
+from mars2_env.results.verdicts import HIDDEN_FILE
 from mars2_env.testing import ScriptedSandbox
 
 
@@ -225,3 +225,25 @@ def test_an_argument_that_is_none_is_named_as_that_of_evaluate(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         mars2_env.evaluate(tmp_path, **options)
+
+
+def test_runs_of_one_search_under_other_seeds_are_evaluated_together(tmp_path: Path) -> None:
+    task = mars2_env.task(problem_set(6), sandbox=sandbox(), budget=4)
+    for seed in (0, 1):
+        list(mars2_env.rollout(task, Guesser(), out=tmp_path / str(seed), seed=seed))
+    each = [mars2_env.evaluate(tmp_path / str(n), problems=problem_set(6), sandbox=sandbox()) for n in (0, 1)]
+    both = mars2_env.evaluate([tmp_path / "0", str(tmp_path / "1")], problems=problem_set(6), sandbox=sandbox())
+    assert both.trees == each[0].trees + each[1].trees
+    assert (both.planned, both.missing) == (12, 0)
+    low, high = both.interval("pass_at_n")
+    assert high - low > np.subtract(*wilson_interval(12 * both.pass_at_n, 12)[::-1]) - 1e-12  # two trees a problem
+
+
+def test_runs_of_different_searches_or_with_the_same_trees_are_not_evaluated_together(tmp_path: Path) -> None:
+    task = mars2_env.task(problem_set(6), sandbox=sandbox(), budget=4)
+    for name, choices in (("a", 6), ("b", 5), ("c", 6)):
+        list(mars2_env.rollout(task, Guesser(choices), out=tmp_path / name))
+    with pytest.raises(ConfigError, match=r"b and .*a are runs of different searches.*mars2 compare"):
+        mars2_env.evaluate([tmp_path / "a", tmp_path / "b"], problems=problem_set(6), sandbox=sandbox())
+    with pytest.raises(ConfigError, match=r"a and .*c both hold the tree of 'toy/0' with seed 0"):
+        mars2_env.evaluate([tmp_path / "a", tmp_path / "c"], problems=problem_set(6), sandbox=sandbox())

@@ -139,4 +139,5 @@ def test_a_run_is_shown_and_evaluated_harmlessly(hostile_set: Path, tmp_path: Pa
     out = tmp_path / "run"
     said("search", hostile_set, "--agent", "coder=noise:default", "--budget", "2", "--out", out)
     said("evaluate", out, "--verbose")
+    said("show", out, "--all", "--hidden")
     said("env", hostile_set)

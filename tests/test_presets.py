@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 import mars2_env
+from mars2_env.base.parts import Parts
 from mars2_env.errors import ConfigError
 from mars2_env.prompt import BaseTemplates, Prompts
 from mars2_env.search import Guidance, Mars2, Uct
-from mars2_env.tasks import Task
+from mars2_env.tasks import Task, build
 from tests import toys
 
 
@@ -72,3 +73,15 @@ def test_what_mars2_plus_tells_and_plain_mars2_does_not() -> None:
         told[preset] = {"The first failing test" in turn.messages[1]["content"] for turn in refinements}
     assert told["mars2"] == {False}
     assert True in told["tplus"]
+
+
+def test_an_environment_that_a_package_offers_is_made_by_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offered(id: str) -> dict[str, Any]:
+        return {"problems": toys.problem_set(), "game": "place", "agents": 3, "sandbox": toys.sandbox()}
+
+    monkeypatch.setattr(build, "OFFERED", Parts("environment", "nobody", {"toy/Three-v0": offered}, in_specs=False))
+    found = mars2_env.task("toy/Three-v0")
+    assert (found.id, found.rules.game, len(found.agents)) == ("toy/Three-v0", "place", 3)
+    assert mars2_env.task("toy/Three-v0", budget=6).id is None
+    with pytest.raises(ConfigError, match="registered already"):
+        mars2_env.register_task("toy/Three-v0", problems="starter")

@@ -94,8 +94,8 @@ def test_a_test_case_with_a_megabyte_of_input_is_shown_in_a_line() -> None:
 
 def test_a_tree_in_a_notebook_shows_hostile_programs_as_text(tree: mars2_env.Tree) -> None:
     page = Reader(tree._repr_html_())
-    assert page.tags == {"div", "p", "b", "details", "summary", "pre"}
-    assert page.attributes == {"style"}
+    assert page.tags == {"iframe", "div", "p", "b", "details", "summary", "pre"}
+    assert page.attributes == {"title", "sandbox", "srcdoc", "style"}
     assert "<script>alert(1)</script>" in page.text  # as text
     assert "\u202e" not in page.text and "\x1b" not in page.text
 
@@ -108,7 +108,8 @@ def test_a_tree_in_a_notebook_is_bounded(task: mars2_env.Task) -> None:
     (grown,) = mars2_env.rollout(mars2_env.task(task, budget=MOST_NODES + 5), Long())
     page = grown._repr_html_()
     assert "and 5 more nodes" in page
-    assert len(page) < 5000 * MOST_NODES
+    assert page.count("<iframe") == 1
+    assert len(page) < 5000 * MOST_NODES + 300_000  # the list, and the viewer
 
 
 def test_results_in_a_notebook_show_hostile_names_as_text() -> None:

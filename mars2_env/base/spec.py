@@ -158,7 +158,7 @@ def typed(value: Any, kind: Any, where: str) -> Any:
     """
     import msgspec  # here, since the sandbox's room, which finds its parts by name, needs no package besides this one
 
-    kinds = _members(kind)
+    kinds = members_of(kind)
     if isinstance(value, str) and str in kinds:
         return value
     objects = [one for one in kinds if is_dataclass(one) and isinstance(one, type)]
@@ -172,7 +172,7 @@ def typed(value: Any, kind: Any, where: str) -> Any:
         return value
 
 
-def _members(kind: Any) -> tuple[Any, ...]:
+def members_of(kind: Any) -> tuple[Any, ...]:
     """Return the members of a union, or the type alone."""
     return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
 
@@ -191,14 +191,14 @@ def _read(text: str, kinds: tuple[Any, ...]) -> Any:
     if not rows:
         return text
     items = text.split("/") if text else []
-    return [_read(item, _members(get_args(rows[0])[0])) for item in items]
+    return [_read(item, members_of(get_args(rows[0])[0])) for item in items]
 
 
 def _wanted(kind: Any) -> str:
     """Return a type in words."""
     if kind in _WORDS:
         return _WORDS[kind]
-    if len(members := _members(kind)) > 1:
+    if len(members := members_of(kind)) > 1:
         return " or ".join(map(_wanted, members))
     if get_origin(kind) is Literal:
         return f"one of {', '.join(map(str, get_args(kind)))}"

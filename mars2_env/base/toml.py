@@ -8,13 +8,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Final, Literal, Union, get_args, get_origin
+from types import NoneType
+from typing import Any, Final, Literal, get_args, get_origin
 
+from mars2_env.base.spec import members_of
 from mars2_env.errors import ConfigError, unknown_name
 
 _WORDS: Final[Mapping[Any, tuple[str, str]]] = {
-    bool: ("true or false", "true or false each"),
+    bool: ("true or false", "values that are true or false"),
     int: ("a whole number", "whole numbers"),
     float: ("a number", "numbers"),
     str: ("a text", "texts"),
@@ -46,7 +47,7 @@ def needed(value: Any, kind: Any) -> str:
         value: as the file has it.
         kind: the type that it should have, as `msgspec.convert` takes it.
     """
-    members = [one for one in _members(kind) if one is not NoneType]
+    members = [one for one in members_of(kind) if one is not NoneType]
     names = [name for one in members for name in _names(one)]
     rows = [one for one in members if get_origin(one) in (list, tuple)]
     listed = [name for one in rows for inner in get_args(one) for name in _names(inner)]
@@ -58,11 +59,6 @@ def needed(value: Any, kind: Any) -> str:
             return unknown_name("value", strange, listed).removesuffix(".")
     example = f'; write ["{value}"]' if rows and isinstance(value, str) and value in (listed or [value]) else ""
     return f"{' or '.join(_called(one) for one in members)} is needed{example}"
-
-
-def _members(kind: Any) -> tuple[Any, ...]:
-    """Return the members of a union, or the type alone."""
-    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
 
 
 def _names(kind: Any) -> tuple[str, ...]:
@@ -77,7 +73,8 @@ def _called(kind: Any) -> str:
         return f"one of {', '.join(map(str, inner))}"
     if origin not in (list, tuple):
         return _WORDS.get(origin or kind, (f"a {getattr(kind, '__name__', kind)}", ""))[0]
-    several = f"names among {', '.join(_names(inner[0]))}" if _names(inner[0]) else _WORDS[inner[0]][1]
+    names = ", ".join(_names(inner[0]))
+    several = f"names among {names}" if names else _WORDS.get(get_origin(inner[0]) or inner[0], ("", "values"))[1]
     count = f"{len(inner)} " if origin is tuple and inner[-1] is not ... else ""
     return f"a list of {count}{several}"
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import mars2_env
-from mars2_env.cli.interrupts import interruptible
+from mars2_env.cli.grading import grading_shown
 from mars2_env.cli.options import AsJson, say, say_json
 from mars2_env.errors import ConfigError
 from mars2_env.render import printable_line
@@ -16,7 +16,13 @@ from mars2_env.results import Measure
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run folder made by `mars2 search --out`.")],
+    run: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...",
+            help="A run folder made by `mars2 search --out`, or several of one search under other seeds.",
+        ),
+    ],
     answer: Annotated[
         str,
         typer.Option(
@@ -31,31 +37,19 @@ def evaluate(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="One line for each tree.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Grade the trees of a run on hidden tests: Pass@1(MCTS) and Pass@N with 95 % Wilson intervals."""
-    from rich.console import Console
-    from rich.progress import Progress
+    """Grade the trees of runs on hidden tests: Pass@1(MCTS) and Pass@N with 95 % Wilson intervals.
+
+    Several runs are taken together, and intervals count several trees of one problem for what they are worth.
+    """
     from rich.table import Table
 
-    from mars2_env.render.pace import Pace
     from mars2_env.render.progress import share_of, wide_console
 
-    if run.is_file():
-        raise ConfigError(f"{run} is a file; give the folder of the run, which `mars2 search --out` made.")
+    for one in run:
+        if one.is_file():
+            raise ConfigError(f"{one} is a file; give the folder of the run, which `mars2 search --out` made.")
     console = wide_console()
-    errors = Console(stderr=True)
-    pace = Pace()
-    kept = "what was graded is kept, and the same command goes on from here"
-    with (
-        interruptible(kept),
-        Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress,
-    ):
-        bar = progress.add_task("hidden tests", total=None)
-
-        def show(done: int, total: int) -> None:
-            progress.update(bar, completed=done, total=total)
-            if not errors.is_terminal and pace.due():
-                say(f"{done} of {total} nodes judged on hidden tests", err=True)
-
+    with grading_shown() as show:
         results = mars2_env.evaluate(
             run,
             partial=partial,
@@ -69,7 +63,9 @@ def evaluate(
         for tree in results.trees:
             answer = "no answer" if tree.answer is None else f"answer #{tree.answer}"
             verdict = "passes" if tree.answer_passed else "fails"
-            say(f"{printable_line(tree.problem)}: {answer} {verdict}; {tree.nodes_passed} of {tree.nodes} nodes pass")
+            seed = f" (seed {tree.seed})" if len(run) > 1 else ""
+            passing = f"{tree.nodes_passed} of {tree.nodes} nodes pass"
+            say(f"{printable_line(tree.problem)}{seed}: {answer} {verdict}; {passing}")
     of = f" of {results.planned} planned" if results.planned is not None and results.missing else ""
     table = Table(title=f"Hidden tests, {len(results.trees)}{of} trees")
     bounded = ("if the missing fail - pass",) if results.missing else ()

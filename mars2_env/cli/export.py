@@ -35,7 +35,8 @@ def export(
         str,
         typer.Option(
             help="What a node is worth before normalisation: shaping (the paper's), agent_difference, c3, "
-            "node_difference, pkpo[,k=4], shapley, team_return, tree_rl or tree_rpo."
+            "node_difference, pkpo[,k=4], rae[,decay=0.95] (with --estimator none), shapley, team_return, tree_rl or "
+            "tree_rpo."
         ),
     ] = DEFAULT.credit,  # type: ignore[assignment]  # that default is a name
     gamma: Annotated[

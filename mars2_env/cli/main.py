@@ -14,6 +14,8 @@ import typer
 import mars2_env
 from mars2_env.base.parts import Parts
 from mars2_env.cli import problems
+from mars2_env.cli.compare import compare
+from mars2_env.cli.diversity import diversity
 from mars2_env.cli.env import env
 from mars2_env.cli.evaluate import evaluate
 from mars2_env.cli.export import export
@@ -22,7 +24,9 @@ from mars2_env.cli.judging import judge, sandbox_app
 from mars2_env.cli.options import say
 from mars2_env.cli.record import record
 from mars2_env.cli.search import search
+from mars2_env.cli.show import show
 from mars2_env.cli.speaking import speaks_of_options
+from mars2_env.cli.view import view
 from mars2_env.errors import Mars2Error
 
 app = typer.Typer(
@@ -32,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (search, record, evaluate, judge, env, export):
+for command in (search, record, evaluate, compare, diversity, show, view, judge, env, export):
     app.command()(speaks_of_options(command))
 app.add_typer(sandbox_app, name="sandbox")
 app.add_typer(problems.app, name="problems")

@@ -12,7 +12,8 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from copy import deepcopy
+from dataclasses import dataclass, field, fields, replace
 from math import isnan
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeAlias, get_args
@@ -263,7 +264,8 @@ def _by_tree(
     left: Counter[str],
 ) -> Iterator[Samples | None]:
     """Yield the samples of each log, None for one that gives none, and count in `left` what is left out."""
-    whole = None if credit.scope in WITHIN_TREES else _advantages_of_all(files, credit, partial)
+    # A credit with a memory is to see each tree once in each of the two readings.
+    whole = None if credit.scope in WITHIN_TREES else _advantages_of_all(files, deepcopy(credit), partial)
     for file in files:
         tree = _tree(file)
         why = _unfit(tree, partial)
@@ -311,7 +313,10 @@ def _advantages_of_all(files: Sequence[Path], credit: Credit, partial: bool) -> 
 
 def _about(credit: Credit, policies: Mapping[str, str] | None) -> dict[str, Any]:
     """Return what a file says of itself."""
-    return {"schema": SCHEMA, "package": __version__, "credit": asdict(credit), "policies": policies}
+    told = {one.name: getattr(credit, one.name) for one in fields(credit)}
+    if not isinstance(credit.credit, str):
+        told["credit"] = getattr(credit.credit, "__qualname__", repr(credit.credit))
+    return {"schema": SCHEMA, "package": __version__, "credit": told, "policies": policies}
 
 
 class _Writes(Protocol):

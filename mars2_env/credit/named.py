@@ -13,7 +13,7 @@ import numpy as np
 
 from mars2_env.base.checks import real_number, whole_number
 from mars2_env.base.parts import Parts
-from mars2_env.base.spec import parse_spec
+from mars2_env.base.spec import parse_spec, typed_options
 from mars2_env.credit.advantages import rae
 from mars2_env.credit.arrays import Bools, Floats, Numbers
 from mars2_env.credit.collaborative import agent_difference, node_difference, shapley, team_returns
@@ -63,6 +63,11 @@ def _pkpo(tree: Tree, counts: Bools, k: int = 4, solved: float = 1.0) -> Floats:
     return pkpo(passed, min(k, max(len(passed), 1)))
 
 
+def _rae(tree: Tree, counts: Bools, decay: float = 0.95) -> Floats:
+    """`rae` over the nodes of a tree, whose agents' means begin at 0; `Credit` has it go on from tree to tree."""
+    return RunningBaselines(decay)(tree, counts)
+
+
 def _shapley(tree: Tree, counts: Bools) -> Floats:
     return _of_agents(shapley(*told(tree)), tree)
 
@@ -87,6 +92,7 @@ CREDITS = Parts(
         "c3": _c3,
         "node_difference": _node_difference,
         "pkpo": _pkpo,
+        "rae": _rae,
         "shapley": _shapley,
         "team_return": _team_return,
         "tree_rl": _tree_rl,
@@ -117,6 +123,8 @@ def node_credit(credit: str | NodeCredit, tree: Tree, counts: Bools | None = Non
         if spec.rest:
             raise ConfigError(f"credit {credit!r:.200}: options are given as {spec.name},key=value.")
         given = CREDITS.build(spec.name, tree, every, options=spec.options)
+    elif isinstance(credit, RunningBaselines):
+        given = credit(tree, every)
     else:
         given = credit(tree)
     try:
@@ -151,8 +159,9 @@ def check_credit(credit: str | NodeCredit) -> None:
 class RunningBaselines:
     """Credit against each agent's own running mean, which goes on from tree to tree: `rae` with a memory.
 
-    `Credit(credit=RunningBaselines(), estimator="none")` uses it. Trees count in the order in which they are credited,
-    once each time that they are; who goes on with a run keeps `means`.
+    `Credit(credit="rae", estimator="none")` has one of its own, and so has any algorithm that is given "rae"; it may be
+    given as such too. Trees count in the order in which they are credited, once each time that they are; who goes on
+    with a run keeps `means`.
 
     Source: role-conditioned advantage estimation (arXiv 2506.24119).
 
@@ -165,8 +174,28 @@ class RunningBaselines:
         self.decay = real_number("decay", decay, least=0, most=1, where="RunningBaselines")
         self.means: dict[Hashable, float] = dict(means or {})
 
-    def __call__(self, tree: Tree) -> Floats:
-        """Return each node's reward minus its agent's mean before it, and move the means."""
+    def __repr__(self) -> str:
+        return f"RunningBaselines(decay={self.decay})"
+
+    def __call__(self, tree: Tree, counts: Bools | None = None) -> Floats:
+        """Return each node's reward minus its agent's mean before it, and move the means.
+
+        Args:
+            tree: the tree.
+            counts: which nodes count, all by default; others, such as masked duplicates, are worth 0 and move nothing.
+        """
         _, rewards, agents = told(tree)
-        found, self.means = rae(rewards, agents, self.means, decay=self.decay)
+        counted = np.flatnonzero(np.ones(len(rewards), bool) if counts is None else counts).tolist()
+        found = np.zeros(len(rewards))
+        found[counted], self.means = rae(
+            [rewards[place] for place in counted], [agents[place] for place in counted], self.means, decay=self.decay
+        )
         return found
+
+
+def with_memory(credit: str | NodeCredit) -> str | NodeCredit:
+    """Return a credit as it is, but for `rae`: that is what goes on from tree to tree, with a memory of its own."""
+    if not isinstance(credit, str):
+        return credit
+    spec = parse_spec(credit, "credit")
+    return RunningBaselines(**typed_options(RunningBaselines, spec.options, "credit")) if spec.name == "rae" else credit

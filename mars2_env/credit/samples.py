@@ -18,7 +18,7 @@ import numpy as np
 from mars2_env.base.checks import instance, one_of, real_number
 from mars2_env.credit.advantages import ESTIMATORS, SCOPES, Estimator, Scope, advantages, scope_groups
 from mars2_env.credit.arrays import Bools, Floats
-from mars2_env.credit.named import SHAPING, NodeCredit, check_credit, node_credit
+from mars2_env.credit.named import SHAPING, NodeCredit, check_credit, node_credit, with_memory
 from mars2_env.credit.shaping import overlong_penalty, tree_shaping
 from mars2_env.episode.events import Told
 from mars2_env.errors import ConfigError
@@ -40,7 +40,7 @@ class Credit:
     Attributes:
         credit: what a node is worth before it is normalised: `shaping`, the paper's (`tree_shaping`); another by name,
             such as `node_difference` or `pkpo,k=4` (`mars2_env.credit.CREDITS`); or a function of a finished tree that
-            returns one number a node.
+            returns one number a node. `rae` becomes a `RunningBaselines`, whose means go on from tree to tree.
         gamma: of `tree_shaping`; 0 shapes nothing.
         mix: of `tree_shaping`, the papers' lambda.
         scope: what is normalised together (`scope_groups`).
@@ -65,6 +65,7 @@ class Credit:
 
     def __post_init__(self) -> None:
         check_credit(self.credit)
+        object.__setattr__(self, "credit", with_memory(self.credit))
         real_number("gamma", self.gamma, least=0, where="Credit")
         real_number("mix", self.mix, least=0, most=1, where="Credit")
         one_of("scope", self.scope, SCOPES, where="Credit")

@@ -16,13 +16,14 @@ file that is named as a log and is none stops all of them (`log_files`).
 
 from mars2_env.base.journal import check_same
 from mars2_env.log.codec import EVENTS, SCHEMA, Header, decode_event, encode_event, schema_of, task_hash
-from mars2_env.log.fold import Tree, fold, follow, read_log, tree_of
+from mars2_env.log.fold import DAMAGE, Tree, fold, follow, read_log, tree_of
 from mars2_env.log.fresh import fresh_turn
 from mars2_env.log.replay import make_episode, replay
 from mars2_env.log.trace import Trace, TraceWriter, read_trace, trace_path
 from mars2_env.log.writer import LogWriter, check_logs, faults_path, log_files, log_path, read_events, read_header
 
 __all__ = [
+    "DAMAGE",
     "EVENTS",
     "SCHEMA",
     "Header",

@@ -12,12 +12,12 @@ from mars2_env.base.checks import is_path
 from mars2_env.episode import Event, Rules, State, Told
 from mars2_env.errors import LogError, Mars2Error
 from mars2_env.log.codec import Header
-from mars2_env.log.page import tree_html
+from mars2_env.log.page import shown, tree_html
 from mars2_env.log.writer import check_once, log_files, read_events
 from mars2_env.search.budget import parse_budget
 from mars2_env.types import Node
 
-_DAMAGE: Final = (Mars2Error, LookupError, TypeError, ValueError, ArithmeticError, AttributeError, MemoryError)
+DAMAGE: Final = (Mars2Error, LookupError, TypeError, ValueError, ArithmeticError, AttributeError, MemoryError)
 """What a header or an event raises that is well-formed and makes no sense."""
 
 
@@ -44,8 +44,8 @@ class Tree:
         return f"Tree({self.problem!r}, seed={self.seed}, {self._summary()})"
 
     def _repr_html_(self) -> str:
-        """The tree for notebooks: a line a node, which opens to its program."""
-        return tree_html(f"{self.problem}: {self._summary()}", self.nodes, self.root)
+        """The tree for notebooks: the viewer's page in a frame, and a line a node below it."""
+        return shown(self, tree_html(f"{self.problem}: {self._summary()}", self.nodes, self.root))
 
     def _summary(self) -> str:
         return f"{len(self.nodes)} nodes, best score {self.best_score:g}, {self.ended or 'cut off'}"
@@ -82,7 +82,7 @@ def state_at_start(header: Header) -> State:
         return State(
             header.problem, dict(task["agents"]), parse_budget(task["budget"]), header.seed, Rules(**task["rules"])
         )
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise LogError(f"the header tells of no task: {_said(error)}") from None
 
 
@@ -98,11 +98,11 @@ def follow(state: State, events: Iterable[Event], path: Path | None) -> None:
             if isinstance(event, Told):
                 _check_score(state, event)
             state.apply(event)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise LogError(f"{place}line {line}: the events do not make a tree: {_said(error)}") from None
     try:
         state.answer()  # what only the whole shows, such as verdicts on other groups of tests
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise LogError(f"{place}the events do not make a tree: {_said(error)}") from None
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from mars2_env.base.markup import escaped, folded
 from mars2_env.types import Node
@@ -14,6 +14,23 @@ MOST_NODES: Final = 200
 
 _DEEPEST: Final = 40
 """From this depth on, nodes are indented alike: a chain would run out of the page."""
+
+
+_frames: list[Callable[[Any, str], str]] = []
+
+
+def show_trees_by(frame: Callable[[Any, str], str]) -> None:
+    """Have notebooks show trees in another way from now on; the viewer, which stands above this room, does so.
+
+    Args:
+        frame: from a tree, and from its list as HTML, to the HTML that is shown.
+    """
+    _frames[:] = [frame]
+
+
+def shown(tree: Any, plain: str) -> str:
+    """Return what notebooks show of a tree, given its list as HTML."""
+    return _frames[0](tree, plain) if _frames else plain
 
 
 def tree_html(heading: str, nodes: Sequence[Node], root: Node | None = None) -> str:

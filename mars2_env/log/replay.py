@@ -75,16 +75,45 @@ def replay(log: str | Path | Tree, *, selector: Selector | None = None) -> Tree:
         if len(trees) != 1:
             raise LogError(f"{log} holds {len(trees)} trees; replay takes one.")
         tree = trees[0]
-    again: list[Event] = []
-    episode = make_episode(tree.header, seen_again(tree), selector, again.append)
-    for number, event in enumerate(tree.events):
-        if len(again) <= number:
-            _repeat(episode, event)
-        if again[number : number + 1] != [event]:
+    again = Repeated(tree.header, seen_again(tree), selector)
+    for event in tree.events:
+        again.take(event)
+    return tree_of(tree.header, again.made(), again.episode, tree.path)
+
+
+class Repeated:
+    """A log that is played again, event by event: with its own replies and verdicts, and every choice drawn anew.
+
+    Attributes:
+        episode: the episode, in the state to which the events so far led.
+    """
+
+    def __init__(
+        self, header: Header, problem: PublicView, selector: Selector | None = None, prompts: Prompts | None = None
+    ) -> None:
+        """Begin; the arguments are those of `make_episode`."""
+        self._made: list[Event] = []
+        self._taken = 0
+        self.episode = make_episode(header, problem, selector, self._made.append, prompts)
+
+    def take(self, event: Event) -> None:
+        """Do what led to an event, unless that was done with one before it, and compare.
+
+        Raises:
+            LogError: the episode did otherwise than the log says; the message names the event.
+        """
+        if len(self._made) <= self._taken:
+            _repeat(self.episode, event)
+        if self._made[self._taken : self._taken + 1] != [event]:
             raise LogError(
-                f"replay of {tree.problem}: event {number} was {event!r} and came out as {again[number:]!r}."
+                f"replay of {self.episode.problem_id}: event {self._taken} was {event!r} and came out as "
+                f"{self._made[self._taken :]!r}."
             )
-    return tree_of(tree.header, tuple(again), episode, tree.path)
+        self._taken += 1
+
+    def made(self) -> tuple[Event, ...]:
+        """Return all events that came out, those that the log does not say yet among them."""
+        return tuple(self._made)
 
 
 def _repeat(episode: Episode, event: Event) -> None:

@@ -16,7 +16,7 @@ from mars2_env.prompt.contexts import (
     play_context,
 )
 from mars2_env.prompt.fitting import ORDER, Part, TokenCounter, estimated_tokens, fitted, tokens_of
-from mars2_env.prompt.named import MAX_TOKENS, MIN_TOKENS, Prompts, make_prompts, prompts_config
+from mars2_env.prompt.named import MAX_TOKENS, MIN_TOKENS, Prompts, make_prompts, prompts_config, prompts_from
 from mars2_env.prompt.programs import extract_program
 from mars2_env.prompt.templates import (
     TEMPLATES,
@@ -63,6 +63,7 @@ __all__ = [
     "place_context",
     "play_context",
     "prompts_config",
+    "prompts_from",
     "register_templates",
     "task_text",
     "tokens_of",

@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from mars2_env.base.checks import flag, whole_number
 from mars2_env.base.spec import parse_spec, typed
@@ -123,6 +124,39 @@ def prompts_config(prompts: Prompts) -> dict[str, Any]:
     if "count" in config:
         config["count"] = _named(prompts.count)
     return config
+
+
+def prompts_from(config: Mapping[str, Any]) -> Prompts:
+    """Return the prompts that `prompts_config` described, as the header of a log holds it.
+
+    Raises:
+        ConfigError: it names functions of the caller's own, which no configuration holds, or makes no sense here.
+    """
+    options = dict(config)
+    if "count" in options:
+        raise ConfigError(f"prompts counted their tokens by {options['count']!r:.200}, which no log holds.")
+    if "templates" in options:
+        options["templates"] = _templates_from(options["templates"])
+    try:
+        return Prompts(**options)
+    except TypeError as error:
+        raise ConfigError(f"prompts {options!r:.200}: {error}.") from None
+
+
+def _templates_from(config: Mapping[str, Any]) -> Templates:
+    if "agents" in config:
+        own = tuple((agent, _templates_from(words)) for agent, words in config["agents"].items())
+        return TemplatesByAgent(own, _templates_from(config["others"]))
+    name = config.get("name")
+    if not isinstance(name, str) or name not in TEMPLATE_PARTS:
+        raise ConfigError(f"the words of the prompts are {config!r:.200}, which are not registered here.")
+    words = _known_templates(name)
+    if not is_dataclass(words) or isinstance(words, type):
+        raise ConfigError(f"the words of the prompts are {name!r:.200}, which is no dataclass here.")
+    try:
+        return cast(Templates, replace(words, **config))
+    except TypeError as error:
+        raise ConfigError(f"the words of the prompts are {config!r:.200}: {error}.") from None
 
 
 def _templates_config(templates: Any) -> dict[str, Any]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
+from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -75,10 +79,13 @@ class TensorBoard:
 
 
 class Trackio:
-    """A run of trackio, which keeps it on this machine; `trackio show` shows it."""
+    """A run of trackio, which keeps it on this machine; `trackio show` shows it.
+
+    It is named after the run folder, and goes on where the same folder does: two folders of one name are two runs.
+    """
 
     def __init__(self, folder: Path) -> None:
-        """Begin a run named after the run folder.
+        """Begin, or go on with, the run of a run folder.
 
         Raises:
             ExtraError: trackio is missing.
@@ -86,7 +93,10 @@ class Trackio:
         with needed_by("metrics for trackio"):
             import trackio
         self._trackio: Any = trackio
-        self._trackio.init(project="mars2_env", name=folder.parent.name)
+        place = folder.parent.resolve()
+        name = f"{place.name}-{sha256(os.fsencode(place)).hexdigest()[:6]}"
+        with redirect_stdout(sys.stderr):  # it tells where it writes; standard output is for results
+            trackio.init(project="mars2_env", name=name, resume="allow")
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Add a point to each curve."""
@@ -94,7 +104,8 @@ class Trackio:
 
     def close(self) -> None:
         """End the run."""
-        self._trackio.finish()
+        with redirect_stdout(sys.stderr):
+            self._trackio.finish()
 
 
 SINKS: Final[Mapping[str, Callable[[Path], Sink]]] = {

@@ -76,7 +76,7 @@ def answer(
     voters = list(first.values())
     groups: list[int | None] = [None] * len(written)
     if len(voters) > 1 and (further := varied_inputs(problem, inputs, seed)):
-        runs = [_runs(sandbox, problem, written[place].program or "", further) for place in voters]
+        runs = [runs_on(sandbox, problem, written[place].program or "", further) for place in voters]
         strict = bool(tree.header.task["strict_types"])
         for place, group in zip(
             voters, alike(runs, text=isinstance(problem.interface, Stdin), strict=strict), strict=True
@@ -90,7 +90,7 @@ def answer(
     return None if chosen_place is None else written[chosen_place]
 
 
-def _runs(sandbox: Sandbox, problem: PublicView, program: str, inputs: Sequence[Any]) -> list[Run]:
+def runs_on(sandbox: Sandbox, problem: PublicView, program: str, inputs: Sequence[Any]) -> list[Run]:
     """Return what a program does on each input; once it hits the time limit it is taken to do so on all that follow."""
     stream = sandbox.stream(program, inputs, interface=problem.interface, limits=problem.limits)
     runs: list[Run] = []

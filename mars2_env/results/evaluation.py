@@ -1,41 +1,21 @@
-"""Evaluation of finished trees on hidden tests: the only place that opens them.
-
-Hidden verdicts never enter a log; they are kept in `hidden.jsonl` of the run folder, and answers by agreement in
-`agreement.jsonl`, so that an evaluation that was cut off goes on where it stopped.
-"""
+"""Evaluation: what finished trees come to on hidden tests, as shares with their intervals."""
 
 from __future__ import annotations
 
-import functools
-import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from threading import Event
 from typing import Any, Literal, TypeAlias, get_args
 
-from mars2_env.base.abilities import keeps
-from mars2_env.base.checks import flag, function, instance, one_of, real_number, said, whole_number
-from mars2_env.base.machine import cores
+from mars2_env.base.checks import one_of, real_number, said, whole_number
 from mars2_env.base.markup import table
-from mars2_env.engine import RUN_FILE, read_run
-from mars2_env.errors import ConfigError, LogError, Mars2Error, SandboxUnavailableError, unknown_name
-from mars2_env.judge import Judge
-from mars2_env.log import Tree, read_log
-from mars2_env.problems import ProblemSet, load_problems
+from mars2_env.errors import ConfigError, unknown_name
+from mars2_env.log import Tree
+from mars2_env.problems import ProblemSet
 from mars2_env.results.answers import AnswerRule
-from mars2_env.results.answers import answer as choose
+from mars2_env.results.grading import GradedTree, Played, checked, gather, grade, search_of
 from mars2_env.results.intervals import clustered_interval, wilson_interval
-from mars2_env.results.variations import INPUTS
-from mars2_env.results.verdicts import AGREEMENT_FILE, HIDDEN_FILE, Agreement, HiddenVerdict, Kept, key_of
-from mars2_env.sandbox import Sandbox, kind_of
-from mars2_env.tasks import load_from, outlasting, shared_sandbox
-from mars2_env.types import Limits, Problem
-from mars2_env.version import __version__
-
-_log = logging.getLogger(__name__)
-
+from mars2_env.sandbox import Sandbox
 
 Measure: TypeAlias = Literal["pass_at_1_mcts", "pass_at_n"]
 """A share of trees: those whose answer passes, those in which some node does."""
@@ -198,7 +178,7 @@ class Results:
 
 
 def evaluate(
-    log_or_trees: str | Path | Iterable[Tree],
+    log_or_trees: str | Path | Iterable[str | Path] | Iterable[Tree],
     *,
     problems: ProblemSet | str | None = None,
     sandbox: Sandbox | None = None,
@@ -209,7 +189,7 @@ def evaluate(
     """Grade the nodes of finished trees on hidden tests.
 
     Args:
-        log_or_trees: a run folder, or trees.
+        log_or_trees: a run folder; several of one search, as under other seeds, which are taken together; or trees.
         problems: the problem set that was played, or its name; a run folder knows how to load its own.
         sandbox: the sandbox to run programs in; by default the one this process shares of the kind that the trees were
             grown in, or, where that cannot be had, of the best kind.
@@ -220,216 +200,67 @@ def evaluate(
 
     Raises:
         ConfigError: there is nothing to evaluate, or no problem set, or another one than was played, or a run is not
-            finished.
+            finished, or several are not of one search.
         LogError: the run folder is unreadable.
         SandboxError: the sandbox could not decide; what was graded is kept.
     """
-    if isinstance(problems, str):
-        problems = load_problems(problems)
-    instance("problems", problems, ProblemSet | None, "a problem set, or the name of one", where="evaluate")
-    if sandbox is not None and (isinstance(sandbox, type) or not keeps(sandbox, Sandbox)):
-        raise ConfigError(
-            f"evaluate(sandbox={sandbox!r:.200}): give a sandbox, such as make_sandbox('docker'), or nothing for the "
-            "kind that the trees were grown in."
-        )
-    flag("partial", partial, where="evaluate")
-    function("observer", observer, optional=True, where="evaluate")
-    if answer not in get_args(AnswerRule):
-        raise ConfigError(unknown_name("way to answer", str(answer), get_args(AnswerRule)))
-    folder: Path | None = None
-    run: dict[str, Any] = {}
-    if isinstance(log_or_trees, str | Path):
-        folder = Path(log_or_trees)
-        trees = read_log(log_or_trees)
-        run = read_run(folder) if (folder / RUN_FILE).exists() else {}
-        if problems is None:
-            source = run.get("source")
-            if not isinstance(source, dict) or "problems" not in source:
-                raise ConfigError(_unsourced(folder))
-            problems = load_from(source)
+    problems = checked("evaluate", problems, sandbox, answer, partial, observer)
+    if isinstance(log_or_trees, Iterable) and not isinstance(log_or_trees, str | Path):
+        log_or_trees = list(log_or_trees)  # type: ignore[assignment]  # paths or trees, which is seen below
+    folders = _folders(log_or_trees)
+    if folders is None:
+        played = [gather(log_or_trees, problems, partial=partial)]  # type: ignore[arg-type]  # it checks it
     else:
-        trees = list(log_or_trees) if isinstance(log_or_trees, Iterable) else [log_or_trees]
-        if wrong := [one for one in trees if not isinstance(one, Tree)]:
-            raise ConfigError(
-                f"evaluate() takes a run folder, or trees as `rollout` gives them, not {wrong[0]!r:.200}."
-            )
-    if problems is None:
-        raise ConfigError("evaluate(trees) needs problems=, the problem set that was played.")
-    finished = [tree for tree in trees if tree.ended not in (None, "faults")]
-    if not finished:
-        faults = sum(tree.ended == "faults" for tree in trees)
-        raise ConfigError(
-            f"there is no finished tree among the {len(trees)} given: {faults} ended by faults, {len(trees) - faults} "
-            f"are cut off. {_finishing(folder)}"
-        )
-    if len({tree.path or id(tree) for tree in finished}) < len(finished):
-        raise ConfigError(f"{len(finished)} trees were given, some of them twice; each counts once, so give it once.")
-    planned = _planned(run, trees)
-    if planned is not None and len(finished) < planned and not partial:
-        raise ConfigError(
-            f"{folder}: {len(finished)} of {planned} planned trees are finished, and those that come first are no fair "
-            "sample of all. Run the same search again to finish it, or evaluate what there is, with bounds on the "
-            "rest, by partial=True (--partial)."
-        )
-    for tree in finished:
-        if "task" in run and tree.header.task != run["task"]:
-            raise ConfigError(
-                f"{tree.path} is the log of another run: its task is not that of {folder}/{RUN_FILE}. Put it elsewhere."
-            )
-        if tree.header.problems != problems.hash:
-            raise ConfigError(
-                f"the tree of {tree.problem!r} was grown on another version of problem set {problems.name!r} "
-                f"(hash {tree.header.problems:.12} and not {problems.hash:.12})."
-            )
-        if not problems[tree.problem].hidden:
-            raise ConfigError(f"problem {tree.problem!r} has no hidden tests to evaluate on.")
-        _check_settings(tree)
-    known = Kept(None if folder is None else folder / HIDDEN_FILE, HiddenVerdict)
-    agreed = Kept(None if folder is None else folder / AGREEMENT_FILE, Agreement)
-    total = sum(len(tree.nodes) for tree in finished)
-    done = 0
-    leave = Event()  # nobody waits for a sandbox any more
-    results = []
-    used = sandbox if sandbox is not None else _sandbox_for(finished)
-
-    def result(tree: Tree) -> TreeResult:
-        problem, judge = problems[tree.problem], Judge(used, strict_types=tree.header.task["strict_types"])
-        if (limits := tree.header.task["limits"]) is not None:
-            problem = replace(problem, limits=Limits(**limits))
-        if answer == "agreement":
-            number = _agreement(tree, problem, used, agreed)
-        else:
-            found = choose(tree, answer)
-            number = None if found is None else found.id
-        return _evaluate_tree(tree, problem, judge, number, known, leave)
-
-    with ThreadPoolExecutor(max_workers=cores()) as pool:
-        try:
-            for one in pool.map(result, finished):
-                results.append(one)
-                done += one.nodes
-                if observer is not None:
-                    observer(done, total)
-        except BaseException:
-            leave.set()
-            pool.shutdown(cancel_futures=True)
-            raise
-        finally:
-            known.close()
-            agreed.close()
-    return Results(tuple(results), len(trees) - len(finished), answer, planned)
-
-
-def _unsourced(folder: Path) -> str:
-    """Return what to do about a run folder that does not say how its problems were loaded."""
-    by_name = f"evaluate it in Python, where the set is named: mars2_env.evaluate({str(folder)!r}, problems=...)"
-    if (folder / RUN_FILE).exists():
-        why, mend = f"{RUN_FILE} in it lacks that", f"put {RUN_FILE} back as it was written"
-    else:
-        why = f"there is no {RUN_FILE} in it, as where an environment made it"
-        mend = "if a search made it, run that again, which writes it anew"
-    return f"{folder} does not say how its problems were loaded: {why}. Either {mend}, or {by_name}."
-
-
-def _finishing(folder: Path | None) -> str:
-    """Return how trees that are not finished can be finished: those of rollouts can, those of environments cannot."""
-    if folder is None:
-        return (
-            "A rollout with the same arguments takes up those that it has in its run folder; an environment takes up "
-            "none: play an episode to its end."
-        )
-    if (folder / RUN_FILE).exists():
-        return "Run the same search (or rollout) again: it takes them up."
-    return (
-        f"There is no {RUN_FILE} in {folder}, so an environment began them, and it takes up none: play an episode to "
-        "its end."
+        loaded: dict[bytes, ProblemSet] = {}
+        played = [gather(folder, problems, partial=partial, loaded=loaded) for folder in folders]
+        _check_one_search(played)
+    graded = grade(played, sandbox=sandbox, answer=answer, observer=observer)
+    return Results(
+        tuple(_result(one) for trees in graded for one in trees),
+        sum(len(one.unfinished) for one in played),
+        answer,
+        None if any(one.plan is None for one in played) else sum(len(one.plan or ()) for one in played),
     )
 
 
-def _check_settings(tree: Tree) -> None:
-    """Check what a tree's header says of how its programs are judged.
+def _folders(given: Any) -> list[Path] | None:
+    """Return the run folders that are given; None for anything else."""
+    if isinstance(given, str | Path):
+        return [Path(given)]
+    if isinstance(given, list) and given and all(isinstance(one, str | Path) for one in given):
+        return [Path(one) for one in given]
+    return None
+
+
+def _check_one_search(played: Sequence[Played]) -> None:
+    """Check that several run folders are of one search, each with trees of its own.
 
     Raises:
-        LogError: it says nothing, or what makes no sense.
+        ConfigError: two are not, or hold the same tree.
     """
-    try:
-        flag("strict_types", tree.header.task["strict_types"])
-        if (limits := tree.header.task["limits"]) is not None:
-            Limits(**limits)
-    except (Mars2Error, KeyError, TypeError) as error:
-        where = f"the tree of {tree.problem!r}" if tree.path is None else tree.path
-        raise LogError(f"{where}: line 1: its task says nothing sensible of limits and types: {error}") from None
+    seen: dict[tuple[str, int], Played] = {}
+    for one in played:
+        if search_of(one) != search_of(played[0]):
+            raise ConfigError(
+                f"{one.folder} and {played[0].folder} are runs of different searches, as far as they say, so "
+                f"they have no one result; compare them: mars2 compare {played[0].folder} {one.folder}."
+            )
+        for tree in one.finished:
+            if (first := seen.setdefault((tree.problem, tree.seed), one)) is not one:
+                raise ConfigError(
+                    f"{first.folder} and {one.folder} both hold the tree of {tree.problem!r} with seed {tree.seed}; "
+                    "runs that are taken together have other seeds, or other problems."
+                )
 
 
-def _planned(run: Mapping[str, Any], trees: Sequence[Tree]) -> int | None:
-    """Return how many trees a run folder is to hold, those that are there in any case; None if it does not say."""
-    plan = run.get("plan")
-    if not isinstance(plan, list):
-        return None
-    if not all(isinstance(problem, str) for problem in plan) or not isinstance(run.get("seed"), int | None):
-        raise LogError(f"{RUN_FILE} of these trees: its plan is a list of problems' ids and its seed a whole number.")
-    return len({*((problem, run.get("seed")) for problem in plan), *((tree.problem, tree.seed) for tree in trees)})
-
-
-def _sandbox_for(trees: Sequence[Tree]) -> Sandbox:
-    """Return the sandbox that this process shares of the kind that all trees were grown in, else of the best kind."""
-    kinds = {kind_of(tree.header.sandbox) for tree in trees}
-    kind = kinds.pop() if len(kinds) == 1 else None
-    if kind is None:
-        return shared_sandbox("auto")
-    try:
-        return shared_sandbox(kind)
-    except SandboxUnavailableError as error:
-        _log.warning("these trees were grown in %s, which cannot be had now; another is taken. %s", kind, error)
-        return shared_sandbox("auto")
-
-
-def _agreement(tree: Tree, problem: Problem, sandbox: Sandbox, agreed: Kept[Agreement]) -> int | None:
-    """Return the number of a tree's answer by agreement, from what was found earlier where it was."""
-    programs = "\n".join(
-        f"{node.id} {len(node.program)} {node.program}" for node in tree.nodes if node.program is not None
-    )
-    key = key_of(tree, f"agreement {__version__} {INPUTS}\n{programs}")
-    kept = agreed.get(key)
-    if kept is None:
-        found = choose(tree, "agreement", problem=problem.public_view(), sandbox=sandbox)
-        kept = Agreement(tree.problem, key, None if found is None else found.id)
-        agreed.add(kept)
-    return kept.answer
-
-
-def _evaluate_tree(
-    tree: Tree,
-    problem: Problem,
-    judge: Judge,
-    answer: int | None,
-    known: Kept[HiddenVerdict],
-    leave: Event,
-) -> TreeResult:
-    passed: dict[int, bool] = {}
-    # the seed node of a repair problem is graded only where another node repeats it
-    repeated = [tree.root] if tree.root is not None and any(node.duplicate_of == 0 for node in tree.nodes) else []
-    for node in [*repeated, *tree.nodes]:
-        if node.program is None:
-            passed[node.id] = False
-            continue
-        if node.duplicate_of is not None:
-            passed[node.id] = passed[node.duplicate_of]
-            continue
-        key = key_of(tree, node.program)
-        kept = known.get(key)
-        if kept is None:
-            grade = functools.partial(judge.grade, problem, node.program, tests="hidden")
-            verdict = outlasting(grade, leave.wait)
-            kept = HiddenVerdict(tree.problem, key, verdict.passed)
-            known.add(kept)
-        passed[node.id] = kept.passed
+def _result(graded: GradedTree) -> TreeResult:
+    tree = graded.tree
     return TreeResult(
         problem=tree.problem,
         seed=tree.seed,
         nodes=len(tree.nodes),
         duplicates=tree.duplicates,
-        answer=answer,
-        answer_passed=answer is not None and passed[answer],
-        nodes_passed=sum(passed[node.id] for node in tree.nodes),
+        answer=graded.answer,
+        answer_passed=graded.answer is not None and graded.passed[graded.answer - 1],
+        nodes_passed=sum(graded.passed),
     )

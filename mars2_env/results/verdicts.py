@@ -82,3 +82,20 @@ def key_of(tree: Tree, program: str) -> str:
     task = tree.header.task
     parts = (tree.problem, tree.header.problems, tree.header.sandbox, task["limits"], task["strict_types"], program)
     return blake2b(msgspec.json.encode(parts), digest_size=16).hexdigest()
+
+
+def kept_verdicts(known: Kept[HiddenVerdict], tree: Tree) -> dict[int, bool | None]:
+    """Return number of a node -> whether it passes the hidden tests, as was found earlier; None where nobody has.
+
+    A node without a program does not pass. Nothing is run: `mars2_env.evaluate` finds out.
+    """
+    found: dict[int, bool | None] = {}
+    for node in tree.nodes:
+        kept = None if node.program is None else known.get(key_of(tree, node.program))
+        found[node.id] = False if node.program is None else None if kept is None else kept.passed
+    for node in tree.nodes:  # an earlier equal program was graded in place of a copy
+        if node.duplicate_of is not None:
+            first = tree.root if node.duplicate_of == 0 else tree.nodes[node.duplicate_of - 1]
+            kept = None if first is None else known.get(key_of(tree, first.program or ""))
+            found[node.id] = None if kept is None else kept.passed
+    return found

@@ -138,6 +138,10 @@ class CachedSandbox:
     def close(self) -> None:
         """Close the sandbox behind it and the file; idempotent."""
         self._sandbox.close()
+        self.release()
+
+    def release(self) -> None:
+        """Close the file alone, where the sandbox behind it is another's to close; idempotent."""
         if self._process == os.getpid():
             with self._lock:
                 self._kept.close()

@@ -95,6 +95,34 @@ def draw_arms(rng: np.random.Generator, groups: Triples, new: int = 1) -> Floats
     return drawn
 
 
+def arm_densities(groups: Triples, arms: Sequence[int], at: Floats) -> Floats:
+    """Return the density of what `draw_arms` draws, over the cells of the grid.
+
+    In a cell y_j is normal: with A = 1/s_a^2 + n_j / s_y^2 its mean is (M / s_a^2 + S_j / s_y^2) / A, its variance
+    1 / (P s_a^4 A^2) + 1/A + s_y^2; for a new group n and S are 0.
+
+    Args:
+        groups: as for `draw_arms`.
+        arms: which arms, by place; from `len(groups)` on it is that of a new group.
+        at: the values, shape (values,).
+
+    Returns:
+        Shape (arms, values).
+    """
+    weight, centre, precision = mixed_model(groups)
+    counts = weight > 1e-6  # the cells left out have a thousandth of the mass at most
+    s_a, s_y, weight, centre, precision = (one[counts] for one in (_S_A, _S_Y, weight, centre, precision))
+    found = np.zeros((len(arms), len(at)))
+    for place, arm in enumerate(arms):
+        n, total = groups[arm, :2].tolist() if arm < len(groups) else (0.0, 0.0)
+        alpha_precision = 1 / s_a**2 + n / s_y**2
+        mean = (centre / s_a**2 + total / s_y**2) / alpha_precision
+        variance = 1 / (precision * s_a**4 * alpha_precision**2) + 1 / alpha_precision + s_y**2
+        away = (at[:, None] - mean) ** 2 / variance
+        found[place] = (weight * np.exp(-0.5 * away) / np.sqrt(2 * math.pi * variance)).sum(axis=1)
+    return found
+
+
 def new_child(groups: Triples) -> tuple[float, float]:
     """Return mean and standard deviation of the score of a new child, over the cells of the grid.
 

@@ -287,18 +287,19 @@ from mars2_agents.policies.vllm_server import ServerOptions
 from mars2_env.types import Limits, PublicView, Stdin, Turn
 
 if __name__ == "__main__":
-    place = sys.argv[1]
-    policy = VLLMPolicy(
-        InsideEngine(ServerOptions(place, kind="cpu", max_model_len=1024, max_num_seqs=2)), max_new_tokens=12
-    )
+    place, adapter = sys.argv[1:]
+    options = ServerOptions(place, kind="cpu", max_model_len=1024, max_num_seqs=2, max_loras=2)
+    policy = VLLMPolicy(InsideEngine(options), max_new_tokens=12)
+    adapted = VLLMPolicy(policy.engine, lora=adapter, max_new_tokens=12)
     text = "Write a Python function that adds two numbers."
     view = PublicView("p", text, Stdin(), (), "", Limits())
     turn = Turn(0, "coder_0", view, 5, ({"role": "user", "content": text},), 0, (0,))
     first = policy.act([turn, turn])
+    other = adapted.act([turn])
     policy.update_weights(place, 1)
     second = policy.act([turn])
     policy.engine.close()
-    for reply in (*first, *second):
+    for reply in (*first, *second, *other):
         print("REPLY", *reply.generation.completion_ids, reply.generation.weights_version)
 """
 
@@ -306,6 +307,9 @@ if __name__ == "__main__":
 def test_an_engine_inside_a_process_answers_as_a_server_does(
     python: str, place: Path, server: VLLMServer, policy: VLLMPolicy, tmp_path: Path
 ) -> None:
+    lora = adapter(tmp_path / "adapter", place, seed=0)
+    served = [VLLMPolicy(policy.engine, max_new_tokens=12), VLLMPolicy(policy.engine, lora=lora, max_new_tokens=12)]
+    by_server = [list(map(str, ids(one.act([turn(5)])[0]))) for one in served]
     policy.close()
     server.close()
     environment = os.environ | {"PYTHONPATH": ":".join(str(REPOSITORY / part) for part in ("", "agents"))}
@@ -314,9 +318,10 @@ def test_an_engine_inside_a_process_answers_as_a_server_does(
         pytest.skip(f"{python} has not what mars2_env needs; `make vllm` installs it")
     (tmp_path / "inside.py").write_text(INSIDE, encoding="utf-8")
     done = subprocess.run(
-        [python, str(tmp_path / "inside.py"), str(place)], env=environment, capture_output=True, text=True
+        [python, str(tmp_path / "inside.py"), str(place), str(lora)], env=environment, capture_output=True, text=True
     )
     rows = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("REPLY")]
-    assert len(rows) == 3, done.stdout + done.stderr
-    assert rows[0] == rows[1] == [*rows[2][:-1], "0"]
-    assert rows[2][-1] == "1"
+    assert len(rows) == 4, done.stdout + done.stderr
+    assert rows[0] == rows[1] == [*by_server[0], "0"]
+    assert rows[2] == [*by_server[0], "1"]
+    assert rows[3][:-1] == by_server[1] != by_server[0]

@@ -54,7 +54,17 @@ class AdamParams:
     grad_clip_norm: float = 0.0
 
 
-TYPES: Any = SimpleNamespace(ModelInput=ModelInput, Datum=Datum, AdamParams=AdamParams)
+@dataclass(frozen=True)
+class SamplingParams:
+    max_tokens: int | None = None
+    seed: int | None = None
+    stop: Any = None
+    temperature: float = 1
+    top_k: int = -1
+    top_p: float = 1
+
+
+TYPES: Any = SimpleNamespace(ModelInput=ModelInput, Datum=Datum, AdamParams=AdamParams, SamplingParams=SamplingParams)
 """The classes of requests, where the package is not installed."""
 
 
@@ -130,6 +140,24 @@ class TrainingClient:
 class SamplingClient:
     def __init__(self, net: Any) -> None:
         self.net = net
+        self.asked: list[Any] = []
+
+    def sample(self, prompt: Any, num_samples: int, sampling_params: Any) -> Future[Any]:
+        """Sample from the whole distribution, token by token."""
+        assert num_samples == 1 and sampling_params.temperature == sampling_params.top_p == 1
+        self.asked.append(sampling_params)
+        rng = torch.Generator().manual_seed(sampling_params.seed)
+        tokens, told = prompt.to_ints(), []
+        for _ in range(sampling_params.max_tokens):
+            with torch.no_grad():
+                row = self.net(input_ids=torch.tensor([tokens])).logits[0, -1].float().log_softmax(-1)
+            tokens.append(int(torch.multinomial(row.exp(), 1, generator=rng)))
+            told.append(float(row[tokens[-1]]))
+            if tokens[-1] in sampling_params.stop:
+                break
+        reason = "stop" if tokens[-1] in sampling_params.stop else "length"
+        sequence = SimpleNamespace(tokens=tokens[-len(told) :], logprobs=told, stop_reason=reason)
+        return done(SimpleNamespace(sequences=[sequence]))
 
     def compute_logprobs(self, prompt: Any) -> Future[list[float | None]]:
         tokens = prompt.to_ints()
@@ -139,27 +167,41 @@ class SamplingClient:
 
 
 class ServiceClient:
-    """Opens clients; each trains in a run of its own."""
+    """Opens clients; each trains in a run of its own.
 
-    def __init__(self) -> None:
+    Args:
+        changes: of the tiny model.
+    """
+
+    def __init__(self, **changes: Any) -> None:
         self.kept: dict[str, Any] = {}
         self.clients: list[TrainingClient] = []
+        self._changes = changes
+
+    def _model(self) -> Any:
+        return model(**self._changes)
 
     def create_lora_training_client(self, base_model: str, rank: int = 32, seed: int | None = None) -> Future[Any]:
         assert base_model == "tiny"
-        return done(self._opened(lora(model(), rank=rank, alpha=rank, seed=seed or 0)))
+        return done(self._opened(lora(self._model(), rank=rank, alpha=rank, seed=seed or 0)))
 
     def create_training_client_from_state_with_optimizer(self, path: str) -> Future[Any]:
         weights, optimizer = self.kept[path]
         rank = next(one.shape[0] for name, one in weights.items() if "lora_A" in name)
-        client = self._opened(lora(model(), rank=rank, alpha=rank))
+        client = self._opened(lora(self._model(), rank=rank, alpha=rank))
         client.net.load_state_dict(weights)
         client.optimizer.load_state_dict(copy.deepcopy(optimizer))
         return done(client)
 
     def create_sampling_client(self, model_path: str | None = None, base_model: str | None = None) -> Future[Any]:
-        assert model_path is None and base_model == "tiny"
-        return done(SamplingClient(model()))
+        if model_path is None:
+            assert base_model == "tiny"
+            return done(SamplingClient(self._model()))
+        weights = self.kept[model_path]
+        rank = next(one.shape[0] for name, one in weights.items() if "lora_A" in name)
+        net = lora(self._model(), rank=rank, alpha=rank)
+        net.load_state_dict(weights)
+        return done(SamplingClient(net.eval()))
 
     def _opened(self, net: Any) -> TrainingClient:
         self.clients.append(TrainingClient(net, self.kept, f"run-{len(self.clients)}"))

@@ -25,6 +25,7 @@ from pettingzoo.test import parallel_api_test
 import mars2_env
 from mars2_env import ConfigError, EpisodeError, ProblemSet
 from mars2_env.testing import ScriptedSandbox
+from mars2_env.types import PublicView
 
 MODES = ["NextStep", "SameStep", "Disabled"]
 AGENTS = 3
@@ -244,8 +245,16 @@ def test_problems_can_be_named_and_are_drawn_by_the_seed() -> None:
     envs, known = route(2), [problem.id for problem in problems()]
     envs.reset(seed=0, options={"problem": known[3]})
     assert envs.trees.place.tolist() == [read_bank().places[known[3]]] * 2
+    envs.reset(seed=[4, 4], options={"problem": [known[1], known[2]]})
+    assert envs.trees.place.tolist() == [read_bank().places[known[1]], read_bank().places[known[2]]]
+    envs.reset(options={"problem": [known[0], known[0]], "reset_mask": np.array([True, False])})
+    assert envs.trees.place.tolist() == [read_bank().places[known[0]], read_bank().places[known[2]]]
     with pytest.raises(ConfigError, match="no such problem"):
         envs.reset(options={"problem": "nowhere"})
+    with pytest.raises(ConfigError, match="no such problem as 'nowhere'"):
+        envs.reset(options={"problem": [known[0], "nowhere"]})
+    with pytest.raises(ConfigError, match="1 problems for 2 environments"):
+        envs.reset(options={"problem": [known[0]]})
     with pytest.raises(ConfigError, match="did you mean 'problem'"):
         envs.reset(options={"problems": known[3]})
 
@@ -264,6 +273,19 @@ def test_problems_can_be_named_and_are_drawn_by_the_seed() -> None:
 def test_a_task_that_tables_cannot_play_is_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         make_vec(bank_task("route", problems()), 2, **options)
+
+
+def test_cards_and_clues_are_checked_as_in_the_ordinary_environment() -> None:
+    class Far:
+        size = 1
+
+        def __call__(self, problem: PublicView) -> list[float]:
+            return [2.0]
+
+    with pytest.raises(ConfigError, match="shows none"):
+        make_vec(bank_task("place", problems()), 2, cards=True)
+    with pytest.raises(ConfigError, match="clues"):
+        make_vec(bank_task("place", problems()), 2, clues=Far())
 
 
 def test_games_without_a_vector_form_and_wrong_classes_are_refused() -> None:

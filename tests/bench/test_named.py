@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from functools import cache
+from hashlib import sha256
+from importlib.metadata import entry_points
 from typing import Any
 
 import numpy as np
@@ -42,6 +45,12 @@ def few(named: Named, **options: Any) -> Task:
     """Return an environment's task on a few problems, judged by what the tables say."""
     options = {**named.game_options, "sandbox": sandbox(named.team.kinds), **options}
     return mars2_env.task(problems(), **options)
+
+
+def test_every_id_is_made_by_name_as_the_installed_package_offers_it() -> None:
+    offering = {point.name: point.value for point in entry_points(group="mars2_env.tasks")}
+    assert {id for id, where in offering.items() if where == "mars2_bench.suite.named:offered"} == set(NAMED)
+    assert mars2_env.task("mars2/Route-v1").problems.hash == find("Route-v1").problems("train").hash
 
 
 def choices(trees: Any, task: Task, rng: np.random.Generator) -> Any:
@@ -161,22 +170,39 @@ def test_equal_roles_have_one_card() -> None:
     assert team.cards().shape == (8, 4) and (team.cards()[:4] == team.cards()[4:]).all()
 
 
-def test_who_is_able_is_a_matter_of_the_template_and_the_clues_name_it() -> None:
+def test_who_is_able_is_a_matter_of_the_template_and_observed_are_the_clues() -> None:
     named = find("Templates-v1")
-    seen: dict[str, tuple[int, bytes]] = {}
+    able: dict[str, int] = {}
     for split in named.splits:
         envs = named.make_vec(400, split=split)
         assert isinstance(envs, BankRoute)
         observed, _ = envs.reset(seed=1)
         first = envs.trees.game.layout.names.index("clue.0")
-        for place, roles, vector in zip(envs.trees.place, envs.trees.roles, observed["observation"], strict=True):
-            template = template_of(envs.trees.game.bank.entries[place].problem)
-            told = int(roles.tolist().index(0)), vector[first : first + 16].tobytes()
-            assert seen.setdefault(template, told) == told
-    assert len(seen) == 50 == len({clues for _, clues in seen.values()})
+        views = [envs.trees.game.bank.entries[place].problem for place in envs.trees.place]
+        for problem, roles, vector in zip(views, envs.trees.roles.tolist(), observed["observation"], strict=True):
+            assert able.setdefault(template_of(problem), roles.index(0)) == roles.index(0)
+            told = named.options["clues"](mars2_env.load_problems("starter", split=problem.split("/")[1])[problem])
+            assert vector[first : first + 16].tolist() == list(told)
+    assert len(able) == 50 and sorted(Counter(able.values()).values()) == [16, 17, 17]
+
+
+def test_unseen_templates_are_in_no_other_split_and_problems_are_enough_to_admit_by() -> None:
+    named = find("Templates-v1")
     apart = {template_of(problem.id) for problem in named.problems("unseen")}
     assert not apart & {template_of(problem.id) for split in ("train", "test") for problem in named.problems(split)}
     assert len(named.problems("test")) >= 150 <= len(named.problems("unseen"))
+    ids = {split: {problem.id for problem in find("Route-v1").problems(split)} for split in ("train", "test")}
+    assert not ids["train"] & ids["test"]
+
+
+def test_fingerprints_are_alike_within_a_template_and_differ_between_them() -> None:
+    views = list(mars2_env.load_problems("starter", split="train"))
+    exact = {template_of(problem.id): set() for problem in views}  # type: dict[str, set[tuple[float, ...]]]
+    for problem in views:
+        exact[template_of(problem.id)].add(Fingerprint()(problem))
+    assert all(len(found) == 1 for found in exact.values()) and len(set.union(*exact.values())) == 50
+    turned = [np.not_equal(Fingerprint()(problem), Fingerprint(noise=0.05)(problem)).mean() for problem in views]
+    assert 0.03 < np.mean(turned) < 0.07
 
 
 def test_what_is_hidden_from_controllers_is_shown_to_authors() -> None:
@@ -191,19 +217,54 @@ def test_what_is_hidden_from_controllers_is_shown_to_authors() -> None:
     assert (seen["agent_0"]["observation"] != hidden["agent_0"]["observation"]).any()
 
 
-DIGESTS: Mapping[str, str] = {
-    "mars2/Route-v1": "71c45fd6bc4b34c26162f6cf1a6d1588bf4c763e39d3dca2f7323b190a28311f",
-    "mars2/Relay-v1": "01676386eb16e7312457852466218abf7190a12073f7989389baf2976ae8c8e8",
-    "mars2/RelayOwn-v1": "8b326d1554618638ea1b2124db5e500cd24f2e3c1858de9b7135431f7fe77853",
-    "mars2/Commons-v1": "bb3b58d42d70338b8513518d8da5c06855c5aa11e0eb102283304b79aa674670",
-    "mars2/Templates-v1": "473245b745ccbb104911ed3bba39f4762bcdb3331966769fceff799ebba79f2a",
-    "mars2/Scale4-v1": "bc869c900b6e419e4c35e492c2fd700d01a23f021b81f0ccbe060a16de2dc925",
-    "mars2/Scale8-v1": "0944861905ef2d2fe1c86c4c9b0a595d8804a939664e7321bb057f494ea2b48c",
+NUMBERS: Mapping[str, tuple[str, str]] = {
+    "mars2/Route-v1": (
+        "71c45fd6bc4b34c26162f6cf1a6d1588bf4c763e39d3dca2f7323b190a28311f",
+        "6025b8de61e6b93163acb845d9a68c9ba37586294d25e1de02f03c80652978c5",
+    ),
+    "mars2/Relay-v1": (
+        "01676386eb16e7312457852466218abf7190a12073f7989389baf2976ae8c8e8",
+        "46db10af144daeba55bc08d7ee786947c8296dcae692c91b5551b54db3f80f9d",
+    ),
+    "mars2/RelayOwn-v1": (
+        "8b326d1554618638ea1b2124db5e500cd24f2e3c1858de9b7135431f7fe77853",
+        "5886ceb6dc1927fa2f72a60291bff710d1f8dfdeaa88c0e15732b99f2481020a",
+    ),
+    "mars2/Commons-v1": (
+        "49577b79fe1d171ca9feee1a971e9d35229b367152b73d699a6c3e2689711c21",
+        "a8c8ab0736f39a6a299e3f70ca20101d87af29372bcd29cc41d308e3a7e5c904",
+    ),
+    "mars2/Templates-v1": (
+        "ce0a8df8600507ab8de3f2a2af23e04811175d0ccca8cb42d76ca2fa7b041fd2",
+        "e45e147517d3722d35ccdbf9194621866c012349a507813a7500e4643141361f",
+    ),
+    "mars2/Scale4-v1": (
+        "bc869c900b6e419e4c35e492c2fd700d01a23f021b81f0ccbe060a16de2dc925",
+        "f7b2016fb61bd9ce19cffab34644acffc7e4a4dbe55eccdba95bb809e591e360",
+    ),
+    "mars2/Scale8-v1": (
+        "605defc3dbdca4702feaa7bf1b6d1c0ac4f18abcc6324a11fa8a8da09040e1aa",
+        "45b1ec76c3dd2c6b7036c404f1e70b192fcdfac7caea32b50776bdb02c40e7ca",
+    ),
 }
+"""Of each id its digest, and that of what a vector of it returns for some actions."""
 
 
-def test_an_environment_is_known_by_its_digest() -> None:
-    assert {named.id: named.digest for named in NAMED.values()} == DIGESTS, "numbers changed: give the id a new number"
+def played(named: Named) -> str:
+    """Return a digest of what some actions come to: observations, rewards and ends."""
+    envs, rng, found = named.make_vec(16, autoreset_mode="SameStep"), np.random.default_rng(0), sha256()
+    seen, _ = envs.reset(seed=0)
+    for _ in range(16):
+        seen, rewards, ends, *_ = envs.step(choices(envs.trees, envs.trees.game.task, rng))
+        for part in (seen, rewards, ends) if named.game == "route" else (seen["agent_0"], *rewards.values()):
+            for array in part.values() if isinstance(part, dict) else (part,):
+                found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
+
+
+@pytest.mark.parametrize("id", NAMED)
+def test_the_numbers_of_an_id_never_change(id: str) -> None:
+    assert (NAMED[id].digest, played(NAMED[id])) == NUMBERS[id], "an id whose numbers change is a new id"
 
 
 def test_ids_are_found_with_and_without_the_prefix_and_near_names_are_told() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import NormalDist
@@ -13,6 +14,7 @@ import pytest
 pytest.importorskip("torch", reason="needs the extra transformers")
 
 from mars2_bench.training.arms import ARMS
+from mars2_bench.training.figure import curve_of, draw, scaling_curves
 from mars2_bench.training.miniature import QUICK_ARMS, claimed, run_arms, run_scaling, written
 from mars2_bench.training.report import (
     BEGIN,
@@ -30,7 +32,7 @@ from mars2_bench.training.report import (
 )
 from mars2_bench.training.running import QUICK, Bench, Size, bench, run_arm
 
-from mars2_env.errors import ConfigError
+from mars2_env.errors import ConfigError, ExtraError
 from mars2_env.sandbox.scripted import ScriptedSandbox
 from mars2_env.types import Run
 
@@ -152,3 +154,50 @@ def test_training_beats_its_own_base_on_held_out_tasks(tmp_path: Path) -> None:
         gaps = by_task(told["rs2"], read) - by_task(told["base"], read)
         z = gaps.mean() / (gaps.std(ddof=1) / np.sqrt(len(gaps)))
         assert 1 - NormalDist().cdf(z) < 0.01
+
+
+def curved(*teams: float, who: str = "ab") -> dict[str, object]:
+    """What a file of results holds of a learning curve, whose agents are at half of the team."""
+    points = [
+        {"step": 10 * place, "fresh": dict.fromkeys(who, value / 2), "team": value} for place, value in enumerate(teams)
+    ]
+    return found([0.5, 0.5], [1, 0], curve=points)
+
+
+def test_a_learning_curve_is_the_mean_of_its_seeds_with_the_least_and_the_most() -> None:
+    seeds = [curved(0.25, 0.5), curved(0.25, 1.0)]
+    curve = curve_of(seeds, "team")
+    assert curve is not None
+    assert (curve.steps.tolist(), curve.mean.tolist()) == ([0, 10], [0.25, 0.75])
+    assert (curve.low.tolist(), curve.high.tolist()) == ([0.25, 0.5], [0.25, 1.0])
+    assert curve_of([curved(0.25, 0.5, who="a")], "b") is None
+    assert curve_of([found([0.5], [1])], "team") is None
+
+
+def drawable(folder: Path) -> Path:
+    """A folder of results with learning curves of two pairs of bases, and test-time scaling."""
+    for name in ("rs2", "homogeneous", "second_rs2"):
+        who = "a" if name == "homogeneous" else "ab"
+        (folder / f"{name}.seed0.json").write_text(json.dumps(curved(0.25, 0.5, who=who)))
+    for seed, last in enumerate((0.5, 1.0)):
+        written(folder / f"scaling.single.mars2.seed{seed}.json", {"curves": {"mcts": [0.25, last]}})
+    return folder
+
+
+def test_the_curves_of_a_folder_become_a_picture(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra bench")
+    assert scaling_curves(drawable(tmp_path))["single"].tolist() == [0.25, 0.75]
+    draw(tmp_path, tmp_path / "some" / "curves.png")
+    assert (tmp_path / "some" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(ConfigError, match="the name has to end with one of"):
+        draw(tmp_path, tmp_path / "curves.csv")
+
+
+def test_a_figure_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="has no learning curves"):
+        draw(tmp_path, tmp_path / "curves.png")
+    for name in ("matplotlib", "matplotlib.backends.backend_agg"):  # whatever is imported already
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ExtraError, match=r"a figure: .*matplotlib"):
+        draw(drawable(tmp_path), tmp_path / "curves.png")
+    assert not (tmp_path / "curves.png").exists()

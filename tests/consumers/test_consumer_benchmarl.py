@@ -36,3 +36,17 @@ def test_the_documented_program_learns(
         return int(logits.masked_fill(torch.as_tensor(mask) == 0, -torch.inf).argmax())
 
     assert_learned(act, "parallel", docker_sandbox, tmp_path)
+
+
+@pytest.mark.parametrize("algorithm", ["benchmarl-mappo", "benchmarl-ippo"])
+def test_the_harness_runs_its_algorithms_on_the_banks_vectors(algorithm: str) -> None:
+    from mars2_bench.harness.algorithms import make
+    from mars2_bench.harness.running import Cell, learn
+    from mars2_bench.harness.verifying import check
+    from mars2_bench.suite.named import find
+
+    cell = Cell(find("Commons-v1"), make(f"{algorithm},envs=20,steps=6,batches=2"), 0, 1_500)
+    result = learn(cell)
+    assert 1_000 < result.expansions <= 1_500
+    check(result)
+    assert learn(cell).digest() == result.digest()

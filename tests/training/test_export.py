@@ -114,6 +114,9 @@ def test_parquet_tells_what_its_columns_mean_and_how_the_credit_was_made(run: Pa
     assert about["credit"]["gamma"] == 0.25
     assert about["policies"] == {"coder_0": "one", "fixer_0": "one"}
     assert {row["policy"] for row in rows_of(tmp_path / "s.parquet")} == {"one"}
+    write_samples(run, tmp_path / "r.parquet", credit=Credit(credit="rae", estimator="none"))
+    about = json.loads(parquet.read_schema(tmp_path / "r.parquet").metadata[b"mars2_env"])
+    assert about["credit"]["credit"] == "RunningBaselines(decay=0.95)"
 
 
 AGENTS = ("coder_0", "fixer_0")
@@ -142,6 +145,15 @@ def test_advantages_read_tree_by_tree_are_those_of_all_trees_at_once(run: Path, 
         [sample.advantage for sample in expected], abs=1e-12
     )
     assert [row["shaped"] for row in rows_of(tmp_path / "s.jsonl")] == [sample.shaped for sample in expected]
+
+
+@pytest.mark.parametrize("scope", ["tree", "batch"])
+def test_a_credit_with_a_memory_sees_each_tree_once(run: Path, scope: Any, tmp_path: Path) -> None:
+    write_samples(run, tmp_path / "s.jsonl", credit=Credit(credit="rae", scope=scope, estimator="none"))
+    expected = samples(mars2_env.read_log(run), credit=Credit(credit="rae", scope=scope, estimator="none")).samples
+    rows = rows_of(tmp_path / "s.jsonl")
+    assert [row["advantage"] for row in rows] == pytest.approx([sample.advantage for sample in expected], abs=1e-12)
+    assert [row["shaped"] for row in rows] == [sample.shaped for sample in expected]
 
 
 def test_trees_that_are_not_finished_are_left_out_and_counted_unless_asked_for(run: Path, tmp_path: Path) -> None:

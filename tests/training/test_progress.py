@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from io import StringIO
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -96,6 +98,49 @@ def test_a_line_that_a_kill_cut_off_is_no_line(tmp_path: Path) -> None:
     numbers.write(6, {})
     numbers.close()
     assert steps(tmp_path) == ['{"step": 0}', '{"step": 6}']
+
+
+class FakeTrackio(ModuleType):
+    """Keeps what it is told, and is as talkative as the real one."""
+
+    def __init__(self) -> None:
+        super().__init__("trackio")
+        self.told: list[Any] = []
+
+    def init(self, **options: Any) -> None:
+        print("* Trackio project initialized")
+        self.told.append(options)
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        self.told.append((step, values))
+
+    def finish(self) -> None:
+        print("* Run finished.")
+        self.told.append("finished")
+
+
+def test_trackio_has_the_numbers_of_a_training_in_one_run_that_the_same_folder_goes_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake = FakeTrackio()
+    monkeypatch.setitem(sys.modules, "trackio", fake)
+    for folder, step in ((tmp_path / "one" / "run", 1), (tmp_path / "one" / "run", 2), (tmp_path / "two" / "run", 1)):
+        folder.mkdir(parents=True, exist_ok=True)
+        numbers = Numbers(folder, ["jsonl", "trackio"], step - 1)
+        numbers.write(step, {"train/reward": step / 4})
+        numbers.close()
+    begun = [one for one in fake.told if isinstance(one, dict)]
+    assert [one["resume"] for one in begun] == ["allow"] * 3 and {one["project"] for one in begun} == {"mars2_env"}
+    names = [one["name"] for one in begun]
+    assert names[0] == names[1] != names[2] and all(name.startswith("run-") for name in names)
+    assert [one for one in fake.told if isinstance(one, tuple)] == [
+        (1, {"train/reward": 0.25}),
+        (2, {"train/reward": 0.5}),
+        (1, {"train/reward": 0.25}),
+    ]
+    assert fake.told.count("finished") == 3
+    shown = capsys.readouterr()
+    assert shown.out == "" and "Trackio" in shown.err  # what is printed has to stay one object of JSON
 
 
 def test_an_unknown_kind_of_metrics_is_refused(tmp_path: Path) -> None:

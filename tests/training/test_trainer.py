@@ -15,6 +15,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from mars2_agents.algorithms.heterogeneous import heterogeneous  # noqa: E402
+from mars2_agents.algorithms.homogeneous import homogeneous  # noqa: E402
+from mars2_agents.algorithms.named import Recipe  # noqa: E402
+from mars2_agents.training.building import NamedAlgorithm  # noqa: E402
 from mars2_agents.training.evaluating import HeldOut  # noqa: E402
 from mars2_agents.training.settings import Student  # noqa: E402
 from tiny_students import (  # noqa: E402
@@ -253,6 +256,26 @@ def test_a_fixed_partner_may_be_greedy_or_tell_no_tokens_and_one_has_to_learn(tm
         training(tmp_path / "none", students={"a": greedy, "b": simulated})
     with pytest.raises(LogError, match="students"):  # another partner is another training
         training(tmp_path / "noise", students={"a": student(0), "b": greedy}, **how)
+
+
+def test_the_running_means_of_agents_go_on_with_a_training(tmp_path: Path) -> None:
+    def shared() -> dict[str, Any]:
+        made = Recipe("homogeneous", homogeneous)(credit="rae,decay=0.5", estimator="none")
+        named = NamedAlgorithm("homogeneous", "", made)
+        team = dict.fromkeys(TEAM, "a")
+        return {"students": {"a": student(0, batch=3)}, "algorithm": named, "team": team, "held_out": None}
+
+    def memory(out: Path) -> Any:
+        return json.loads((max((out / "checkpoints").iterdir()) / "state.json").read_text())["memory"]
+
+    list(training(tmp_path / "whole", **shared()))
+    with training(tmp_path / "cut", **shared()) as some:
+        next(some)
+        kept = memory(tmp_path / "cut")
+    assert set(kept) == set(TEAM)
+    list(training(tmp_path / "cut", **shared()))
+    assert memory(tmp_path / "cut") == memory(tmp_path / "whole") != kept
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
 
 
 def test_trees_that_teach_nothing_are_left_out_and_counted(tmp_path: Path) -> None:

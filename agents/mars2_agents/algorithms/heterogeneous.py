@@ -12,6 +12,7 @@ from typing import Unpack
 from mars2_agents.algorithms.by_policy import lessons
 from mars2_agents.algorithms.lesson import Algorithm, Crew, Lesson
 from mars2_agents.algorithms.objective import ObjectiveOptions, needs_reference, objective
+from mars2_agents.algorithms.remembering import remembering
 from mars2_env.credit import Credit, Estimator, NodeCredit, Scope
 from mars2_env.credit.samples import Duplicates
 from mars2_env.log import Tree
@@ -45,4 +46,4 @@ def heterogeneous(
     def algorithm(trees: Sequence[Tree], crew: Crew) -> Mapping[str, Lesson]:
         return lessons(trees, crew, by, loss, reference=needs_reference(options))
 
-    return algorithm
+    return remembering(algorithm, by)

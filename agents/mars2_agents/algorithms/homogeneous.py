@@ -12,7 +12,8 @@ from typing import Unpack
 from mars2_agents.algorithms.by_policy import lessons
 from mars2_agents.algorithms.lesson import Algorithm, Crew, Lesson
 from mars2_agents.algorithms.objective import ObjectiveOptions, needs_reference, objective
-from mars2_env.credit import Credit, Scope
+from mars2_agents.algorithms.remembering import remembering
+from mars2_env.credit import Credit, Estimator, NodeCredit, Scope
 from mars2_env.credit.samples import Duplicates
 from mars2_env.log import Tree
 
@@ -22,6 +23,8 @@ def homogeneous(
     gamma: float = 0.5,
     mix: float = 0.5,
     scope: Scope = "tree",
+    estimator: Estimator = "group_norm",
+    credit: str | NodeCredit = "shaping",
     duplicates: Duplicates = "mask",
     **how: Unpack[ObjectiveOptions],
 ) -> Algorithm:
@@ -31,14 +34,17 @@ def homogeneous(
         gamma: of shaping; 0 for none.
         mix: of shaping: the share of the siblings in the baseline.
         scope: what is normalised together: `tree`, the papers'; `agent_in_tree` compares each role with itself.
+        estimator: how.
+        credit: what takes the place of shaping (`mars2_env.credit.Credit`); `rae`, with `none` for an estimator,
+            compares each role with its own running mean.
         duplicates: `mask`, or `keep`, as the papers do.
         **how: options of `objective`; the surrogate is `grpo` by default.
     """
     options: ObjectiveOptions = {"surrogate": "grpo", **how}
     loss = objective(**options)
-    credit = Credit(gamma=gamma, mix=mix, scope=scope, duplicates=duplicates)
+    by = Credit(gamma=gamma, mix=mix, scope=scope, estimator=estimator, credit=credit, duplicates=duplicates)
 
     def algorithm(trees: Sequence[Tree], crew: Crew) -> Mapping[str, Lesson]:
-        return lessons(trees, crew, credit, loss, reference=needs_reference(options))
+        return lessons(trees, crew, by, loss, reference=needs_reference(options))
 
-    return algorithm
+    return remembering(algorithm, by)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from torch import Tensor
 
@@ -98,3 +98,17 @@ class Lesson:
 
 Algorithm: TypeAlias = Callable[[Sequence[Tree], Crew], Mapping[str, Lesson]]
 """From finished trees and who plays for whom to what each policy learns."""
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """An algorithm that goes by what it saw in steps before, which checkpoints keep for it."""
+
+    @property
+    def memory(self) -> Mapping[str, Any] | None:
+        """What it goes by, as JSON has it; None where that is nothing."""
+        ...
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        """Go on from what `memory` told."""
+        ...

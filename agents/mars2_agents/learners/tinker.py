@@ -5,7 +5,8 @@
 
 The loss is computed here, on log-probabilities, and the service gets its derivative: its cross-entropy is the sum of
 -weight * logp over tokens, so that weights of -dL/dlogp have the gradient of any loss. What is exported is an address
-of the service, which a policy samples from by a client of its own. The service scores at temperature 1 alone.
+of the service, which a policy samples from by a client of its own (`mars2_agents.policies.tinker`). The service scores
+at temperature 1 alone.
 
 Source: the Python SDK of Tinker (github.com/thinking-machines-lab/tinker, 0.38): `TrainingClient.forward`,
 `forward_backward`, `optim_step`, `save_state`, `save_weights_for_sampler`; `SamplingClient.compute_logprobs`.
@@ -16,7 +17,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -26,9 +26,9 @@ from torch import Tensor
 from mars2_agents.learners.folders import written
 from mars2_agents.learners.learner import STATE, Optimising, Update, WeightsRef, check_weights
 from mars2_agents.learners.scoring import Tokens, lengths
+from mars2_agents.policies.tinker import opened, result, tinker_types
 from mars2_env.base.checks import real_number
-from mars2_env.base.extras import needed_by
-from mars2_env.errors import ConfigError, LogError, PolicyUnavailableError
+from mars2_env.errors import ConfigError, LogError
 
 GRAD_NORM: Final = "unclipped_grad_l2:mean"
 """The metric of an optimiser step that holds the norm of the gradient, where the service tells it."""
@@ -139,7 +139,7 @@ class TinkerLearner:
         self._client = client
         self._service = service
         self._reference = reference
-        self._types = types or _types()
+        self._types = types or tinker_types("TinkerLearner")
         self._patience = real_number("patience", patience, above=0, where="TinkerLearner")
         self._saved: WeightsRef | None = None
         self._exported: WeightsRef | None = None
@@ -307,35 +307,8 @@ def begin(
     )
 
 
-def opened(client: Any, patience: float) -> Any:
-    """Return a client, of which some versions of the package give a future."""
-    return result(client, patience) if hasattr(client, "result") else client
-
-
-def result(future: Any, patience: float) -> Any:
-    """Wait for a future's result.
-
-    Raises:
-        PolicyUnavailableError: there is none in time, or the service has failed.
-    """
-    try:
-        return future.result(timeout=patience)
-    except TimeoutError:
-        raise PolicyUnavailableError(f"the training service did not answer within {patience:g} s.") from None
-    except Exception as error:  # each version of the package has errors of its own
-        raise PolicyUnavailableError(
-            f"the training service has failed: {type(error).__name__}: {error!s:.500}"
-        ) from error
-
-
 def _check_temperature(temperature: float) -> None:
     if temperature != 1:
         raise ConfigError(
             f"TinkerLearner: temperature={temperature}: the service scores at temperature 1 alone; sample at 1."
         )
-
-
-def _types() -> Types:
-    with needed_by("TinkerLearner"):
-        found: Types = import_module("tinker.types")
-    return found

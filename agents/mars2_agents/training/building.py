@@ -10,7 +10,7 @@ from typing import Any, Final
 import torch
 import torch.distributed as dist
 
-from mars2_agents.algorithms.lesson import Algorithm, Crew, Lesson
+from mars2_agents.algorithms.lesson import Algorithm, Crew, Lesson, Remembers
 from mars2_agents.learners.adapting import frozen, full, lora
 from mars2_agents.learners.division import Alone, Division
 from mars2_agents.learners.learner import Learner
@@ -54,6 +54,16 @@ class NamedAlgorithm:
     def __call__(self, trees: Sequence[Tree], crew: Crew) -> Mapping[str, Lesson]:
         """Return the algorithm's own lessons."""
         return self.algorithm(trees, crew)
+
+    @property
+    def memory(self) -> Mapping[str, Any] | None:
+        """What the algorithm goes by from step to step."""
+        return self.algorithm.memory if isinstance(self.algorithm, Remembers) else None
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        """Have the algorithm go on from that."""
+        if isinstance(self.algorithm, Remembers):
+            self.algorithm.remember(memory)
 
 
 class _Untold:

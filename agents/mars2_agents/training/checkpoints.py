@@ -1,6 +1,6 @@
 """Checkpoints: all that a training goes on from, written whole or not at all; JSON and safetensors, never a pickle.
 
-    out/checkpoints/000012/state.json          step, states of Python's generator
+    out/checkpoints/000012/state.json          step, states of Python's generator, what an algorithm remembers
     out/checkpoints/000012/learners/NAME/...   weights, optimiser, version (`Learner.save`)
     out/checkpoints/000012/buffers/NAME/...    what waits for an update, and the counts
     out/checkpoints/000012/random.safetensors  states of torch's generators
@@ -46,10 +46,12 @@ class Place:
     Attributes:
         step: how many steps were done.
         path: its folder.
+        memory: what the algorithm went by, of one that remembers something.
     """
 
     step: int
     path: Path
+    memory: Mapping[str, Any] | None = None
 
     def set_random(self) -> None:
         """Give the generators of torch and of Python the states that they had.
@@ -74,8 +76,21 @@ def checkpoints(out: Path) -> list[Path]:
     return sorted(one for one in folder.iterdir() if one.name.isdecimal()) if folder.is_dir() else []
 
 
-def save_checkpoint(out: Path, step: int, learners: Mapping[str, Learns], buffers: Mapping[str, Buffer]) -> None:
+def save_checkpoint(
+    out: Path,
+    step: int,
+    learners: Mapping[str, Learns],
+    buffers: Mapping[str, Buffer],
+    memory: Mapping[str, Any] | None = None,
+) -> None:
     """Write a checkpoint, and let go of all but the last `KEPT`.
+
+    Args:
+        out: the training's folder.
+        step: how many steps are done.
+        learners: policy -> learner.
+        buffers: policy -> buffer.
+        memory: what the algorithm goes by, if it remembers anything.
 
     Raises:
         LogError: it cannot be written; then it is as if nothing had been.
@@ -86,7 +101,7 @@ def save_checkpoint(out: Path, step: int, learners: Mapping[str, Learns], buffer
         for name, buffer in buffers.items():
             buffer.save(build / "buffers" / folder_of(name))
         save_file(_torch_states(), build / RANDOM)
-        told = {"schema": SCHEMA, "step": step, "random": _python_state()}
+        told = {"schema": SCHEMA, "step": step, "random": _python_state(), "memory": memory}
         (build / STATE).write_text(json.dumps(told), encoding="utf-8")
     for old in checkpoints(out)[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
@@ -116,7 +131,7 @@ def load_checkpoint(out: Path, learners: Mapping[str, Learns], buffers: Mapping[
         if len(found) > 1:
             hint = f" Remove that folder to go on from the checkpoint before it, {found[-2].name}; nothing is lost."
         raise LogError(f"{place} cannot be gone on from: {error}.{hint}") from error
-    return Place(step, place)
+    return Place(step, place, told.get("memory"))
 
 
 def _clear(folder: Path) -> None:

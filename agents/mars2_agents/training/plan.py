@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mars2_agents.algorithms.lesson import Algorithm
+from mars2_agents.algorithms.remembering import Remembering
 from mars2_agents.training.evaluating import HeldOut, split_apart
 from mars2_agents.training.order import steps_of_epoch
 from mars2_agents.training.settings import Settings, Student, check_scored, check_students
@@ -116,6 +117,8 @@ def name_of(algorithm: Any) -> str:
     if isinstance(algorithm, partial):
         options = [repr(one) for one in algorithm.args] + [f"{k}={v!r}" for k, v in sorted(algorithm.keywords.items())]
         return f"{name_of(algorithm.func)}({', '.join(options)})"
+    if isinstance(algorithm, Remembering):  # what it remembers is no part of what it is
+        return name_of(algorithm.algorithm)
     if not _is_function(algorithm):
         return identity_of(algorithm)
     name = f"{algorithm.__module__}.{algorithm.__qualname__}"

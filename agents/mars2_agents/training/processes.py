@@ -40,13 +40,14 @@ def follow_training(training: Training) -> None:
     """Learn what process 0 has this process learn, until the training ends.
 
     Raises:
-        PolicyError: process 0 went away.
+        PolicyError: process 0 went away, or this process cannot go on.
     """
     made = learners(training)
     try:
         follow(made)
     except RuntimeError as error:
-        why = next(iter(str(error).splitlines()), "")
+        why = str(error).partition("\n")[0]
         raise PolicyError(
-            f"process {dist.get_rank()} of the training lost process 0, which says why it ended ({why:.200})."
+            f"process {dist.get_rank()} of the training cannot go on: {why:.300}. Where process 0 ended "
+            "first, it says why."
         ) from error

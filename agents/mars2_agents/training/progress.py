@@ -178,7 +178,8 @@ def summary(step: int, steps: int, values: Mapping[str, float], versions: Mappin
 
 def standing(policy: str, values: Mapping[str, float]) -> str:
     """Return how much of a policy's next batch waits, and, after a step without an update, what was left out so far."""
-    own = {name.removeprefix(f"policies/{policy}/"): value for name, value in values.items()}
+    begin = f"policies/{policy}/"
+    own = {name.removeprefix(begin): value for name, value in values.items() if name.startswith(begin)}
     if "batch" not in own:
         return ""
     left = {name.removeprefix("filtered/"): value for name, value in own.items() if name.startswith("filtered/")}

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from mars2_agents.algorithms.lesson import Algorithm, Crew, Encodes, Lesson
+from mars2_agents.algorithms.lesson import Algorithm, Crew, Encodes, Lesson, Remembers
 from mars2_agents.learners.updating import Report, update
 from mars2_agents.training.buffers import Buffer, Counts
 from mars2_agents.training.checkpoints import folder_of, load_checkpoint, save_checkpoint
@@ -143,6 +143,8 @@ class Training(Iterator[StepReport]):
         self._seats = seated(plan.team, policies)
         self._from = load_checkpoint(plan.out, self._learners, self._buffers)
         self.step = 0 if self._from is None else self._from.step
+        if self._from is not None and self._from.memory is not None and isinstance(plan.algorithm, Remembers):
+            plan.algorithm.remember(self._from.memory)
         self._numbers = Numbers(plan.out, metrics, None if self._from is None else self.step)
         self._pacer = Pacer(plan.batches, settings.max_staleness, self._pulse)
         self._pacer.learnt(self.step, self._waiting())
@@ -272,7 +274,9 @@ class Training(Iterator[StepReport]):
 
     def _save(self, step: int) -> None:
         with self._phase(step, "save", "saving"):
-            save_checkpoint(self._plan.out, step, self._learners, self._buffers)
+            algorithm = self._plan.algorithm
+            memory = algorithm.memory if isinstance(algorithm, Remembers) else None
+            save_checkpoint(self._plan.out, step, self._learners, self._buffers, memory)
 
     def _take(self, name: str, lesson: Lesson) -> list[Sample]:
         """Let the samples of a lesson wait, and return them; those that teach nothing are counted."""

@@ -185,8 +185,12 @@ _TWO_STAGES: Final = Kinds(("syntax", "crash"), 2)
 
 
 def _specialists(mend: float) -> dict[str, Skill]:
-    """Return roles by what they are good at: a stage, or the real slips; whoever is not may break something."""
+    """Return roles by what they are good at; whoever is not may break something.
+
+    A stage; the real slips (`logic`); the first two stages (`front`); the last one and the real slips (`back`).
+    """
     kinds = {**{stage: frozenset({stage}) for stage in STAGES}, "logic": frozenset(FAMILIES)}
+    kinds |= {"front": kinds["syntax"] | kinds["crash"], "back": kinds["flood"] | kinds["logic"]}
     return {name: Skill(Chances(0.9, mend, 0.0), Chances(0.1, 0.0, 0.3), families) for name, families in kinds.items()}
 
 
@@ -222,7 +226,7 @@ NAMED: Final[Mapping[str, Named]] = MappingProxyType(
                 "mars2/Commons-v1",
                 "agree without words who acts and who waits: one small budget is everybody's",
                 "place",
-                _team("syntax crash logic logic", _TWO_STAGES, 0.7),
+                _team("front front back back", _THREE_STAGES, 0.7),
                 9,
                 {"share": "team", "cards": True, "rounds": 12},
             ),
@@ -232,7 +236,7 @@ NAMED: Final[Mapping[str, Named]] = MappingProxyType(
                 "route",
                 Team(_ONE_ABLE, "template", _THREE_STAGES),
                 6,
-                {"clues": Fingerprint()},
+                {"clues": Fingerprint(noise=0.05)},
                 unseen=True,
             ),
             Named(
@@ -247,7 +251,7 @@ NAMED: Final[Mapping[str, Named]] = MappingProxyType(
                 "mars2/Scale8-v1",
                 "Relay for many agents: two of each role, who mend less",
                 "place",
-                _team("syntax crash flood logic syntax crash flood logic", _THREE_STAGES, 0.35),
+                _team("syntax crash flood logic syntax crash flood logic", _THREE_STAGES, 0.3),
                 64,
                 {"share": "team", "cards": True},
             ),

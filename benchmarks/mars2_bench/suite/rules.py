@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,10 +13,12 @@ from mars2_bench.suite.authors import BankAuthor
 from mars2_bench.suite.bank import Bank
 from mars2_bench.suite.teams import Team, TeamAuthor
 from mars2_env.envs.spaces import layout_of
+from mars2_env.envs.told import card_size, clues_of
 from mars2_env.errors import ConfigError
 from mars2_env.features import Layout
 from mars2_env.search.budget import MAX_NODES
 from mars2_env.tasks import Task, seat
+from mars2_env.types import Policy
 
 REWARDS: Final = ("progress", "score", "difference")
 
@@ -83,33 +86,33 @@ def table_game(task: Task) -> TableGame:
         options.append(f"budget={task.budget} (a number of nodes)")
     if options:
         raise ConfigError(f"tables of the bank play no task with {'; '.join(options)}: what they play is in brackets.")
-    team, bank = _team(task)
-    cards = team.cards() if task.cards else np.zeros((len(team.roles), 0), np.float32)
-    clues = [() if task.clues is None else task.clues(problem.public_view()) for problem in task.problems]
+    generators = seat(task.agents, task.generators or {}, problems=task.problems)
+    team, bank = _team(task, generators)
+    shown = card_size(generators) if task.cards else 0
+    clues = [clues_of(task.clues, problem.public_view()) for problem in task.problems]
     for problem in task.problems:
         bank.entry(problem.id)
     return TableGame(
         task,
         bank,
-        layout_of(task, observer=rules.game == "place", card=cards.shape[1]),
+        layout_of(task, observer=rules.game == "place", card=shown),
         np.array([bank.places[problem.id] for problem in task.problems]),
         team,
         team.kinds.scores(bank, rules.score_on),
         team.kinds.outcomes(bank, rules.tests),
         np.stack([role.tables(bank, team.kinds) for role in team.roles], axis=1),
-        cards,
+        team.cards()[:, :shown],
         np.array(clues, np.float32),
         int(rules.stop_on_solved),
     )
 
 
-def _team(task: Task) -> tuple[Team, Bank]:
+def _team(task: Task, generators: Mapping[str, Policy]) -> tuple[Team, Bank]:
     """Return who writes the programs of a task, and from which bank.
 
     Raises:
         ConfigError: it is somebody else than the bank's authors.
     """
-    generators = seat(task.agents, task.generators or {}, problems=task.problems)
     policies = list(generators.values())
     first = policies[0]
     if isinstance(first, TeamAuthor) and all(policy == first for policy in policies):

@@ -50,32 +50,47 @@ class _Fleet:
         self._begun = False
 
     def reset(self, seed: int | Sequence[int | None] | None, options: dict[str, Any] | None) -> Bools:
-        """Begin in some environments, and return in which."""
+        """Begin in some environments, and return in which.
+
+        The option `problem` is the id of one problem for all, or a list with one for each environment.
+        """
         chosen, options = reset_mask_of(options, self.count)
         seeds = seeds_of(seed, self.count)
-        named = named_problem(options)
-        ids = {problem.id: place for place, problem in enumerate(self.game.task.problems)}
-        if named is not None and named not in ids:
-            raise ConfigError(f"reset(options={options!r:.200}): there is no such problem in this task.")
+        named = self._named(options)
         if not self._begun and not chosen.all():
             raise EpisodeError("call reset() of every environment before that of some of them.")
         numbers = np.flatnonzero(chosen)
         for number in numbers.tolist():
             if seeds[number] is not None:
                 self._bases[number], self._episodes[number] = seeds[number], 0
-        self.begin(numbers, None if named is None else ids[named])
+        self.begin(numbers, None if named is None else named[numbers])
         self._begun = True
         self.waiting[chosen] = False
         return chosen
 
-    def begin(self, numbers: Ints, problem: int | None = None) -> None:
-        """Begin the next tree in some environments; the problem is drawn by its seed unless one is given."""
+    def _named(self, options: dict[str, Any] | None) -> Ints | None:
+        """Return the place of each environment's problem where the options of a `reset` name them, else None."""
+        given = (options or {}).get("problem")
+        if isinstance(given, list | tuple):
+            if len(given) != self.count:
+                raise ConfigError(f"reset(options=...): {len(given)} problems for {self.count} environments.")
+        else:
+            one = named_problem(options)
+            if one is None:
+                return None
+            given = [one] * self.count
+        ids = {problem.id: place for place, problem in enumerate(self.game.task.problems)}
+        if strange := [problem for problem in given if problem not in ids]:
+            raise ConfigError(f"reset(options=...): there is no such problem as {strange[0]!r:.200} in this task.")
+        return np.array([ids[problem] for problem in given])
+
+    def begin(self, numbers: Ints, problems: Ints | None = None) -> None:
+        """Begin the next tree in some environments; problems are drawn by their seeds unless they are given."""
         if not len(numbers):
             return
         seeds = [self._next_seed(number) for number in numbers.tolist()]
-        problems = (
-            draws.problems(seeds, len(self.game.task.problems)) if problem is None else np.full(len(seeds), problem)
-        )
+        if problems is None:
+            problems = draws.problems(seeds, len(self.game.task.problems))
         self.trees.begin(numbers, seeds, problems)
 
     def _next_seed(self, number: int) -> int:

@@ -3,6 +3,7 @@
     python -m mars2_bench.training.miniature --out runs/miniature
     python -m mars2_bench.training.miniature --out runs/miniature --report
     python -m mars2_bench.training.miniature --out runs/miniature --report --into docs/experiments.md
+    python -m mars2_bench.training.miniature --out runs/miniature --report --figure curves.png
 
 Each arm and seed is one file of results, written when it is through: what is there is not made again, so that a run
 that was stopped goes on where it was. Several may share one folder, each taking what no other has begun. All programs
@@ -26,6 +27,7 @@ import transformers
 
 from mars2_bench.command import run
 from mars2_bench.training.arms import ARMS
+from mars2_bench.training.figure import draw
 from mars2_bench.training.report import SCALING, inserted, report
 from mars2_bench.training.running import FULL, QUICK, Bench, bench, run_arm
 from mars2_bench.training.scaling import PRESETS, TEAMS, scaled
@@ -92,9 +94,14 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help=f"a reduced form: one seed of {' and '.join(QUICK_ARMS)}")
     parser.add_argument("--report", action="store_true", help="print the tables of what is there, and run nothing")
     parser.add_argument("--into", type=Path, default=None, metavar="PAGE", help="with --report: put the tables there")
+    parser.add_argument(
+        "--figure", type=Path, default=None, metavar="PNG", help="with --report: draw the curves there (extra bench)"
+    )
     given = parser.parse_args()
     if given.report:
         told = report(given.out)
+        if given.figure is not None:
+            draw(given.out, given.figure)
         if given.into is None:
             print(told)
         else:

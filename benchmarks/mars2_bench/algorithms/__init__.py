@@ -1,0 +1,1 @@
+"""Reference algorithms for the named environments: one readable file each, small networks, PyTorch on one core."""
