@@ -17,6 +17,8 @@ ROW = re.compile(
 FORMULAS = [
     *(f"mars2_env/credit/{name}.py" for name in ("shaping", "advantages", "collaborative", "values", "estimates")),
     "mars2_env/search/answers.py",
+    "mars2_env/results/paired.py",
+    "mars2_env/results/diversity.py",
     "agents/mars2_agents/learners/losses.py",
 ]
 ROWS = [row.groupdict() for row in ROW.finditer(PAGE.read_text(encoding="utf-8"))]
