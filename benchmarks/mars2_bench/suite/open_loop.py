@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mars2_bench.suite.named import Named
-from mars2_bench.suite.playing import MOST_TREES, ends_of
+from mars2_bench.suite.playing import MOST_TREES, ends_of, rounds_of
 from mars2_bench.suite.rules import TableGame
 
 Ints = NDArray[np.int64]
@@ -78,13 +78,12 @@ class Moves:
 def moves_of(game: TableGame) -> Moves:
     """Return what a schedule for a game consists of."""
     route, names = game.task.rules.game == "route", game.layout.names
-    rounds = game.task.rules.rounds
     return Moves(
         game.agents,
         game.budget + 1,
-        rounds if rounds is not None else game.budget if route else game.budget // len(game.agents),
+        rounds_of(game),
         route,
-        rounds is not None,
+        game.task.rules.rounds is not None,
         names.index("rounds_left") if "rounds_left" in names else None,
     )
 
