@@ -1,5 +1,5 @@
 # `make demo` and `make test` work from nothing: each makes .venv and sees to a Docker engine first.
-.PHONY: help demo test test-all test-consumers lint engine bubblewrap venv viewer vllm clean
+.PHONY: help demo test test-all test-consumers lint engine bubblewrap venv viewer vllm docs release clean
 
 BIN := .venv/bin
 
@@ -10,6 +10,8 @@ help:
 	@echo "make test-consumers  the tests that run inside other libraries, each in an environment of its own"
 	@echo "make lint      ruff and mypy"
 	@echo "make viewer    build what \`mars2 view\` shows from viewer/ (needs Node and npm)"
+	@echo "make docs      the site, in build/docs/site"
+	@echo "make release VERSION=0.2.0  version, changelog, wheel and sdist, checked; then a commit and a tag, nothing pushed"
 	@echo "make vllm      .vllm, an environment with vLLM for a CPU (3.4 GB)"
 	@echo "make clean     remove .venv, caches and the demo's run"
 
@@ -28,6 +30,12 @@ viewer:
 
 bubblewrap:
 	@scripts/bubblewrap.sh
+
+docs:
+	@scripts/docs.sh
+
+release: venv
+	@$(BIN)/python scripts/release.py $(VERSION)
 
 demo: engine
 	@scripts/demo.sh
@@ -48,4 +56,4 @@ test-consumers: venv
 	@scripts/consumers.sh
 
 clean:
-	rm -rf .venv .vllm .consumers viewer/node_modules .venv.lock .vllm.lock .pytest_cache .ruff_cache .mypy_cache .hypothesis runs/demo
+	rm -rf .venv .venv-docs .vllm .consumers viewer/node_modules .venv.lock .venv-docs.lock .vllm.lock build/docs .pytest_cache .ruff_cache .mypy_cache .hypothesis runs/demo

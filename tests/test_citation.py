@@ -24,7 +24,8 @@ def extras() -> dict[str, list[str]]:
 
 def test_the_version_to_cite_is_the_version() -> None:
     assert re.findall(r"^version: (.*)$", text("CITATION.cff"), re.MULTILINE) == [mars2_env.__version__]
-    assert f"mars2_env-{mars2_env.__version__}-py3-none-any.whl" in text("README.md")
+    for page in ("README.md", "docs/install.md"):
+        assert set(re.findall(r"mars2_env-([0-9.]+)-py3-none-any\.whl", text(page))) == {mars2_env.__version__}
 
 
 @pytest.mark.parametrize("paper", ["2602.07848", "2604.14564"])
@@ -33,12 +34,15 @@ def test_both_papers_are_named(paper: str) -> None:
     assert paper in text("README.md")
 
 
-def test_readme_offers_every_extra_and_no_other() -> None:
-    offered = text("README.md").partition("Extras: ")[2].partition("\n\n")[0]
-    assert set(re.findall(r"`([a-z0-9]+)`", offered)) == set(extras()) - {"dev"}
+FOR_THIS_REPOSITORY = {"dev", "docs"}  # what its tests and its site are made with; users need neither
 
 
-@pytest.mark.parametrize("extra", sorted(set(extras()) - {"dev"}))
+def test_every_extra_is_offered_and_no_other() -> None:
+    offered = text("docs/install.md").partition("Extras: ")[2].partition("\n\n")[0]
+    assert set(re.findall(r"`([a-z0-9]+)`", offered)) == set(extras()) - FOR_THIS_REPOSITORY
+
+
+@pytest.mark.parametrize("extra", sorted(set(extras()) - FOR_THIS_REPOSITORY))
 def test_behind_every_extra_is_code_that_uses_it(extra: str) -> None:
     packages = [re.split(r"[\[<>=]", line)[0] for line in extras()[extra] if not line.startswith("mars2-env")]
     sources = "".join(

@@ -10,6 +10,7 @@ before a block says what is special about it, in one or more words:
     <!-- test: no -->       is not run: a listing of output, or the commands that make what the tests run in
     <!-- test: consumer --> needs another library: the one program of docs/consumers/NAME.md, run in that library's own
                             environment by tests/consumers/test_consumer_NAME.py, through `pages.docs_program`
+    <!-- test: container --> needs a base image for the package's container: tests/test_container.py runs it
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import pytest
 from pages import CONSUMERS, PAGES, REPOSITORY, Snippet, anchors, links, snippets
 
 NEEDS = {"model", "slow", "vllm"}
+ELSEWHERE = {"consumer", "container"}  # run by tests of their own
 LINKING = [*PAGES, REPOSITORY / "CONTRIBUTING.md", REPOSITORY / "CHANGELOG.md"]
 SET_UP = re.compile(r"make|git clone|cd|pip install|python3? -m venv|source|sudo|export")
 
@@ -65,7 +67,7 @@ def test_snippets_run(page: Path, needs: frozenset[str], tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {"__name__": "__main__"}
     for snippet in snippets(page):
-        if snippet.words & {"no", "consumer"} or not snippet.words & NEEDS <= needs:
+        if snippet.words & {"no", *ELSEWHERE} or not snippet.words & NEEDS <= needs:
             continue
         if snippet.language == "python":
             # Padded, so that a traceback names the line of the page.
@@ -78,7 +80,7 @@ def test_snippets_run(page: Path, needs: frozenset[str], tmp_path: Path, monkeyp
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_only_set_up_and_listings_go_untested(page: Path) -> None:
     for snippet in snippets(page):
-        assert snippet.words <= NEEDS | {"exact", "no", "consumer"}, f"{snippet}: an unknown word in {snippet.words}"
+        assert snippet.words <= NEEDS | {"exact", "no", *ELSEWHERE}, f"{snippet}: an unknown word in {snippet.words}"
         if "no" in snippet.words:
             assert snippet.language != "python", f"{snippet}: Python is always run"
             for command, _ in snippet.commands():

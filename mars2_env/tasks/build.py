@@ -34,8 +34,7 @@ def task(id_or_problem_set: str | ProblemSet | Task = "mars2/Starter-v0", **over
 
     Args:
         id_or_problem_set: an environment id ("mars2/Starter-v0"), the name of a problem set ("humaneval", a .jsonl
-        file),
-            a `ProblemSet`, or a `Task` to be changed.
+            file), a `ProblemSet`, or a `Task` to be changed.
         **overrides: any of
             problems, split, path, problem_options: what `load_problems` is given;
             preset: "mars2" or "tplus", a name for several of the options below (`PRESETS`), which others come before;

@@ -1,0 +1,79 @@
+"""The order of the site's pages."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final, TypeAlias
+
+Entry: TypeAlias = str | Mapping[str, "Entry | list[Entry]"] | Mapping[str, str]
+
+ORDER: Final[dict[str, list[str]]] = {
+    "Start": ["index.md", "install.md", "learn.md", "notebooks/*", "examples/*"],
+    "Search": ["guide.md", "search.md", "problems.md", "replies.md", "results.md", "viewer.md", "gallery.md"],
+    "Agents": [
+        "models.md",
+        "transformers.md",
+        "vllm.md",
+        "openai.md",
+        "stages.md",
+        "teams.md",
+        "engine.md",
+        "parts.md",
+    ],
+    "Environments": ["environments.md", "tasks.md", "games/*", "bank.md", "consumers/*"],
+    "Training": ["train.md", "training.md", "reward_model.md"],
+    "Evidence": [
+        "maths.md",
+        "harness.md",
+        "leaderboard.md",
+        "reproduce.md",
+        "experiments.md",
+        "replication.md",
+        "performance.md",
+    ],
+    "Safety": ["threat_model.md", "sandbox.md", "security.md"],
+    "Project": ["contributing.md", "changelog.md"],
+    "Reference": ["api/names.md", "api/*"],
+}
+"""Section -> its pages; a star stands for all pages of a folder that are not named elsewhere."""
+
+
+def sections(pages: Iterable[str]) -> dict[str, list[str]]:
+    """Return section -> its pages in order; those that no section takes stand in a last one, "More"."""
+    left = sorted(pages)
+    named = {page for wanted in ORDER.values() for page in wanted}
+    found: dict[str, list[str]] = {}
+    for section, wanted in ORDER.items():
+        taken = []
+        for want in wanted:
+            folder = want.removesuffix("*")
+            taken += [page for page in left if page == want or (want != folder and _in(folder, page, named))]
+        found[section] = taken
+        left = [page for page in left if page not in taken]
+    return found | ({"More": left} if left else {})
+
+
+def _in(folder: str, page: str, named: set[str]) -> bool:
+    return page.startswith(folder) and page not in named
+
+
+def title(text: str, page: str) -> str:
+    """Return the first heading of a page, without marks; its file's name where there is none."""
+    heading = re.search(r"^# (.+)$", text, re.MULTILINE)
+    return re.sub(r"[`*]", "", heading[1]) if heading else Path(page).stem
+
+
+def as_toml(pages: Mapping[str, str]) -> str:
+    """Return the value of `nav`: page -> text, in sections."""
+    lines = []
+    for section, names in sections(pages).items():
+        inside = ", ".join(f"{{{_text(title(pages[name], name))} = {_text(name)}}}" for name in names)
+        lines.append(f"  {{{_text(section)} = [{inside}]}},")
+    return "[\n" + "\n".join(lines) + "\n]"
+
+
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)  # JSON's texts are TOML's
