@@ -109,9 +109,10 @@ def test_marks_of_tests_and_escaped_bars_are_not_shown() -> None:
     assert plain("| `a\\|b` | c |\n\nd \\| e") == "| `a|b` | c |\n\nd \\| e"
 
 
-@pytest.mark.parametrize(
-    "run", sorted((REPOSITORY / "docs" / "gallery").rglob("run.json")), ids=lambda run: run.parent.name
-)
+RECORDED = [run for runs in recorded(REPOSITORY).values() for run in runs]
+
+
+@pytest.mark.parametrize("run", RECORDED, ids=lambda run: run.name)
 def test_a_recorded_tree_of_the_gallery_is_finished_and_replays(run: Path) -> None:
     for tree in mars2_env.read_log(run):
         assert tree.ended is not None

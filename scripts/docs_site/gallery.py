@@ -41,7 +41,7 @@ def framed(text: str) -> str:
     return OPENED.sub(
         lambda link: (
             f'{link[0]}\n\n<iframe title="{link["words"]}" src="{link["page"]}" sandbox="allow-scripts" '
-            'loading="lazy" style="width:100%;height:640px;border:1px solid #8886;border-radius:8px"></iframe>'
+            'style="width:100%;height:640px;border:1px solid #8886;border-radius:8px"></iframe>'
         ),
         text,
     )
