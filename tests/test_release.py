@@ -95,8 +95,8 @@ def test_a_tree_that_is_not_clean_is_refused_and_left_alone(clone: Path) -> None
 
 def test_a_wheel_without_its_licences_is_refused_and_the_files_are_as_they_were(clone: Path) -> None:
     project = clone / "pyproject.toml"
-    files = 'license-files = ["LICENSE", "NOTICE"]'
-    project.write_text(project.read_text(encoding="utf-8").replace('license-files = ["LICENSE"]', files))
+    files = 'license-files = ["LICENSE", "NOTICE", '
+    project.write_text(project.read_text(encoding="utf-8").replace('license-files = ["LICENSE", ', files))
     git(clone, "commit", "--all", "--quiet", "--message", "A licence that is not there")
     done = run(clone, "9.0.0")
     assert done.returncode == 1 and "lacks mars2_env-9.0.0.dist-info/licenses/NOTICE" in done.stderr

@@ -1,6 +1,6 @@
 // The page: a list of trees and charts, or one tree (or two, side by side) with its slider and its chosen node.
 import { render } from "preact";
-import { useCallback, useEffect, useMemo, useReducer, useRef, useState } from "preact/hooks";
+import { useCallback, useEffect, useLayoutEffect, useMemo, useReducer, useRef, useState } from "preact/hooks";
 import { START, format, parse, type Place } from "./address";
 import { Charts } from "./charts";
 import { divergence, eventAt, pairs, type Pair } from "./compare";
@@ -42,7 +42,7 @@ function remembered(): Theme {
 function useTheme(): [Theme, () => void, number] {
   const [theme, setTheme] = useState<Theme>(remembered);
   const [turn, next] = useReducer((count: number) => count + 1, 0);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (theme === "auto") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = theme;
     try {
@@ -336,7 +336,8 @@ function TreePage({
     return way.length ? [...new Set([...way, ...(node.id ? [node.id] : [])])] : pathTo(current.model, chosen);
   }, [current, chosen, isWhy, grown]);
 
-  useEffect(() => {
+  // at once, not after the next paint: a key that follows on another must not find what stood before it
+  useLayoutEffect(() => {
     const pressed = (event: KeyboardEvent) => {
       const from = event.target as HTMLElement;
       if (event.ctrlKey || event.metaKey || event.altKey || from.closest("dialog")) return;
@@ -453,7 +454,8 @@ function App({ index }: { index: Index }) {
     const next = all[here + step];
     if (next) open(next);
   };
-  useEffect(() => {
+  // at once, not after the next paint: a key that follows on another must not find what stood before it
+  useLayoutEffect(() => {
     const pressed = (event: KeyboardEvent) => {
       const from = event.target as HTMLElement;
       if (event.ctrlKey || event.metaKey || event.altKey || from.closest("dialog")) return;

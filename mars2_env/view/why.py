@@ -8,8 +8,9 @@ compared is an `Arm`: the law of its posterior, what was drawn of it, and what i
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -111,17 +112,17 @@ def why(selector: Selector, tree: SearchTree, rng: np.random.Generator, pending:
             return Why(choice, tuple(_stack_walk(selector, tree, notes)))
         case AbMctsA() | Mars2():
             family = posterior(selector.posterior)
-            arms = list(_arms(notes, family))
-            walk = tuple(_walk(arms, tree, family, selector.guidance))
+            readings = list(_readings(notes))
+            walk = tuple(_walk(readings, tree, family, selector.guidance))
             if isinstance(selector, AbMctsA) and selector.agents == "ucb":
                 return Why(choice, walk, _ucb(tree))
-            agents = tuple(_agent_arms(notes, _agent_families(selector, tree, family)))
+            agents = _agent_arms(readings, _agent_families(selector, tree, family))
             return Why(choice, walk, agents, agent_first=isinstance(selector, Mars2))
         case AbMctsM():
             agents = _ucb(tree) if selector.agents == "ucb" else _mixed_agents(notes)
             return Why(choice, tuple(_mixed_walk(notes, tree, selector.guidance)), agents)
         case RepeatedSampling(agents="thompson"):
-            return Why(choice, (), tuple(_agent_arms(notes, [posterior("beta")] * tree.n_agents)))
+            return Why(choice, (), _agent_arms(_readings(notes), [posterior("beta")] * tree.n_agents))
         case Uct():
             size = selector.samples * tree.n_agents
             place = (len(tree) - 1 + len(pending)) % size
@@ -134,48 +135,77 @@ def _arm(who: int | None, row: Iterable[float], law: tuple[Any, ...], draw: floa
     return Arm(who, value, n, s / n if n else None, draw, law)
 
 
-def _drawn(who: int | None, row: Sequence[float], family: Posterior, note: Drawn, place: int) -> Arm:
-    """Return the arm of a value that was drawn of a family's posterior."""
-    drawn, parameters = float(note.values[place]), note.parameters[:, place].tolist()
-    if isinstance(family, Gaussian):
-        centre, scale, freedom = family.parameters(*row)
-        value = centre + scale * drawn
-        return _arm(who, row, ("t", centre, scale, freedom), value, value)
-    return _arm(who, row, ("beta", *parameters), drawn, drawn)
-
-
 @dataclass(frozen=True, slots=True)
-class _Labelled:
-    """An arm, and what of which node it is."""
+class _Draws:
+    """What was drawn of the posteriors over some rows.
 
-    what: str
-    node: int
-    arm: Arm
+    Attributes:
+        rows: shape (rows, 3).
+        parameters: of the law of each, shape (parameters, rows).
+        values: shape (rows,).
+    """
+
+    rows: Triples
+    parameters: Floats
+    values: Floats
+
+    def arm(self, place: int, family: Posterior, who: int | None = None) -> Arm:
+        """Return the arm of one row."""
+        row, drawn = self.rows[place].tolist(), float(self.values[place])
+        if isinstance(family, Gaussian):
+            centre, scale, freedom = family.parameters(*row)
+            value = centre + scale * drawn
+            return _arm(who, row, ("t", centre, scale, freedom), value, value)
+        return _arm(who, row, ("beta", *self.parameters[:, place].tolist()), drawn, drawn)
+
+    def counted(self, family: Posterior) -> Floats:
+        """Return what each row counts as, shape (rows,)."""
+        if not isinstance(family, Gaussian):
+            return self.values
+        centre, scale, _ = family.parameters(*self.rows.T)
+        counted: Floats = centre + scale * self.values
+        return counted
 
 
-def _arms(notes: Sequence[Note], family: Posterior) -> Iterator[_Labelled]:
-    """Yield the arm of each draw of a walk: a draw is of the row that was read first and not drawn of yet."""
-    waiting: deque[tuple[str, int, int | None, list[float]]] = deque()
+def _draws(rows: Triples, drawn: Sequence[Drawn], first: int = 0) -> _Draws:
+    """Return the draws of some rows, whose first is number `first` of all that was drawn."""
+    here = slice(first, first + len(rows))
+    parameters = np.concatenate([one.parameters for one in drawn], axis=1)[:, here]
+    return _Draws(rows, parameters, np.concatenate([one.values for one in drawn])[here])
+
+
+def _readings(notes: Sequence[Note]) -> Iterator[tuple[Read, _Draws]]:
+    """Yield each reading with the draws of its rows: a draw is of the row that was read first and not drawn of yet."""
+    waiting: deque[Read] = deque()
+    drawn: list[Drawn] = []  # of the reading that waits longest; no call draws of two
     for note in notes:
         if isinstance(note, Read):
-            several = note.what in ("child", "agent")
-            rows = enumerate(note.rows.tolist())
-            waiting.extend((note.what, note.node, place if several else None, row) for place, row in rows)
+            waiting.append(note)
             continue
-        for place in range(len(note.values)):
-            what, node, who, row = waiting.popleft()
-            if what != "agent":  # those have families of their own
-                yield _Labelled(what, node, _drawn(who, row, family, note, place))
+        drawn.append(note)
+        if sum(len(one.values) for one in drawn) == len(waiting[0].rows):
+            read = waiting.popleft()
+            yield read, _draws(read.rows, drawn)
+            drawn = []
 
 
-def _walk(arms: Sequence[_Labelled], tree: SearchTree, family: Posterior, guidance: Guidance | None) -> Iterator[Stop]:
+def _walk(
+    readings: Iterable[tuple[Read, _Draws]], tree: SearchTree, family: Posterior, guidance: Guidance | None
+) -> Iterator[Stop]:
     """Yield the stops of a walk by GEN, CONT and children (`descend`)."""
-    for node in dict.fromkeys(one.node for one in arms):
-        here = [one for one in arms if one.node == node]
-        gen, cont = (next(one.arm for one in here if one.what == what) for what in ("gen", "cont"))
-        gen = _weighed(gen, tree, node, guidance)
-        places = [one.arm for one in here if one.what == "child"]
-        yield _with_children(Stop(node, gen=gen, cont=cont), places, tree.children(node))
+    stop: Stop | None = None
+    for read, drawn in readings:
+        if read.what == "gen":
+            if stop is not None:
+                yield stop
+            stop = Stop(read.node, gen=_weighed(drawn.arm(0, family), tree, read.node, guidance))
+        elif stop is not None and read.what == "cont":
+            stop = replace(stop, cont=drawn.arm(0, family))
+        elif stop is not None and read.what == "child":
+            arm = partial(drawn.arm, family=family)
+            stop = _with_children(stop, drawn.counted(family), tree.children(read.node), arm)
+    if stop is not None:
+        yield stop
 
 
 def _weighed(gen: Arm, tree: SearchTree, node: int, guidance: Guidance | None) -> Arm:
@@ -190,14 +220,19 @@ def _weighed(gen: Arm, tree: SearchTree, node: int, guidance: Guidance | None) -
     return replace(gen, value=guidance.weigh(gen.draw, scale, tree, node), weight=scale * log_weight)
 
 
-def _with_children(stop: Stop, arms: Sequence[Arm], children: Sequence[int]) -> Stop:
-    """Return a stop with its children, the best of many; the best is gone on to."""
-    if not arms:
-        return stop
-    named = [replace(arm, who=children[place]) for place, arm in enumerate(arms)]
-    ranked = sorted(named, key=lambda arm: -arm.value)  # stable: of equals the first
-    shown = sorted(ranked[:MOST_ARMS], key=lambda arm: arm.who or 0)
-    return replace(stop, children=tuple(shown), rest=len(named) - len(shown), to=ranked[0].who)
+def _with_children(stop: Stop, values: Floats, children: Sequence[int], arm: Callable[[int], Arm]) -> Stop:
+    """Return a stop with its children, the best of many; the best is gone on to.
+
+    Args:
+        stop: the stop.
+        values: what each child counts as, shape (children,).
+        children: their numbers, ascending.
+        arm: from the place of a child to its arm.
+    """
+    ranked = np.argsort(-values, kind="stable").tolist()  # of equals the first
+    shown = sorted(ranked[:MOST_ARMS])
+    arms = tuple(replace(arm(place), who=children[place]) for place in shown)
+    return replace(stop, children=arms, rest=len(values) - len(shown), to=children[ranked[0]])
 
 
 def _agent_families(selector: AbMctsA | Mars2, tree: SearchTree, family: Posterior) -> list[Posterior]:
@@ -206,19 +241,12 @@ def _agent_families(selector: AbMctsA | Mars2, tree: SearchTree, family: Posteri
     return own + [family] * (tree.n_agents - len(own))
 
 
-def _agent_arms(notes: Sequence[Note], families: Sequence[Posterior]) -> Iterator[Arm]:
-    """Yield the arm of each agent: its draws follow the reading of its row."""
-    rows: list[list[float]] = []
-    agent = 0
-    for note in notes:
-        if isinstance(note, Read):
-            if rows and agent == len(rows):
-                return
-            rows = note.rows.tolist() if note.what == "agent" else []
-        elif rows:
-            for place in range(len(note.values)):
-                yield _drawn(agent, rows[agent], families[agent], note, place)
-                agent += 1
+def _agent_arms(readings: Iterable[tuple[Read, _Draws]], families: Sequence[Posterior]) -> tuple[Arm, ...]:
+    """Return the arm of each agent."""
+    for read, drawn in readings:
+        if read.what == "agent":
+            return tuple(drawn.arm(agent, family, agent) for agent, family in enumerate(families))
+    return ()
 
 
 def _ucb(tree: SearchTree) -> tuple[Arm, ...]:
@@ -233,38 +261,37 @@ def _ucb(tree: SearchTree) -> tuple[Arm, ...]:
 
 
 def _stack_walk(selector: AbMctsA, tree: SearchTree, notes: Sequence[Note]) -> Iterator[Stop]:
-    """Yield the stops of a walk that chooses the agent at each node, by its own children there (`stack_choice`)."""
+    """Yield the stops of a walk that chooses the agent at each node, by its own children there (`stack_choice`).
+
+    Of each reading of the children's rows are drawn: each agent, over the sum of its children's; then GEN, CONT and, if
+    CONT won, each child, of the agent that was chosen.
+    """
     family = posterior(selector.posterior)
     families = _agent_families(selector, tree, family)
     at = [place for place, note in enumerate(notes) if isinstance(note, Read)]
     for first, after in zip(at, [*at[1:], len(notes)], strict=True):
         read = notes[first]
         assert isinstance(read, Read)
-        draws = [
-            (note, place)
-            for note in notes[first + 1 : after]
-            if isinstance(note, Drawn)
-            for place in range(len(note.values))
-        ]
+        drawn = [note for note in notes[first + 1 : after] if isinstance(note, Drawn)]
+        count = sum(len(one.values) for one in drawn)
         children = np.array(tree.children(read.node), np.int64)
         author = tree.agent[children]
-        whole = [read.rows[author == agent].sum(axis=0) for agent in range(tree.n_agents)]
-        agents = tuple(_drawn(agent, row.tolist(), families[agent], *draws[agent]) for agent, row in enumerate(whole))
-        allowed = np.ones(tree.n_agents, bool) if tree.allowed is None else tree.allowed
-        chosen = max(np.flatnonzero(allowed).tolist(), key=lambda agent: agents[agent].value)
+        whole = np.stack([read.rows[author == agent].sum(axis=0) for agent in range(tree.n_agents)])
+        own = _draws(whole, drawn)
+        agents = tuple(own.arm(agent, family, agent) for agent, family in enumerate(families))
+        allowed = range(tree.n_agents) if tree.allowed is None else np.flatnonzero(tree.allowed).tolist()
+        chosen = max(allowed, key=lambda agent: agents[agent].value)
         stop = Stop(read.node, agents, chosen)
-        if rest := draws[tree.n_agents :]:
+        if count > tree.n_agents:
             written = children[author == chosen]
             below = (tree.triples(written, CHILDREN) + tree.triples(written, BELOW)).sum(axis=0)
-            gen = _drawn(None, (whole[chosen] - below).tolist(), family, *rest[0])
-            stop = replace(
-                stop,
-                gen=_weighed(gen, tree, read.node, selector.guidance),
-                cont=_drawn(None, below.tolist(), family, *rest[1]),
-            )
-            own = read.rows[author == chosen].tolist()
-            arms = [_drawn(place, row, family, *one) for place, (row, one) in enumerate(zip(own, rest[2:]))]  # noqa: B905
-            stop = _with_children(stop, arms, written.tolist())
+            both = _draws(np.stack([whole[chosen] - below, below]), drawn, tree.n_agents)
+            gen = _weighed(both.arm(0, family), tree, read.node, selector.guidance)
+            stop = replace(stop, gen=gen, cont=both.arm(1, family))
+            if count > tree.n_agents + 2:
+                below_it = _draws(read.rows[author == chosen], drawn, tree.n_agents + 2)
+                arm = partial(below_it.arm, family=family)
+                stop = _with_children(stop, below_it.counted(family), written.tolist(), arm)
         yield stop
 
 
@@ -280,21 +307,18 @@ def _mixed_draws(notes: Sequence[Note], what: str) -> Iterator[tuple[Read, Float
 def _mixed_walk(notes: Sequence[Note], tree: SearchTree, guidance: Guidance | None) -> Iterator[Stop]:
     """Yield the stops of a walk in which a new child is one arm among the children (`AbMctsM.select`)."""
     for read, drawn in _mixed_draws(notes, "child"):
-        *old, new = drawn.tolist()
+        old, new = drawn[:-1], float(drawn[-1])
         gen = _arm(None, (0.0, 0.0, 0.0), (), new, new)
         if guidance is not None:
             value = guidance.weigh(new, new_child(read.rows)[1], tree, read.node)
             gen = replace(gen, value=value, weight=value - new)
-        arms = [
-            _arm(place, row, (), value, value)
-            for place, (row, value) in enumerate(zip(read.rows.tolist(), old, strict=True))
-        ]
         children = tree.children(read.node)
-        stop = _with_children(Stop(read.node), arms, children)
+        stop = _with_children(Stop(read.node), old, children, partial(_undrawn, read.rows, old))
         shown = [children.index(arm.who or ROOT) for arm in stop.children]
-        *laws, last = _curves(read.rows, [*shown, len(arms)])
-        named = tuple(replace(arm, law=law) for arm, law in zip(stop.children, laws, strict=True))
-        went = stop.to if max(old) >= gen.value else None
+        *laws, last = _curves(read.rows, [*shown, len(old)])
+        arms = zip(stop.children, laws, strict=True)
+        named = tuple(replace(arm, draw=arm.value, law=law) for arm, law in arms)
+        went = stop.to if old.max() >= gen.value else None
         yield replace(stop, gen=replace(gen, law=last), children=named, to=went)
 
 
@@ -320,8 +344,13 @@ def _uct_walk(tree: SearchTree, weight: float) -> Iterator[Stop]:
     """Yield the stops of a walk by the largest UCT score (`uct_leaf`)."""
     node = ROOT
     while tree.child_count(node):
-        rows, values = tree.child_triples(node).tolist(), uct_scores(tree, node, weight).tolist()
-        arms = [_arm(place, row, (), None, value) for place, (row, value) in enumerate(zip(rows, values, strict=True))]
-        stop = _with_children(Stop(node), arms, tree.children(node))
+        values = uct_scores(tree, node, weight)
+        arm = partial(_undrawn, tree.child_triples(node), values)
+        stop = _with_children(Stop(node), values, tree.children(node), arm)
         yield stop
         node = stop.to or ROOT
+
+
+def _undrawn(rows: Triples, values: Floats, place: int) -> Arm:
+    """Return an arm that counts as its value, of which nothing is known to be drawn."""
+    return _arm(None, rows[place].tolist(), (), None, float(values[place]))

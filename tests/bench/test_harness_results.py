@@ -204,6 +204,12 @@ def test_more_expansions_than_the_budget_are_told() -> None:
         check(replace(toy_result(), expansions=1001))
 
 
+def test_a_name_that_could_be_more_than_a_name_is_refused() -> None:
+    for name in ("../ppo", "a|b", "<b>", ""):
+        with pytest.raises(LogError, match="is no name of an algorithm"):
+            check(replace(toy_result(), algorithm=replace(toy_result().algorithm, name=name)))
+
+
 def test_an_environment_that_changed_is_another() -> None:
     with pytest.raises(LogError, match="another environment"):
         check(replace(toy_result(), environment="f" * 64))

@@ -243,8 +243,8 @@ NUMBERS: Mapping[str, tuple[str, str]] = {
         "f7b2016fb61bd9ce19cffab34644acffc7e4a4dbe55eccdba95bb809e591e360",
     ),
     "mars2/Scale8-v1": (
-        "605defc3dbdca4702feaa7bf1b6d1c0ac4f18abcc6324a11fa8a8da09040e1aa",
-        "45b1ec76c3dd2c6b7036c404f1e70b192fcdfac7caea32b50776bdb02c40e7ca",
+        "d69c61c8ef589a65850ebf14a072f96ad33a1e3904dd47c89cc986c322416799",
+        "558ee24ae958118ce67c0d12167c2f260c3d1c9cfb86cf1e2d74a44b1868a957",
     ),
 }
 """Of each id its digest, and that of what a vector of it returns for some actions."""

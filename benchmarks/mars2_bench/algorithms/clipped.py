@@ -44,7 +44,7 @@ class Settings:
         hidden: units that networks have for each slot; twice as many for all of them together.
     """
 
-    envs: int = 128
+    envs: int = 32
     steps: int = 12
     epochs: int = 4
     batches: int = 4

@@ -29,7 +29,7 @@ with needed_by("mars2_bench.algorithms"):
 class Ppo:
     """PPO with these settings."""
 
-    settings: Settings = field(default_factory=Settings)
+    settings: Settings = field(default_factory=lambda: Settings(envs=64))
 
     def __call__(self, named: Named, expansions: int, seed: int, told: Told | None = None) -> Controller:
         """Return what was learned of the training problems in so many expansions.

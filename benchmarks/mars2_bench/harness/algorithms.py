@@ -85,7 +85,8 @@ OFFERED: Final[Mapping[str, Offer]] = {
 }
 """Algorithms by name."""
 
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
+"""What the board may call an algorithm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ def make(text: str, name: str | None = None) -> Made:
     if not callable(learn):
         raise PolicyError(f"algorithm {text!r:.200}: its factory returned {learn!r:.200}, which cannot be called.")
     called = name or (spec.rest.rpartition(".")[2].lower() if spec.rest else spec.name)
-    if not _NAME.fullmatch(called):
+    if not NAME.fullmatch(called):
         raise ConfigError(f"name={called!r:.200}: an algorithm's name has small letters, digits, '.', '_' and '-'.")
     settings = _settings(learn, spec.options)
     where = key if spec.rest else own.get(key) or f"{factory.__module__}:{factory.__qualname__}"

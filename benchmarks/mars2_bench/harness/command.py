@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -302,5 +302,12 @@ def expansions_of(text: str) -> int:
     return int(match[1]) * _SIZES[match[2].lower()]
 
 
-COMMANDS: Final = {"list": list_, "run": run, "verify": verify, "report": report, "submit": submit, "teams": teams}
+COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
+    "list": list_,
+    "run": run,
+    "verify": verify,
+    "report": report,
+    "submit": submit,
+    "teams": teams,
+}
 """What the group `bench` gets from here, by name."""

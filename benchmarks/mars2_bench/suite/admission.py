@@ -251,14 +251,15 @@ def _seeds(trees: int) -> Sequence[int]:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """An algorithm on an environment."""
+    """An algorithm on an environment, after so many expansions."""
 
     id: str
     algorithm: str
     split: str = "test"
+    expansions: int = 200_000
 
     def __str__(self) -> str:
-        return f"{self.algorithm} on {self.id} ({self.split})"
+        return f"{self.algorithm} on {self.id} ({self.split}, {self.expansions:,} expansions)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,8 +268,9 @@ class Separation:
 
     Attributes:
         shows: what it shows, in words.
-        lower, upper: what is to be below, what above.
-        least: by how much at least.
+        lower: what is to be below.
+        upper: what is to be above.
+        least: by more than this.
     """
 
     shows: str
@@ -277,20 +279,32 @@ class Separation:
     least: float
 
 
-_RELAY: Final = Arm("mars2/Relay-v1", "ippo")
+_COMMONS, _RELAY, _OWN = "mars2/Commons-v1", "mars2/Relay-v1", "mars2/RelayOwn-v1"
+_SCALE, _TEMPLATES = "mars2/Scale8-v1", "mars2/Templates-v1"
 SEPARATIONS: Final = (
     Separation(
         "a common budget needs a common reward",
-        Arm("mars2/Commons-v1", "ippo-own"),
-        Arm("mars2/Commons-v1", "ippo"),
+        Arm(_COMMONS, "ippo-own"),
+        Arm(_COMMONS, "ippo"),
         0.10,
     ),
-    Separation("who is paid for its own part learns it sooner", _RELAY, Arm("mars2/Relay-v1", "ippo-own"), 0.0),
-    Separation("what is hidden is missed", Arm("mars2/RelayOwn-v1", "ippo"), _RELAY, 0.10),
+    Separation(
+        "who is paid for its own part learns it sooner",
+        Arm(_RELAY, "ippo", expansions=20_000),
+        Arm(_RELAY, "ippo-own", expansions=20_000),
+        0.0,
+    ),
+    Separation(
+        "the more so, the more agents there are",
+        Arm(_SCALE, "ippo", expansions=50_000),
+        Arm(_SCALE, "ippo-own", expansions=50_000),
+        0.10,
+    ),
+    Separation("what is hidden is missed", Arm(_OWN, "ippo"), Arm(_RELAY, "ippo"), 0.10),
     Separation(
         "what was learned of templates does not hold for others",
-        Arm("mars2/Templates-v1", "ppo", "unseen"),
-        Arm("mars2/Templates-v1", "ppo"),
+        Arm(_TEMPLATES, "ppo", "unseen"),
+        Arm(_TEMPLATES, "ppo"),
         0.40,
     ),
 )
@@ -299,26 +313,25 @@ SEPARATIONS: Final = (
 def separate(
     separations: Sequence[Separation] = SEPARATIONS,
     *,
-    expansions: int = 200_000,
     learners: int = 5,
     trees: int = len(SEEDS),
     processes: int = 1,
     told: Progress = lambda words: None,
 ) -> Mapping[str, Step]:
     """Return what comes of separations, by what each shows; arguments are those of `admit`."""
-    seeds, splits = _seeds(trees), dict[tuple[str, str], list[str]]()
+    seeds, splits = _seeds(trees), dict[tuple[str, str, int], list[str]]()
     for arm in (arm for one in separations for arm in (one.lower, one.upper)):
-        its = splits.setdefault((arm.id, arm.algorithm), [])
+        its = splits.setdefault((arm.id, arm.algorithm, arm.expansions), [])
         its += [arm.split] * (arm.split not in its)
     runs = [
         Run(find(id), algorithm, expansions, seed, tuple(its), seeds)
-        for (id, algorithm), its in splits.items()
+        for (id, algorithm, expansions), its in splits.items()
         for seed in range(learners)
     ]
     scores: dict[Arm, list[Scores]] = {}
     for run, found in zip(runs, all_learned(runs, processes, told), strict=True):
         for split, played in zip(run.splits, found, strict=True):
-            scores.setdefault(Arm(run.named.id, run.algorithm, split), []).append(played)
+            scores.setdefault(Arm(run.named.id, run.algorithm, split, run.expansions), []).append(played)
     return {
         one.shows: (step if one.lower.split == one.upper.split else unpaired_step)(
             str(one.lower), str(one.upper), scores[one.lower], scores[one.upper], one.least

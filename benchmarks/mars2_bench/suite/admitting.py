@@ -38,7 +38,7 @@ def admit(
     separations: Annotated[
         bool, typer.Option("--separations", help="Instead: the differences that the suite is made to show.")
     ] = False,
-    expansions: Annotated[int, typer.Option(min=1, help="What each learner learns from.")] = 200_000,
+    expansions: Annotated[int, typer.Option(min=1, help="What each learner of a ladder learns from.")] = 200_000,
     learners: Annotated[int, typer.Option(min=1, help="How many seeds of a learning algorithm.")] = 5,
     trees: Annotated[int, typer.Option(min=1, help="How many trees of each unseen problem.")] = 8,
     processes: Annotated[int, typer.Option(min=1, help="How many learners learn at a time.")] = 2,
@@ -56,14 +56,14 @@ def admit(
     from mars2_bench.suite.named import find
 
     console, say, told = Console(), typer.echo, partial(typer.echo, err=True)
-    options: dict[str, Any] = {"expansions": expansions, "learners": learners, "trees": trees, "processes": processes}
+    options: dict[str, Any] = {"learners": learners, "trees": trees, "processes": processes, "told": told}
     if id is None:
-        steps = admission.separate(told=told, **options)
+        steps = admission.separate(**options)
         for shows, step in steps.items():
             say(f"{shows}\n    {sentence(step)}")
         found, passed = msgspec.to_builtins(steps), all(step.passed for step in steps.values())
     else:
-        ladder = admission.admit(find(id), told=told, **options)
+        ladder = admission.admit(find(id), expansions=expansions, **options)
         console.print(rung_table(ladder))
         for step in ladder.steps:
             say(sentence(step))

@@ -98,7 +98,7 @@ class Specialist:
     def __call__(self, seen: Reading, masks: Mask, rng: np.random.Generator) -> Ints:
         """Return a slot for each tree; nothing is drawn."""
         far = progress(seen, self.team.kinds.stages)
-        maybe = hidden(seen) & (far < 0) & self._mends(seen)[:, :-1].any(1)[:, None]
+        maybe = hidden(seen) & (far < 0) & self._mends(seen)[:, :-1].any(1, keepdims=True)
         guess = np.where(maybe, 0.5 * seen.slots("depth") - 1.0, -1.0)  # below all that is known
         return _last_argmax(np.where(self.mine(seen, far), far, guess))
 

@@ -184,19 +184,19 @@ _THREE_STAGES: Final = Kinds(("syntax", "crash", "flood"), 2)
 _TWO_STAGES: Final = Kinds(("syntax", "crash"), 2)
 
 
-def _specialists(mend: float) -> dict[str, Skill]:
+def _specialists(mend: float, slip: float) -> dict[str, Skill]:
     """Return roles by what they are good at; whoever is not may break something.
 
     A stage; the real slips (`logic`); the first two stages (`front`); the last one and the real slips (`back`).
     """
     kinds = {**{stage: frozenset({stage}) for stage in STAGES}, "logic": frozenset(FAMILIES)}
     kinds |= {"front": kinds["syntax"] | kinds["crash"], "back": kinds["flood"] | kinds["logic"]}
-    return {name: Skill(Chances(0.9, mend, 0.0), Chances(0.1, 0.0, 0.3), families) for name, families in kinds.items()}
+    return {name: Skill(Chances(0.9, mend, 0.0), Chances(0.1, 0.0, slip), families) for name, families in kinds.items()}
 
 
-def _team(roles: str, kinds: Kinds, mend: float = 0.6) -> Team:
+def _team(roles: str, kinds: Kinds, mend: float = 0.6, slip: float = 0.3) -> Team:
     """Return a team of specialists, drawn per tree."""
-    return Team(tuple(_specialists(mend)[role] for role in roles.split()), "tree", kinds)
+    return Team(tuple(_specialists(mend, slip)[role] for role in roles.split()), "tree", kinds)
 
 
 _RELAY: Final = _team("syntax crash logic", _TWO_STAGES)
@@ -251,7 +251,7 @@ NAMED: Final[Mapping[str, Named]] = MappingProxyType(
                 "mars2/Scale8-v1",
                 "Relay for many agents: two of each role, who mend less",
                 "place",
-                _team("syntax crash flood logic syntax crash flood logic", _THREE_STAGES, 0.3),
+                _team("syntax crash flood logic syntax crash flood logic", _THREE_STAGES, 0.35, 0.15),
                 64,
                 {"share": "team", "cards": True},
             ),
