@@ -35,6 +35,7 @@ ORDER: Final[dict[str, list[str]]] = {
     "Training": ["train.md", "training.md", "reward_model.md"],
     "Evidence": [
         "maths.md",
+        "benchmark.md",
         "harness.md",
         "leaderboard.md",
         "reproduce.md",
