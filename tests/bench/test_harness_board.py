@@ -209,7 +209,7 @@ def test_a_forged_result_is_not_packed(tmp_path: Path) -> None:
 
 
 def test_another_algorithm_under_a_shipped_name_is_not_packed(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="the name 'ppo' is taken"):
+    with pytest.raises(LogError, match="the name 'ppo' is taken"):
         checked(folder_of(tmp_path, [sound(0, algorithm=Recipe("ppo", "mine:Ppo", {}, ""))]))
 
 

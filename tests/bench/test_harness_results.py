@@ -206,8 +206,14 @@ def test_more_expansions_than_the_budget_are_told() -> None:
 
 def test_a_name_that_could_be_more_than_a_name_is_refused() -> None:
     for name in ("../ppo", "a|b", "<b>", ""):
-        with pytest.raises(LogError, match="is no name of an algorithm"):
-            check(replace(toy_result(), algorithm=replace(toy_result().algorithm, name=name)))
+        with pytest.raises(LogError, match="is no name of one"):
+            decoded(encoded(replace(toy_result(), algorithm=replace(toy_result().algorithm, name=name))))
+    for id in ("../../mars2/Route-v1", "mars2/Route-v1/..", "Route-v1"):
+        with pytest.raises(LogError, match="is no name of one"):
+            decoded(encoded(replace(toy_result(), id=id)))
+    for odd in ({"seed": -1}, {"budget": -5}, {"expansions": -1}, {"tries": 0}):
+        with pytest.raises(LogError, match="must be at least"):
+            decoded(encoded(replace(toy_result(), **odd)))
 
 
 def test_an_environment_that_changed_is_another() -> None:

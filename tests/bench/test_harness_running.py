@@ -199,6 +199,14 @@ def test_a_spec_that_names_no_algorithm_says_why(spec: str, message: str) -> Non
         make(spec)
 
 
+def test_nobody_goes_by_the_name_of_another() -> None:
+    with pytest.raises(ConfigError, match="the name 'oracle' is taken"):
+        make("ppo", "oracle")
+    with pytest.raises(ConfigError, match="random is a reference, and keeps its name"):
+        make("random", "mine")
+    assert make("ppo", "mine").recipe.name == "mine"
+
+
 def test_the_name_on_the_board_is_the_factorys_unless_one_is_given() -> None:
     assert make("harness_toys:Toy").recipe.name == "toy"
     assert make("harness_toys:Toy", "toy-50").recipe.name == "toy-50"

@@ -97,5 +97,5 @@ def test_the_search_gives_everything_to_the_agent_who_is_always_able() -> None:
 def test_the_search_finds_a_schedule_that_holds_its_own_on_trees_that_it_did_not_see() -> None:
     named = find("Relay-v1")
     found, seeds = best_open_loop(named, generations=1, width=32), list(range(50, 50 + 64))
-    plain = means(named.make_vec, found.moves, shapes(found.moves)[::7], seeds)
-    assert means(named.make_vec, found.moves, found.plans, seeds)[0] > max(plain.mean() + 0.1, plain.max() - 0.05)
+    plain = means(named, found.moves, shapes(found.moves)[::7], seeds)
+    assert means(named, found.moves, found.plans, seeds)[0] > max(plain.mean() + 0.1, plain.max() - 0.05)

@@ -12,7 +12,6 @@ reference of this package may look at the trees themselves, and returns a functi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, is_dataclass
 from typing import Any, Final, get_type_hints
@@ -20,12 +19,12 @@ from typing import Any, Final, get_type_hints
 import msgspec
 
 from mars2_bench.harness.origin import source_digest
-from mars2_bench.harness.results import Recipe
+from mars2_bench.harness.results import ALGORITHM_NAME, Recipe, Result
 from mars2_bench.suite.named import Named
 from mars2_bench.suite.playing import Controller, Player, Told
 from mars2_env.base.parts import Parts
 from mars2_env.base.spec import parse_spec, plain, typed_options
-from mars2_env.errors import ConfigError, PolicyError
+from mars2_env.errors import ConfigError, LogError, PolicyError
 
 Algorithm = Callable[[Named, int, int, Told | None], Controller | Player]
 
@@ -85,9 +84,6 @@ OFFERED: Final[Mapping[str, Offer]] = {
 }
 """Algorithms by name."""
 
-NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
-"""What the board may call an algorithm."""
-
 
 @dataclass(frozen=True, slots=True)
 class Made:
@@ -121,6 +117,34 @@ def offer_of(recipe: Recipe) -> Offer | None:
     return offer if offer is not None and offer.factory == recipe.factory else None
 
 
+def check_name(name: str, factory: str) -> None:
+    """Check that an algorithm does not go by the name of another that this package offers.
+
+    Raises:
+        ConfigError: it does, or it is a reference of this package under another name.
+    """
+    if name in OFFERED and OFFERED[name].factory != factory:
+        raise ConfigError(
+            f"the name {name!r} is taken by one of this package, and this is {factory}; give it another --name."
+        )
+    for known, offer in OFFERED.items():
+        if offer.reference and offer.factory == factory and known != name:
+            raise ConfigError(f"name={name!r}: {known} is a reference, and keeps its name on the board.")
+
+
+def check_claims(result: Result) -> None:
+    """Check what a result says of itself, as far as no tree has to be played for it.
+
+    Raises:
+        ConfigError: of its name, see `check_name`.
+        LogError: it took more expansions than its budget.
+    """
+    check_name(result.algorithm.name, result.algorithm.factory)
+    offer = offer_of(result.algorithm)
+    if result.expansions > result.budget and not (offer and offer.reference):
+        raise LogError(f"{result.expansions:,} expansions are more than its budget of {result.budget:,}.")
+
+
 def make(text: str, name: str | None = None) -> Made:
     """Return the algorithm of a spec.
 
@@ -143,10 +167,11 @@ def make(text: str, name: str | None = None) -> Made:
     if not callable(learn):
         raise PolicyError(f"algorithm {text!r:.200}: its factory returned {learn!r:.200}, which cannot be called.")
     called = name or (spec.rest.rpartition(".")[2].lower() if spec.rest else spec.name)
-    if not NAME.fullmatch(called):
+    if not ALGORITHM_NAME.fullmatch(called):
         raise ConfigError(f"name={called!r:.200}: an algorithm's name has small letters, digits, '.', '_' and '-'.")
     settings = _settings(learn, spec.options)
     where = key if spec.rest else own.get(key) or f"{factory.__module__}:{factory.__qualname__}"
+    check_name(called, where)
     return Made(Recipe(called, where, settings, source_digest(factory)), learn)
 
 

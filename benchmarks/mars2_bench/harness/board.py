@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from mars2_bench.harness.algorithms import offer_of
+from mars2_bench.harness.algorithms import check_claims, offer_of
 from mars2_bench.harness.results import Result, files_in, read_result
 from mars2_bench.harness.statistics import (
     Comparison,
@@ -155,9 +155,14 @@ def board(results: Iterable[Result], reruns: Mapping[str, Rerun]) -> list[Table]
         reruns: digest of a result -> what came of learning it again.
 
     Raises:
-        LogError: results that make a row are not of the same environment, algorithm and settings.
+        ConfigError: one goes by the name of another algorithm.
+        LogError: one took more expansions than its budget, or results that make a row are not of the same environment,
+            algorithm and settings.
     """
     found: dict[tuple[str, str], dict[tuple[str, int], list[Result]]] = {}
+    results = list(results)
+    for result in results:
+        check_claims(result)
     for result in sorted(results, key=lambda one: (one.id, one.algorithm.name, one.budget, one.seed)):
         for split in result.evaluations:
             rows = found.setdefault((result.id, split), {})

@@ -148,11 +148,23 @@ def verify(
     trees = sum(one.scores.size for result in sound for one in result.evaluations.values())
     typer.echo(f"{len(sound)} of {len(files)} results stand: {trees:,} trees were played again.")
     if chosen := [result for result in sound if result.seed in again]:
+        known = {result.digest(): result for result in chosen}
         with progress(len(chosen)) as (began, ended):
             for cell, found in learn_again(chosen, places[0] / RERUNS, began):
                 ended()
-                said = "the same to the last action" if found.identical else f"not the same: {dict(found.scores)}"
+                result = known.pop(found.digest)
+                if found.identical:
+                    said = "the same to the last action"
+                elif found.agrees(result):
+                    said = f"not the same, and within what the trees can tell: {dict(found.scores)}"
+                else:
+                    wrong += 1
+                    said = f"NOT the same: {dict(found.scores)}; its row stays `replayed`"
                 typer.echo(f"{cell}: {said}")
+        if known:
+            typer.echo(f"{len(known)} were learned again before; {places[0] / RERUNS} has what came of it.")
+    elif again:
+        raise ConfigError(f"--rerun {rerun}: no result that stands has such a seed.")
     if wrong:
         raise typer.Exit(1)
 
@@ -173,6 +185,8 @@ def report(
     from mars2_bench.harness.board import read_board
     from mars2_bench.harness.report import pages, write
 
+    if page.suffix != ".md":
+        raise ConfigError(f"--page {page}: a page of Markdown, such as leaderboard.md; JSON and PNG go beside it.")
     tables = read_board(folder)
     if check:
         old = [path for path, text in pages(tables, page, readme).items() if not _is(path, text)]

@@ -31,6 +31,11 @@ SCHEMA: Final = "mars2-bench/1"
 BUDGETS: Final = (50_000, 200_000, 1_000_000)
 """Expansions of a training, of results that are published; 0 is for what learns nothing."""
 
+ALGORITHM_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
+"""What an algorithm may be called: it names folders, and stands on pages."""
+
+_ID: Final = re.compile(r"mars2/[A-Za-z0-9]+-v[0-9]+")
+
 _MOST_BYTES: Final = 2**26
 """What a packed column may unpack to: one that says more is no result, but an attack on whoever reads it."""
 
@@ -300,12 +305,28 @@ def decoded(data: bytes, where: str | Path = "the result") -> Result:
     except LogError as error:
         raise LogError(f"{where}: {error}") from None
     result = Result(**{name: getattr(found, name) for name in _SAID}, evaluations=evaluations)
+    _check_said(result, where)
     if found.digest != result.digest():
         raise LogError(f"{where} was changed after it was written: its digest is of something else.")
     for split, one in found.evaluations.items():
         if (one.score, one.count) != (evaluations[split].score, evaluations[split].scores.size):
             raise LogError(f"{where}: {split}: score {one.score!r} of {one.count} trees is not what its scores say.")
     return result
+
+
+def _check_said(result: Result, where: str | Path) -> None:
+    """Raise LogError for names that would lead out of a folder or be more than words on a page, and for odd numbers."""
+    for what, said, pattern in (("id", result.id, _ID), ("algorithm", result.algorithm.name, ALGORITHM_NAME)):
+        if not pattern.fullmatch(said):
+            raise LogError(f"{where}: {what}={said!r:.200} is no name of one ({pattern.pattern}).")
+    for what, number, least in (
+        ("seed", result.seed, 0),
+        ("budget", result.budget, 0),
+        ("expansions", result.expansions, 0),
+        ("tries", result.tries, 1),
+    ):
+        if number < least:
+            raise LogError(f"{where}: {what}={number} must be at least {least}.")
 
 
 def path_of(folder: Path, id: str, algorithm: str, budget: int, seed: int) -> Path:

@@ -8,12 +8,11 @@ from typing import Final
 
 import msgspec
 
-from mars2_bench.harness.algorithms import OFFERED, offer_of
 from mars2_bench.harness.board import SEEDS, board
 from mars2_bench.harness.results import BUDGETS, Result, encoded, files_in, path_of
 from mars2_bench.harness.verifying import verify
 from mars2_env.base.journal import refusing
-from mars2_env.errors import ConfigError, LogError
+from mars2_env.errors import LogError
 
 SCHEMA: Final = "mars2-bench-submission/1"
 RESULTS: Final = Path("benchmarks/results")
@@ -46,7 +45,6 @@ def checked(folder: Path) -> list[Result]:
 
     Raises:
         LogError: a file does not stand the check, a seed is missing, or a budget is none of `BUDGETS`.
-        ConfigError: an algorithm has the name of one that the project ships, and is another.
     """
     found = []
     for path, result, trouble in verify(files_in(folder)):
@@ -55,11 +53,6 @@ def checked(folder: Path) -> list[Result]:
         if result.budget not in (0, *BUDGETS):
             allowed = ", ".join(f"{budget:,}" for budget in BUDGETS)
             raise LogError(f"{path}: a budget of {result.budget:,}; the board has {allowed}.")
-        if result.algorithm.name in OFFERED and offer_of(result.algorithm) is None:
-            raise ConfigError(
-                f"{path}: the name {result.algorithm.name!r} is taken by one of this package, and this is "
-                f"{result.algorithm.factory}; run it with another --name."
-            )
         found.append(result)
     for table in board(found, {}):
         for row in table.rows:

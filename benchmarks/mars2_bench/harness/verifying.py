@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from mars2_bench.harness.algorithms import NAME, offer_of, remade
+from mars2_bench.harness.algorithms import check_claims, remade
 from mars2_bench.harness.board import Rerun
 from mars2_bench.harness.results import Episodes, Result, read_result
 from mars2_bench.harness.running import TREES, Cell, Progress, evaluated, learn
@@ -70,13 +70,7 @@ def check(result: Result) -> None:
     ):
         if said != known:
             raise LogError(f"it was made with another {what} ({said:.16}) than {result.id} has here ({known:.16}).")
-    if not NAME.fullmatch(result.algorithm.name):
-        raise LogError(
-            f"{result.algorithm.name!r:.100} is no name of an algorithm: small letters, digits, '.', '_', '-'."
-        )
-    offer = offer_of(result.algorithm)
-    if result.expansions > result.budget and not (offer and offer.reference):
-        raise LogError(f"{result.expansions:,} expansions are more than its budget of {result.budget:,}.")
+    check_claims(result)
     if set(result.evaluations) != set(evaluated(named)):
         raise LogError(
             f"it has the splits {sorted(result.evaluations)}, and {result.id} has {sorted(evaluated(named))}."

@@ -48,7 +48,7 @@ def admit(
 
     Everybody plays the same trees of unseen problems: random, the best open-loop schedule (searched for on training
     problems), greedy, Thompson sampling, a policy by hand, the reference learner and the oracle. Each step must exceed
-    its minimum detectable effect; the exit status is 1 where one does not. About five minutes on two cores.
+    its minimum detectable effect; the exit status is 1 where one does not. One to four minutes of CPU.
     """
     if (id is None) == (not separations):
         raise ConfigError("mars2 bench admit: give the id of an environment, or --separations.")

@@ -8,7 +8,7 @@ AISTATS 2016): the better half of the candidates goes on to twice as many trees,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Final
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mars2_bench.suite.named import Named
-from mars2_bench.suite.playing import MOST_TREES, Vector, ends_of
+from mars2_bench.suite.playing import MOST_TREES, ends_of, rounds_of
 from mars2_bench.suite.rules import TableGame
 
 Ints = NDArray[np.int64]
@@ -78,13 +78,12 @@ class Moves:
 def moves_of(game: TableGame) -> Moves:
     """Return what a schedule for a game consists of."""
     route, names = game.task.rules.game == "route", game.layout.names
-    rounds = game.task.rules.rounds
     return Moves(
         game.agents,
         game.budget + 1,
-        rounds if rounds is not None else game.budget if route else game.budget // len(game.agents),
+        rounds_of(game),
         route,
-        rounds is not None,
+        game.task.rules.rounds is not None,
         names.index("rounds_left") if "rounds_left" in names else None,
     )
 
@@ -186,9 +185,7 @@ def mutated(moves: Moves, plans: Ints, count: int, rng: np.random.Generator) -> 
     return moves.legal(found)
 
 
-def best_open_loop(
-    named: Named, *, generations: int = 6, width: int = 128, seed: int = 0, make: Callable[..., Vector] | None = None
-) -> OpenLoop:
+def best_open_loop(named: Named, *, generations: int = 6, width: int = 128, seed: int = 0) -> OpenLoop:
     """Return the best schedule that the search finds on the training problems.
 
     Args:
@@ -196,43 +193,34 @@ def best_open_loop(
         generations: how often the best ones are changed.
         width: how many changed plans a generation has.
         seed: of the search, and of the trees that it plays.
-        make: makes a vector of so many trees; None: of the environment's training split.
     """
-    made = make or (lambda count: named.make_vec(count, split="train", autoreset_mode="NextStep"))
-    moves, rng = moves_of(made(1).trees.game), np.random.default_rng(seed)
+    moves, rng = moves_of(named.make_vec(1).trees.game), np.random.default_rng(seed)
     trees = iter(range(seed * 10_000_000 + 1, (seed + 1) * 10_000_000))
-    kept = halved(made, moves, np.unique(shapes(moves), axis=0), 8, trees)
+    kept = halved(named, moves, np.unique(shapes(moves), axis=0), 8, trees)
     for _ in range(generations):
         field = np.concatenate([kept, mutated(moves, kept, width, rng)])
-        kept = halved(made, moves, np.unique(field, axis=0), 8, trees)
-    return OpenLoop(moves, halved(made, moves, kept, 1, trees, first=32 * FIRST_TREES))
+        kept = halved(named, moves, np.unique(field, axis=0), 8, trees)
+    return OpenLoop(moves, halved(named, moves, kept, 1, trees, first=32 * FIRST_TREES))
 
 
-def halved(
-    make: Callable[[int], Vector],
-    moves: Moves,
-    plans: Ints,
-    keep: int,
-    seeds: Iterator[int],
-    first: int = FIRST_TREES,
-) -> Ints:
+def halved(named: Named, moves: Moves, plans: Ints, keep: int, seeds: Iterator[int], first: int = FIRST_TREES) -> Ints:
     """Return the `keep` best of some plans, best first: the worse half leaves after each round, and trees double."""
     trees = first
     while True:
-        scores = means(make, moves, plans, [next(seeds) for _ in range(trees)])
+        scores = means(named, moves, plans, [next(seeds) for _ in range(trees)])
         order = np.argsort(-scores, kind="stable")
         if len(plans) <= keep:
             return plans[order]
         plans, trees = plans[order[: max(keep, len(plans) // 2)]], 2 * trees
 
 
-def means(make: Callable[[int], Vector], moves: Moves, plans: Ints, seeds: list[int]) -> NDArray[np.float64]:
-    """Return the mean best score of each plan over trees with these episode seeds, which draw their problems too."""
+def means(named: Named, moves: Moves, plans: Ints, seeds: list[int]) -> NDArray[np.float64]:
+    """Return the mean best score of each plan over training trees of these seeds, which draw their problems too."""
     each = max(1, MOST_TREES * 2 // len(seeds))
     found = []
     for begin in range(0, len(plans), each):
         some = plans[begin : begin + each]
-        vec = make(len(some) * len(seeds))
+        vec = named.make_vec(len(some) * len(seeds), split="train", autoreset_mode="NextStep")
         controller = OpenLoop(moves, some.repeat(len(seeds), axis=0))
         observations, _ = vec.reset(seed=seeds * len(some))
         best, over = np.zeros(vec.num_envs), np.zeros(vec.num_envs, np.bool_)

@@ -8,13 +8,12 @@ controller that must find roles and slips out can be expected to do better.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mars2_bench.suite.playing import Vector
+from mars2_bench.suite.playing import Vector, rounds_of
 from mars2_bench.suite.rules import TableGame
 from mars2_bench.suite.trees import Trees
 
@@ -54,7 +53,6 @@ def oracle(vec: Vector) -> Oracle:
     return Oracle(vec.trees, plan_of(vec.trees.game))
 
 
-@lru_cache(maxsize=4)
 def plan_of(game: TableGame) -> Plan:
     """Return the values and chances of a game's programs."""
     agents, rounds = len(game.agents), rounds_of(game)
@@ -71,13 +69,6 @@ def plan_of(game: TableGame) -> Plan:
     rows = np.full(len(game.bank.entries), -1)
     rows[game.places] = np.arange(len(game.places))
     return Plan(worth, nothing, worth.argsort(2, kind="stable"), refined, fresh, rows, together)
-
-
-def rounds_of(game: TableGame) -> int:
-    """Return how many steps a tree of a game has at most."""
-    if game.task.rules.rounds is not None:
-        return game.task.rules.rounds
-    return game.budget if game.task.rules.game == "route" else game.budget // len(game.agents)
 
 
 def refinements(game: TableGame) -> Floats:

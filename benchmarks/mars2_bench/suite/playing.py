@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mars2_bench.suite.named import Named
+from mars2_bench.suite.rules import TableGame
 from mars2_bench.suite.vector import BankRounds, BankRoute
 
 Vector = BankRoute | BankRounds
@@ -89,7 +90,7 @@ def record(
         seeds: the episode seed of each tree of a problem.
         draws: seed of what the player draws; the trees do not depend on it.
     """
-    ids = [problem.id for problem in named.task(split).problems] if problems is None else list(problems)
+    ids = [problem.id for problem in named.problems(split)] if problems is None else list(problems)
     pairs = [(problem, seed) for problem in ids for seed in seeds]
     rng = np.random.default_rng([draws, 0x91A7])
     parts = [
@@ -134,6 +135,13 @@ def ends_of(vec: Vector, terminated: Any) -> NDArray[np.bool_]:
     """Return which trees ended, shape (n,), of what `step` returned: an array, or one for each agent, all alike."""
     ended: NDArray[np.bool_] = terminated[vec.agents[0]] if isinstance(vec, BankRounds) else terminated
     return ended
+
+
+def rounds_of(game: TableGame) -> int:
+    """Return how many steps a tree of a game has at most."""
+    if game.task.rules.rounds is not None:
+        return game.task.rules.rounds
+    return game.budget if game.task.rules.game == "route" else game.budget // len(game.agents)
 
 
 def begin(vec: Vector, pairs: Sequence[tuple[str, int]]) -> Any:
