@@ -22,6 +22,7 @@ from mars2_env.tasks import GAMES, TASKS
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 
+from docs_site.gallery import recorded  # noqa: E402
 from docs_site.laying import lay, plain, texts  # noqa: E402
 from docs_site.links import led  # noqa: E402
 from docs_site.navigation import sections  # noqa: E402
@@ -55,7 +56,7 @@ def test_every_link_leads_to_a_page_and_heading_of_the_site(laid: Path) -> None:
                 continue
             page, _, anchor = link.partition("#")
             target = posixpath.normpath(posixpath.join(posixpath.dirname(name), page)) if page else name
-            assert target in site(), f"{name}: ({link}) leads nowhere"
+            assert target in site() or target in recorded(REPOSITORY), f"{name}: ({link}) leads nowhere"
             assert not anchor or anchor in anchors(laid / target) | known, f"{name}: ({link}): no such heading there"
 
 
@@ -106,6 +107,24 @@ def test_a_link_to_a_function_in_a_source_leads_to_its_docstring() -> None:
 def test_marks_of_tests_and_escaped_bars_are_not_shown() -> None:
     assert plain("<!-- test: exact -->\n```console\n") == "```console\n"
     assert plain("| `a\\|b` | c |\n\nd \\| e") == "| `a|b` | c |\n\nd \\| e"
+
+
+RECORDED = [run for runs in recorded(REPOSITORY).values() for run in runs]
+
+
+@pytest.mark.parametrize("run", RECORDED, ids=lambda run: run.name)
+def test_a_recorded_tree_of_the_gallery_is_finished_and_replays(run: Path) -> None:
+    for tree in mars2_env.read_log(run):
+        assert tree.ended is not None
+        assert mars2_env.replay(tree) == tree
+
+
+def test_a_recorded_run_is_a_page_of_the_viewer_in_a_frame(laid: Path) -> None:
+    for name, runs in recorded(REPOSITORY).items():
+        assert f'src="{name}"' in site()["gallery.md"]
+        page = (laid / name).read_text(encoding="utf-8")
+        assert "default-src 'none'" in page
+        assert all(tree.problem in page for run in runs for tree in mars2_env.read_log(run))
 
 
 @pytest.mark.slow

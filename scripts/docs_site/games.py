@@ -67,7 +67,9 @@ def _game_page(game: str, found: Sequence[Environment]) -> str:
         "who chooses": who,
         "who writes": "frozen generator policies" if rules.generators else "the agents",
         "observations": "numbers" if rules.generators else "texts",
-        "a budget is": "whole rounds, one node for each agent" if rules.rounds else "any number of nodes",
+        "a budget is": f"whole rounds, one node for each agent{', but for `rounds`' if game == 'place' else ''}"
+        if rules.rounds
+        else "any number of nodes",
         "interfaces": ", ".join(f"{APIS[api]} (`api={api!r}`)" for api in rules.apis),
         "environments": ", ".join(f"[`{one.id}`]({one.page}.md)" for one in found if one.task.rules.game == game),
     }

@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Final
 
+from docs_site import gallery
 from docs_site.games import game_pages
 from docs_site.links import led
 from docs_site.navigation import as_toml
@@ -41,11 +42,11 @@ def texts(repository: Path, repository_url: str | None = None) -> dict[str, str]
         repository_url: where the repository can be looked at, for links to files that are no pages; None: nowhere.
     """
     where = homes(repository)
-    known = {**places(repository), **where, "README.md": "index.md"}
+    known = {**places(repository), **gallery.places(repository), **where, "README.md": "index.md"}
     found = {}
     for path, home in where.items():
         text = _text(repository / path)
-        found[home] = led(plain(text), path, home, known, repository_url)
+        found[home] = gallery.framed(led(plain(text), path, home, known, repository_url))
     return found | game_pages() | package_pages(repository) | {"api/names.md": names_page()}
 
 
@@ -78,6 +79,10 @@ def lay(repository: Path, folder: Path) -> None:
         target = folder / "pages" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
+    for name, runs in gallery.recorded(repository).items():
+        target = folder / "pages" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(gallery.shown(runs))
     for file in (repository / "docs").rglob("*.*"):
         if file.suffix in {".png", ".svg", ".css"}:
             target = folder / "pages" / file.relative_to(repository / "docs")

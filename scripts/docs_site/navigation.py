@@ -6,9 +6,9 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
-Entry: TypeAlias = str | Mapping[str, "Entry | list[Entry]"] | Mapping[str, str]
+from mars2_env.tasks import GAMES
 
 ORDER: Final[dict[str, list[str]]] = {
     "Start": ["index.md", "install.md", "learn.md", "notebooks/*", "examples/*"],
@@ -23,10 +23,19 @@ ORDER: Final[dict[str, list[str]]] = {
         "engine.md",
         "parts.md",
     ],
-    "Environments": ["environments.md", "tasks.md", "games/*", "bank.md", "consumers/*"],
+    "Environments": [
+        "environments.md",
+        "tasks.md",
+        *(f"games/{game}.md" for game in GAMES),
+        "games/*",
+        "bank.md",
+        "consumers/README.md",
+        "consumers/*",
+    ],
     "Training": ["train.md", "training.md", "reward_model.md"],
     "Evidence": [
         "maths.md",
+        "benchmark.md",
         "harness.md",
         "leaderboard.md",
         "reproduce.md",
@@ -36,9 +45,9 @@ ORDER: Final[dict[str, list[str]]] = {
     ],
     "Safety": ["threat_model.md", "sandbox.md", "security.md"],
     "Project": ["contributing.md", "changelog.md"],
-    "Reference": ["api/names.md", "api/*"],
+    "Reference": ["api/names.md", "api/mars2_env*", "api/*"],
 }
-"""Section -> its pages; a star stands for all pages of a folder that are not named elsewhere."""
+"""Section -> its pages; a star stands for all pages that begin so and are not named elsewhere."""
 
 
 def sections(pages: Iterable[str]) -> dict[str, list[str]]:
@@ -47,17 +56,16 @@ def sections(pages: Iterable[str]) -> dict[str, list[str]]:
     named = {page for wanted in ORDER.values() for page in wanted}
     found: dict[str, list[str]] = {}
     for section, wanted in ORDER.items():
-        taken = []
+        found[section] = []
         for want in wanted:
-            folder = want.removesuffix("*")
-            taken += [page for page in left if page == want or (want != folder and _in(folder, page, named))]
-        found[section] = taken
-        left = [page for page in left if page not in taken]
+            taken = [page for page in left if page == want or (page not in named and _begins(page, want))]
+            found[section] += taken
+            left = [page for page in left if page not in taken]
     return found | ({"More": left} if left else {})
 
 
-def _in(folder: str, page: str, named: set[str]) -> bool:
-    return page.startswith(folder) and page not in named
+def _begins(page: str, want: str) -> bool:
+    return want.endswith("*") and page.startswith(want.removesuffix("*"))
 
 
 def title(text: str, page: str) -> str:

@@ -8,7 +8,14 @@ from math import comb
 import numpy as np
 import pytest
 
-from mars2_env.results.paired import bootstrap_interval, by_problem, complementarity, holm, sign_flip_p
+from mars2_env.results.paired import (
+    bootstrap_band,
+    bootstrap_interval,
+    by_problem,
+    complementarity,
+    holm,
+    sign_flip_p,
+)
 
 
 def test_seeds_of_one_problem_count_as_one() -> None:
@@ -66,6 +73,12 @@ def test_holm_multiplies_the_least_p_by_their_number_and_keeps_the_order() -> No
 def test_a_bootstrap_of_a_statistic_draws_whole_problems() -> None:
     team_and_member = np.array([[1.0, 1.0], [0.0, 0.0]] * 10)
     assert bootstrap_interval(team_and_member, statistic=lambda means: means[:, 0] - means[:, 1]) == (0.0, 0.0)
+
+
+def test_a_band_is_at_each_point_the_interval_of_that_point() -> None:
+    curves = np.random.default_rng(1).random((12, 3))
+    points = [bootstrap_interval(curves[:, point]) for point in range(3)]
+    np.testing.assert_allclose(np.transpose(bootstrap_band(curves)), points, atol=0.015)  # other resamples
 
 
 def test_a_team_is_held_against_its_best_member() -> None:
