@@ -241,7 +241,9 @@ def test_damage_is_told_as_it_comes(live: Live, run: Path) -> None:
 
 
 def test_the_command_serves_until_it_is_interrupted(run: Path) -> None:
-    command = [sys.executable, "-m", "mars2_env.cli", "view", str(run), "--live", "--no-open"]
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # background jobs ignore it
+    program = f"{heard}; from mars2_env.cli import main; main()"
+    command = [sys.executable, "-c", program, "view", str(run), "--live", "--no-open"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stderr is not None
         address = urlsplit(process.stdout.readline().split()[-1])
