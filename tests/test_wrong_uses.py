@@ -216,11 +216,12 @@ def test_what_a_task_takes_and_its_types_and_its_documentation_agree() -> None:
     assert set(TaskOptions.__annotations__) == set(OPTIONS)
     told = mars2_env.task.__doc__ or ""
     environments = "".join(
-        (Path(__file__).parents[1] / name).read_text(encoding="utf-8") for name in ("README.md", "docs/guide.md")
+        (Path(__file__).parents[1] / name).read_text(encoding="utf-8")
+        for name in ("README.md", "docs/guide.md", "docs/tasks.md")
     )
     for option in OPTIONS:
         assert option in told, f"help(mars2_env.task) does not name {option}"
-        assert f"`{option}" in environments, f"neither README nor guide names `{option}`"
+        assert f"`{option}" in environments, f"neither README nor guide nor tasks names `{option}`"
 
 
 def test_a_missing_package_is_one_sentence_that_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

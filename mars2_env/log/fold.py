@@ -162,7 +162,8 @@ def read_log(path: str | Path) -> list[Tree]:
         LogError: there is no log there, or one is damaged, or a tree has two; the message names file and line.
     """
     if not is_path(path):
-        raise LogError(f"a log is named by its file or folder, not by {path!r:.200}.")
+        named = str(path) if isinstance(path, Path) else path
+        raise LogError(f"a log is named by its file or folder, not by {named!r:.200}.")
     place = Path(path)
     if os.path.isdir(place):  # False of what cannot be looked at: reading it says why
         files = log_files(place)
