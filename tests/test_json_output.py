@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from in_process import mars2
 from rich.console import Console
 
 import mars2_env
-from mars2_env.cli import main
 from mars2_env.cli.options import say_json
 from mars2_env.cli.search import search
 from mars2_env.cli.speaking import flags_of, spoken
@@ -22,20 +22,6 @@ from mars2_env.sandbox.scripted import ScriptedSandbox
 
 GUIDE = (Path(__file__).parents[1] / "docs/guide.md").read_text(encoding="utf-8")
 TEAM = ("--agent", "coder=noise:default")
-
-
-def mars2(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str | Path
-) -> tuple[int, str, str]:
-    """Run a command in this process; return exit status, standard output and error."""
-    monkeypatch.setattr("sys.argv", ["mars2", *map(str, arguments)])
-    capsys.readouterr()
-    status = 0
-    try:
-        main()
-    except SystemExit as end:
-        status = int(end.code or 0)
-    return status, *capsys.readouterr()
 
 
 def documented(command: str) -> set[str]:

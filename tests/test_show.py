@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from in_process import mars2
 from toys import Guesser, problem_set, sandbox
 
 import mars2_env
 from mars2_env import Reply, Turn
-from mars2_env.cli import main
 from mars2_env.results.verdicts import HIDDEN_FILE
 
 Show = Callable[..., str]
@@ -44,24 +44,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def mars2(
+def shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str | Path, status: int = 0
 ) -> str:
-    monkeypatch.setattr("sys.argv", ["mars2", "show", *map(str, arguments)])
-    capsys.readouterr()
-    found = 0
-    try:
-        main()
-    except SystemExit as end:
-        found = int(end.code or 0)
-    out, err = capsys.readouterr()
+    found, out, err = mars2(monkeypatch, capsys, "show", *arguments)
     assert found == status, err
     return out + err
 
 
 @pytest.fixture
 def show(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Show:
-    return lambda *arguments, **options: mars2(monkeypatch, capsys, *arguments, **options)
+    return lambda *arguments, **options: shown(monkeypatch, capsys, *arguments, **options)
 
 
 def test_the_trees_of_a_run_are_listed_with_who_solved_them(run: Path, show: Show) -> None:

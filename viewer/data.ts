@@ -101,6 +101,10 @@ export interface Failed {
   reason: string;
   fault: string;
 }
+export interface Passed {
+  kind: "passed";
+  turn: number;
+}
 export interface Cancelled {
   kind: "cancelled";
   turn: number;
@@ -119,7 +123,7 @@ export interface Ended {
   reason: string;
   detail: string;
 }
-export type Event = Asked | Told | Seeded | Failed | Cancelled | Joined | Left | Ended;
+export type Event = Asked | Told | Passed | Seeded | Failed | Cancelled | Joined | Left | Ended;
 
 export interface Generation {
   finish: string;

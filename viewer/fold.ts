@@ -122,7 +122,7 @@ function take(model: Model, event: Event, at: number): void {
       best = Math.max(best, event.score);
       if (event.score >= 1 && model.solvedAt === null) model.solvedAt = event.node;
     }
-  } else if (event.kind === "failed" || event.kind === "cancelled") {
+  } else if (event.kind === "passed" || event.kind === "failed" || event.kind === "cancelled") {
     if (turns[event.turn]) turns[event.turn].closed = at;
   } else if (event.kind === "left") {
     for (const turn of turns) if (turn && turn.agent === event.agent && turn.closed === Infinity) turn.closed = at;
@@ -169,6 +169,8 @@ export function sentence(model: Model, at: number): string {
       const copy = event.duplicate_of === undefined ? "" : `, the same program as #${event.duplicate_of}`;
       return `${agent} writes #${event.node}: ${words(event.outcome)}${copy}`;
     }
+    case "passed":
+      return `${model.turns[event.turn]?.agent ?? ""} lets its turn pass`;
     case "seeded":
       return `the given program is graded: ${words(event.outcome)}`;
     case "failed":

@@ -38,13 +38,20 @@ function remembered(): Theme {
   }
 }
 
+const DARK = "(prefers-color-scheme: dark)";
+
+/** Say in the document which colours hold: those that were chosen, or else the system's. */
+function paint(theme: Theme): void {
+  const own = matchMedia(DARK).matches ? "dark" : "light";
+  document.documentElement.dataset.theme = theme === "auto" ? own : theme;
+}
+
 /** The page's colours, and a number that changes with them. */
 function useTheme(): [Theme, () => void, number] {
   const [theme, setTheme] = useState<Theme>(remembered);
   const [turn, next] = useReducer((count: number) => count + 1, 0);
   useLayoutEffect(() => {
-    if (theme === "auto") delete document.documentElement.dataset.theme;
-    else document.documentElement.dataset.theme = theme;
+    paint(theme);
     try {
       localStorage.setItem("mars2-theme", theme);
     } catch {
@@ -53,10 +60,14 @@ function useTheme(): [Theme, () => void, number] {
     next(0);
   }, [theme]);
   useEffect(() => {
-    const query = matchMedia("(prefers-color-scheme: dark)");
-    query.addEventListener("change", next);
-    return () => query.removeEventListener("change", next);
-  }, []);
+    const query = matchMedia(DARK);
+    const changed = () => {
+      paint(theme);
+      next(0);
+    };
+    query.addEventListener("change", changed);
+    return () => query.removeEventListener("change", changed);
+  }, [theme]);
   return [theme, () => setTheme(THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length]), turn];
 }
 

@@ -38,11 +38,11 @@ from numpy.typing import NDArray
 
 import mars2_env
 from mars2_bench.command import run as run_command
-from mars2_bench.search.paired import bootstrap_interval, minimum_detectable_effect
 from mars2_env import Limits, ProblemSet, PublicView, Results, RewardModel, load_problems, make_sandbox
 from mars2_env.base import keys
 from mars2_env.problems.starter import TEMPLATES
 from mars2_env.results import AnswerRule
+from mars2_env.results.paired import bootstrap_interval, minimum_detectable_effect
 from mars2_env.sandbox import CachedSandbox, Sandbox
 
 AUTHORS: Final = "noise:default"

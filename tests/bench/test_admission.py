@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("torch")
 
+from mars2_bench.group import bench
 from mars2_bench.suite import admission
 from mars2_bench.suite.admission import SEPARATIONS, Ladder, Run, admit, rung, separate, step, unpaired_step
-from mars2_bench.suite.command import bench
 from mars2_bench.suite.named import find
 from mars2_bench.suite.playing import EVALUATION_SEEDS, Scores
 from typer.testing import CliRunner

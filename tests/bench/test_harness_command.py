@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from mars2_bench.algorithms.named import ALGORITHMS
+from mars2_bench.group import bench
 from mars2_bench.harness.algorithms import make
 from mars2_bench.harness.command import expansions_of, seeds_of
 from mars2_bench.harness.planning import cells_of
 from mars2_bench.harness.results import read_result
-from mars2_bench.suite.command import bench
 from mars2_bench.suite.named import NAMED, find
 from typer.testing import CliRunner
 

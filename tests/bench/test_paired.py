@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from mars2_bench.search.paired import (
-    answer_curve,
-    answers,
-    area,
-    bootstrap_interval,
-    first_solve,
-    minimum_detectable_effect,
-    solved_curve,
-    sparkline,
-)
+from mars2_bench.search.paired import area, first_solve, sparkline
+
+from mars2_env.results.curves import answer_curve, answers, solved_curve
+from mars2_env.results.paired import bootstrap_interval, minimum_detectable_effect
 
 
 def test_the_answer_is_the_best_node_so_far_and_the_latest_of_equals() -> None:

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mars2_bench.group import bench
 from mars2_bench.suite import draws
 from mars2_bench.suite.authors import BankAuthor, Chances, Skill, fresh_masks, from_spec, programs_of, refined_masks
 from mars2_bench.suite.bank import MOST_SLIPS, SLIPS_FILE, Entry, read_bank, write_bank
 from mars2_bench.suite.build import SPLITS, build, chosen, letters
-from mars2_bench.suite.command import bench
 from typer.testing import CliRunner
 
 import mars2_env

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from in_process import mars2
 from toys import Guesser, problem_set, sandbox
 
 import mars2_env
-from mars2_env.cli import main
 from mars2_env.results import grading
 
 GUIDE = (Path(__file__).parents[2] / "docs/guide.md").read_text(encoding="utf-8")
@@ -43,15 +43,8 @@ def compare(runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.setattr(grading, "sandbox_for", lambda trees: sandbox())
 
     def command(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["mars2", "compare", *arguments])
         monkeypatch.chdir(runs)
-        capsys.readouterr()
-        status = 0
-        try:
-            main()
-        except SystemExit as end:
-            status = int(end.code or 0)
-        return status, *capsys.readouterr()
+        return mars2(monkeypatch, capsys, "compare", *arguments)
 
     return command
 

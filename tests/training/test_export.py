@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 import toys
+from in_process import mars2
 
 import mars2_env
 from mars2_env import ConfigError, Generation, LogError, Reply, Turn
-from mars2_env.cli import main
 from mars2_env.credit import COLUMNS, SCOPES, Credit, samples, write_samples
 from mars2_env.errors import ExtraError
 
@@ -53,14 +53,7 @@ def command(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str | Path
 ) -> tuple[int, str, str]:
     """Run `mars2 export` in this process; return exit status, standard output and error."""
-    monkeypatch.setattr(sys, "argv", ["mars2", "export", *map(str, arguments)])
-    monkeypatch.setattr(sys.modules["mars2_env.cli.main"], "be_patient", lambda: None)
-    status = 0
-    try:
-        main()
-    except SystemExit as end:
-        status = int(end.code or 0)
-    return status, *capsys.readouterr()
+    return mars2(monkeypatch, capsys, "export", *arguments)
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:

@@ -19,12 +19,13 @@ pytest.importorskip("torch", reason="needs the extra train")
 pytest.importorskip("transformers", reason="needs the extra train")
 
 import torch
+from in_process import mars2
 from mars2_agents.training.cli import train
 from safetensors.torch import load_file
 from tiny_students import model, problem, tokenizer
 
 import mars2_env
-from mars2_env.cli.main import COMMANDS, main
+from mars2_env.cli.main import COMMANDS
 from mars2_env.credit import samples
 from mars2_env.errors import SandboxUnavailableError
 from mars2_env.tasks.policies import make_policy
@@ -106,20 +107,13 @@ def placed(folder: Path) -> Path:
     return folder
 
 
-def mars2(
+def trained(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *arguments: str | Path
 ) -> tuple[int, str, str]:
     """Run `mars2 train` in this process; return exit status, standard output and error."""
     if "train" not in COMMANDS:
         COMMANDS.register("train", train)
-    monkeypatch.setattr(sys, "argv", ["mars2", "train", *map(str, arguments)])
-    monkeypatch.setattr(sys.modules["mars2_env.cli.main"], "be_patient", lambda: None)
-    status = 0
-    try:
-        main()
-    except SystemExit as end:
-        status = int(end.code or 0)
-    return status, *capfd.readouterr()
+    return mars2(monkeypatch, capfd, "train", *arguments)
 
 
 def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -155,7 +149,7 @@ def test_a_file_becomes_new_weights_curves_and_samples(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = placed(tmp_path)
-    status, printed, told = mars2(monkeypatch, capfd, folder / "train.toml", "--json")
+    status, printed, told = trained(monkeypatch, capfd, folder / "train.toml", "--json")
     assert status == 0, told
     found = json.loads(printed)
     run = folder / "run"
@@ -175,13 +169,13 @@ def test_a_file_becomes_new_weights_curves_and_samples(
     assert any(node.score > 0 for tree in trees for node in tree.nodes)
     assert len({version for sample in samples(trees).samples for version in sample.versions}) == 2
 
-    status, printed, told = mars2(monkeypatch, capfd, folder / "train.toml")
+    status, printed, told = trained(monkeypatch, capfd, folder / "train.toml")
     assert status == 0, told
     assert printed.startswith("all 2 steps are made")
-    status, printed, told = mars2(monkeypatch, capfd, folder / "train.toml", "--set", "training.steps=3")
+    status, printed, told = trained(monkeypatch, capfd, folder / "train.toml", "--set", "training.steps=3")
     assert status == 0, told
     assert "3 steps are in" in printed and f"hf:{run}/weights/tiny/" in printed and "mars2 export" in printed
-    status, _, told = mars2(monkeypatch, capfd, folder / "train.toml", "--set", "algorithm.gamma=0.25")
+    status, _, told = trained(monkeypatch, capfd, folder / "train.toml", "--set", "algorithm.gamma=0.25")
     assert status == 2
     assert "algorithm" in told
 
@@ -190,7 +184,7 @@ def test_what_was_trained_acts_by_its_own_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = placed(tmp_path)
-    status, printed, told = mars2(monkeypatch, capfd, folder / "train.toml", "--set", "training.steps=1", "--json")
+    status, printed, told = trained(monkeypatch, capfd, folder / "train.toml", "--set", "training.steps=1", "--json")
     assert status == 0, told
     place = Path(json.loads(printed)["weights"]["tiny"])
     shutil.rmtree(folder / "model")
@@ -210,14 +204,14 @@ def test_a_partner_that_does_not_learn_is_named_in_the_file(
         file.write('[policies.partner]\nmodel = "hf:./model"\ntrain = "none"\nsampling = { max_new_tokens = 1 }\n')
     changes = ("agents.fixer=partner", "algorithm.name=heterogeneous", "training.steps=1", "training.batch=2")
     how = [one for change in changes for one in ("--set", change)]
-    status, printed, told = mars2(monkeypatch, capfd, folder / "train.toml", *how, "--json")
+    status, printed, told = trained(monkeypatch, capfd, folder / "train.toml", *how, "--json")
     assert status == 0, told
     found = json.loads(printed)
     assert f"policy partner (fixer_0): hf:{folder}/model, which acts and does not learn" in told
     assert found["versions"].keys() == found["weights"].keys() == {"tiny"} and found["versions"]["tiny"] > 0
     values = found["values"]
     assert values["policies/partner/given"] > 0 == values["policies/partner/used"]
-    status, printed, told = mars2(monkeypatch, capfd, folder / "train.toml", *how, "--dry-run", "--flops", "1e9")
+    status, printed, told = trained(monkeypatch, capfd, folder / "train.toml", *how, "--dry-run", "--flops", "1e9")
     assert status == 0 and "partner: it does not learn, and what it takes is not reckoned" in printed, told
 
 
@@ -308,7 +302,7 @@ def test_what_makes_no_sense_is_one_sentence_before_anything_is_trained(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(placed(tmp_path))
-    status, printed, told = mars2(monkeypatch, capfd, *arguments)
+    status, printed, told = trained(monkeypatch, capfd, *arguments)
     assert (status, printed) == (2, "")
     assert "Traceback" not in told
     (line,) = [line for line in told.splitlines() if line.startswith("mars2: ")]
@@ -321,7 +315,7 @@ def test_a_dry_run_and_a_printed_configuration_leave_nothing_behind(
 ) -> None:
     monkeypatch.chdir(placed(tmp_path))
     before = sorted(tmp_path.rglob("*"))
-    status, printed, told = mars2(monkeypatch, capfd, "train.toml", "--dry-run", "--json", "--flops", "1e9")
+    status, printed, told = trained(monkeypatch, capfd, "train.toml", "--dry-run", "--json", "--flops", "1e9")
     assert status == 0, told
     found = json.loads(printed)
     assert (found["trees"], found["nodes"]) == (2, 6)
@@ -331,12 +325,12 @@ def test_a_dry_run_and_a_printed_configuration_leave_nothing_behind(
     assert {part["name"] for part in policy["memory"]} >= {"trained weights", "optimiser", "KV cache"}
     assert found["peak_bytes"] > 16 * policy["parameters"]
     assert found["total_seconds"] > sum(found["seconds"].values())
-    status, printed, told = mars2(monkeypatch, capfd, "train.toml", "--dry-run")
+    status, printed, told = trained(monkeypatch, capfd, "train.toml", "--dry-run")
     assert status == 0, told
     assert re.search(r"a step: about 12 replies of at most 1 tokens", printed)
-    status, printed, told = mars2(monkeypatch, capfd, "train.toml", "--dry-run", "--set", "algorithm.low=-1")
+    status, printed, told = trained(monkeypatch, capfd, "train.toml", "--dry-run", "--set", "algorithm.low=-1")
     assert status == 2 and "algorithm" in told and "low" in told
-    status, printed, told = mars2(monkeypatch, capfd, "train.toml", "--print-config", "--out", "other")
+    status, printed, told = trained(monkeypatch, capfd, "train.toml", "--print-config", "--out", "other")
     assert status == 0, told
     assert f'out = "{tmp_path / "other"}"' in printed
     assert sorted(tmp_path.rglob("*")) == before

@@ -298,7 +298,7 @@ def test_colours_follow_the_system_and_can_be_set(browser: Browser, file: Path) 
     browser.open(file, scheme="light")
     light = browser.run(background)
     browser("scheme", scheme="dark")
-    browser.wait("matchMedia('(prefers-color-scheme: dark)').matches")
+    browser.wait("document.documentElement.dataset.theme === 'dark'")
     dark = browser.run(background)
     assert light != dark
     browser.click("[aria-label='colours: auto']")

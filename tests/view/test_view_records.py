@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import looked_at
 import msgspec
@@ -12,9 +13,10 @@ import pytest
 
 import mars2_env
 from mars2_env.errors import ConfigError, LogError, SandboxError
+from mars2_env.log.codec import EVENTS
 from mars2_env.sandbox.scripted import ScriptedSandbox
 from mars2_env.search.selectors import SELECTORS
-from mars2_env.types import Run
+from mars2_env.types import Outcome, Run
 from mars2_env.view.runs import Made, all_made, open_run, selector_text
 
 
@@ -50,6 +52,13 @@ def test_every_event_has_a_record_that_says_what_the_log_says(run: Path, trees: 
             assert {name: len(letters) for name, letters in record["groups"].items()} == {
                 name: len(outcomes) for name, outcomes in node.verdict.groups.items()
             }
+
+
+def test_the_page_knows_every_event_and_every_outcome(repository: Path) -> None:
+    read = lambda name: (repository / "viewer" / name).read_text(encoding="utf-8")  # noqa: E731
+    assert set(re.findall(r'^  kind: "(\w+)";$', read("data.ts"), re.MULTILINE)) == set(EVENTS)
+    listed = re.search(r"OUTCOMES: Outcome\[\] = \[(.*?)\];", read("marks.ts"), re.DOTALL)
+    assert listed is not None and tuple(re.findall(r'"(\w+)"', listed[1])) == get_args(Outcome)
 
 
 def test_the_line_of_a_tree_says_what_it_came_to(run: Path, trees: list[Made]) -> None:

@@ -123,6 +123,16 @@ def test_the_fold_of_the_records_is_the_tree(call: Call, trees: list[dict[str, A
     assert found["asks"][-1] == len(told)
 
 
+def test_a_turn_that_was_let_pass_is_over(call: Call) -> None:
+    events = [{"kind": "asked", "turn": 0, "agent": "a_0", "parent": None}, {"kind": "passed", "turn": 0}]
+    fold = "its.fold({ events: given.events }, ['a_0'])"
+    assert [len(turns) for turns in call("fold", f"[1, 2].map((at) => its.inFlight({fold}, at))", events=events)] == [
+        1,
+        0,
+    ]
+    assert call("fold", f"its.sentence({fold}, 2)", events=events) == "a_0 lets its turn pass"
+
+
 def test_what_steers_a_terminal_or_a_reader_is_made_visible(call: Call) -> None:
     shown = call("marks", "JSON.stringify(its.visible('a\\u202eb\\u0000c\\u{e0041}d'))")
     assert all(f'"{number}"' in shown for number in ("202E", "0000", "E0041"))

@@ -39,7 +39,7 @@ worst and best training. **solved** is the share of trees that reached 1.
 - **over the next row** is the difference of mean scores: its 95 % interval resamples trainings and problems as \
 wholes, in parentheses the smallest difference that these problems would show (power 0.8), then the probability that \
 a run does better on a problem. A difference in bold excludes 0.
-- **tries** are the settings that were tried on that environment before these, as whoever ran it says. **CPU s** is \
+- **tries** are the settings that were tried on that environment, these included, as whoever ran it says. **CPU s** is \
 what a training took on its machine; no check can confirm either.
 - **division**: all rows are *replayed*, their episodes played again from the recorded actions. A row is *rerun* where \
 somebody also learned again, with the seeds that are counted, and came to the same.

@@ -209,7 +209,7 @@ class Result:
         seed: of the training.
         budget: how many expansions it was allowed.
         expansions: how many it took.
-        tries: how many settings were tried on this environment before these, these included.
+        tries: how many settings were tried on this environment, these included.
         curve: the learning curve.
         evaluations: split -> its trees.
         clock: what it cost.

@@ -48,7 +48,7 @@ class Cell:
         made: the algorithm.
         seed: of the training.
         budget: expansions; 0 for what learns nothing.
-        tries: settings that were tried before these were taken, these included.
+        tries: settings that were tried on the environment, these included.
     """
 
     named: Named

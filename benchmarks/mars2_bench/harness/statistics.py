@@ -19,8 +19,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mars2_bench.search.paired import minimum_detectable_effect
 from mars2_env.errors import ConfigError
+from mars2_env.results.paired import minimum_detectable_effect
 
 Floats = NDArray[np.float64]
 Aggregate = Callable[[Floats], Floats]

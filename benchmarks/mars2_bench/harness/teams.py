@@ -24,11 +24,11 @@ import mars2_env
 from mars2_bench.harness.origin import commit
 from mars2_bench.harness.results import Claim
 from mars2_bench.harness.statistics import Comparison, Floats, compare
-from mars2_bench.search.paired import bootstrap_interval
 from mars2_env import ProblemSet, Sandbox
 from mars2_env.base.journal import UNREADABLE, check_same
 from mars2_env.errors import ConfigError, LogError, LogInUseError
 from mars2_env.log.trace import read_trace
+from mars2_env.results.paired import bootstrap_interval
 from mars2_env.tasks import Task, agent_names
 from mars2_env.version import __version__
 

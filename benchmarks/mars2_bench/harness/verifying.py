@@ -15,13 +15,13 @@ from mars2_bench.harness.algorithms import check_claims, remade
 from mars2_bench.harness.board import Rerun
 from mars2_bench.harness.results import Episodes, Result, read_result
 from mars2_bench.harness.running import TREES, Cell, Progress, evaluated, learn
-from mars2_bench.search.paired import minimum_detectable_effect
 from mars2_bench.suite.bank import read_bank
 from mars2_bench.suite.named import Named, find
 from mars2_bench.suite.playing import EVALUATION_SEEDS, begin, ends_of
 from mars2_bench.suite.vector import BankRounds
 from mars2_env.base.journal import Journal, read_journal
 from mars2_env.errors import ConfigError, LogError
+from mars2_env.results.paired import minimum_detectable_effect
 
 
 def replay(named: Named, split: str, episodes: Episodes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -1,4 +1,4 @@
-"""What benchmarks say of curves besides what `mars2_env.results` has: areas, first solutions, and a line of text."""
+"""What benchmarks say of curves: areas, first solutions, and a line of text."""
 
 from __future__ import annotations
 
@@ -6,20 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mars2_env.results.curves import answer_curve, answers, solved_curve
-from mars2_env.results.paired import Floats, bootstrap_interval, minimum_detectable_effect
-
-__all__ = [
-    "Floats",
-    "answer_curve",
-    "answers",
-    "area",
-    "bootstrap_interval",
-    "first_solve",
-    "minimum_detectable_effect",
-    "solved_curve",
-    "sparkline",
-]
+from mars2_env.results.paired import Floats
 
 
 def area(curve: Floats) -> float:

@@ -32,19 +32,12 @@ from typing import Annotated, Final
 import numpy as np
 import typer
 
-from mars2_bench.search.paired import (
-    Floats,
-    answer_curve,
-    area,
-    bootstrap_interval,
-    first_solve,
-    minimum_detectable_effect,
-    solved_curve,
-    sparkline,
-)
+from mars2_bench.search.paired import area, first_solve, sparkline
 from mars2_bench.search.trials import Plan, Trial, Trials, parse_team
 from mars2_env.errors import ConfigError, Mars2Error
 from mars2_env.problems import load_problems
+from mars2_env.results.curves import answer_curve, solved_curve
+from mars2_env.results.paired import Floats, bootstrap_interval, minimum_detectable_effect
 from mars2_env.sandbox import make_sandbox
 
 SEARCHES: Final = (

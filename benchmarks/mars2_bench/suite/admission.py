@@ -21,7 +21,6 @@ from typing import Final
 import numpy as np
 
 from mars2_bench.algorithms.named import ALGORITHMS, reference
-from mars2_bench.search.paired import bootstrap_interval, minimum_detectable_effect
 from mars2_bench.suite.baselines import greedy_action, plays, random_action, thompson
 from mars2_bench.suite.hand_written import hand_written
 from mars2_bench.suite.named import Named, find
@@ -29,6 +28,7 @@ from mars2_bench.suite.open_loop import best_open_loop
 from mars2_bench.suite.oracles import oracle
 from mars2_bench.suite.playing import Player, Scores, play
 from mars2_env.errors import ConfigError
+from mars2_env.results.paired import bootstrap_interval, minimum_detectable_effect
 
 SEEDS: Final = range(2_000_000, 2_000_008)
 """Episode seeds of admission: none of those by which anything was chosen."""

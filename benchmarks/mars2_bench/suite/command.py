@@ -11,24 +11,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 import mars2_env
-from mars2_bench.harness.command import COMMANDS
 from mars2_bench.suite import build as building
-from mars2_bench.suite.admitting import admit
 from mars2_bench.suite.bank import SLIPS_FILE, Bank, read_bank, write_bank
 
-bench: Final = typer.Typer(name="bench", help="Benchmarks of multi-agent tree search.", no_args_is_help=True)
 bank_app: Final = typer.Typer(
     help="The bank: real slips, judged once, for games without a sandbox.", no_args_is_help=True
 )
-bench.add_typer(bank_app, name="bank")
-bench.command("admit")(admit)
-for _name, _command in COMMANDS.items():
-    bench.command(_name)(_command)
-
-
-@bench.callback()
-def _bench() -> None:
-    """Keep the group a group, however many commands it has."""
 
 
 def summary(bank: Bank) -> str:

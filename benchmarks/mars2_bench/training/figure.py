@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from mars2_bench.search.paired import Floats
 from mars2_bench.training.arms import ARMS
 from mars2_bench.training.report import SCALING, Found, results
 from mars2_bench.training.scaling import TEAMS
 from mars2_env.base.extras import needed_by
 from mars2_env.errors import ConfigError
+from mars2_env.results.paired import Floats
 
 PANELS: Final[Mapping[str, str]] = {
     "a": "Pass@1 of A, fresh answers",

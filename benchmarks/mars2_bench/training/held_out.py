@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import mars2_env
-from mars2_bench.search.paired import answer_curve, solved_curve
 from mars2_bench.training.policy import MiniaturePolicy
 from mars2_bench.training.world import CODES, codes_of, letters_of, pipeline_of
 from mars2_env.judge import Judge
 from mars2_env.log import Tree
 from mars2_env.problems import ProblemSet
+from mars2_env.results.curves import answer_curve, solved_curve
 from mars2_env.sandbox import Sandbox
 from mars2_env.tasks import Task
 

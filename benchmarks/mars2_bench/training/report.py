@@ -11,9 +11,9 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from mars2_bench.search.paired import Floats, bootstrap_interval, minimum_detectable_effect
 from mars2_bench.training.arms import ARMS
 from mars2_env.errors import ConfigError
+from mars2_env.results.paired import Floats, bootstrap_interval, minimum_detectable_effect
 
 Found: TypeAlias = Mapping[str, Any]
 """What a file of results holds."""
